@@ -1,0 +1,101 @@
+"""What the command line knows before JAX is imported: config files, their variants, default names."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import re
+from pathlib import Path
+from types import ModuleType
+
+from ml_collections import ConfigDict
+
+from gen_jax.core import UserError
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+
+
+def load_module(file: str) -> ModuleType:
+  """The module of a config file.
+
+  Raises:
+    UserError: if there is no such file, naming near ones, or it has no get_config.
+  """
+  from gen_jax.run.config import nearest
+
+  path = Path(file)
+  if not path.is_file():
+    known = {p.stem: str(p) for p in sorted(CONFIGS.glob("*.py"))}
+    raise UserError(f"no config file {file}{nearest(path.stem, known)} in {CONFIGS.name}/")
+  spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  if not callable(getattr(module, "get_config", None)):
+    raise UserError(f"{file} has no get_config(variant): it is not a config file")
+  return module
+
+
+def split_name(name: str) -> tuple[str, str]:
+  """"configs/ddpm.py:tiny" -> ("configs/ddpm.py", "tiny")."""
+  file, _, variant = name.partition(":")
+  return file, variant
+
+
+def load_config(name: str) -> ConfigDict:
+  """The config of FILE[:VARIANT], without overrides."""
+  file, variant = split_name(name)
+  get_config = load_module(file).get_config
+  return get_config(variant) if variant else get_config()
+
+
+def default_variant(module: ModuleType) -> str:
+  """The variant that get_config takes when none is given."""
+  return next(iter(inspect.signature(module.get_config).parameters.values())).default
+
+
+def default_workdir(name: str) -> Path:
+  """runs/<config>, with -<variant> for any but the default one."""
+  file, variant = split_name(name)
+  suffix = "" if variant in ("", default_variant(load_module(file))) else f"-{variant}"
+  return Path("runs") / f"{Path(file).stem}{suffix}"
+
+
+def check_overrides(argv: list[str]) -> None:
+  """Refuses a --config.FIELD that the config lacks, naming the nearest.
+
+  Raises:
+    UserError: see above, and `load_module`.
+  """
+  from gen_jax.run.config import nearest
+
+  name = None
+  for i, argument in enumerate(argv):
+    if match := re.fullmatch(r"--?config(?:=(.*))?", argument):
+      name = match[1] if match[1] is not None else (argv[i + 1] if i + 1 < len(argv) else None)
+  if not name:
+    return
+  config = load_config(name)
+  for argument in argv:
+    if not (match := re.match(r"--?(?:no)?config\.([^=]+)", argument)):
+      continue
+    place, path = config, match[1].split(".")
+    for depth, field in enumerate(path):
+      if not isinstance(place, ConfigDict) or field not in place:
+        where = ".".join(["config", *path[:depth]])
+        fields = place.keys() if isinstance(place, ConfigDict) else ()
+        raise UserError(f"{where}.{field} does not exist{nearest(field, fields)}")
+      place = place[field]
+    if isinstance(place, ConfigDict):
+      raise UserError(f"config.{match[1]} is a group of {', '.join(place)}: set one of them")
+
+
+def listing() -> str:
+  """Every system and its variants, one line each."""
+  lines = []
+  for path in sorted(CONFIGS.glob("*.py")):
+    module = load_module(str(path))
+    lines.append(f"configs/{path.name}  {inspect.getdoc(module).splitlines()[0]}")
+    default = default_variant(module)
+    for variant in module.VARIANTS:
+      lines.append(f"  :{variant}{' (default)' if variant == default else ''}")
+  return "\n".join(lines)

@@ -1,0 +1,185 @@
+"""What a generative model is to this project: a handful of pure functions.
+
+Shape letters, used in every docstring:
+
+  B  examples of a batch          n  samples drawn            M  microbatches of one step
+  H W C  height, width, channels  D  flat dimensions          T  time steps or sequence length
+  Z  latent dimensions            K  classes, codes or components    F  features
+
+A batch is a dict of arrays with one leading example axis (`update` sees [M, B, ...]):
+
+  x             [B, ...]   raw integers in 0..levels-1, or floats where `spec.levels` is None
+  label         [B]        int32 class, where `spec.classes` > 0
+  mask          [B]        bool, False on the padding of a last batch; a mean leaves those out
+  index         [B]        int32 position in the split
+  and whatever else a source states: caption [B, T], factors [B, ...], segmentation [B, H, W]
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Array = jax.Array
+PyTree = Any
+
+
+class UserError(ValueError):
+  """Input that the program refuses: one line that says what is wrong and what would be right."""
+
+
+class Spec(NamedTuple):
+  """What a model must know of its data; saved with a run, so that loading needs no data.
+
+  shape: of one example, [H, W, C] or [D].
+  levels: number of grey levels (x is an integer in 0..levels-1), or None for real values.
+  classes: number of classes of `label`, 0 where there is none.
+  names: of the classes, or ().
+  vocabulary, caption_length: of `caption`, 0 where there is none.
+  """
+
+  shape: tuple[int, ...]
+  levels: int | None = None
+  classes: int = 0
+  names: tuple[str, ...] = ()
+  vocabulary: int = 0
+  caption_length: int = 0
+
+
+class Model(NamedTuple):
+  """A generative model as pure functions. Every hyperparameter is closed over.
+
+  A capability that a model lacks is None. `state` is a dict that only the model reads, except
+  for the names in `weights`. Keys are typed (`jax.random.key`).
+
+  init: (key, batch [B, ...]) -> state. May look at real data (ActNorm, k-means).
+  update: (state, batch [M, B, ...], key, step) -> (state, {name: scalar}). One training step.
+  evaluate: (state, batch [B, ...], keys [B]) -> {term: [B]}. Per example, never averaged.
+  prior: (state, keys [n], cond) -> code. A draw of the latent variable.
+  decode: (state, code, cond) -> x.
+  encode: (state, x, keys, cond) -> code.
+  sample: (state, keys [n], cond) -> x [n, ...], in the data's own units.
+  trajectory: (state, keys [n], cond) -> x [frames, n, ...]. How a sample comes to be.
+  log_prob: (state, x, keys, cond) -> [B] nats. Exact, or a bound that its docstring names.
+  predict: (state, x) -> logits.
+  transform: (state, x, keys, cond) -> x'.
+  microbatches: M, how many batches one update takes.
+  cond: names of the batch fields that the functions above take as `cond`, a dict, or None for
+    the unconditional model.
+  weights: names of the entries of `state` that are the learnt model; the others belong to the
+    optimiser. They are what is exported and what a warm start takes over.
+  """
+
+  init: Callable
+  update: Callable
+  evaluate: Callable
+  prior: Callable | None = None
+  decode: Callable | None = None
+  encode: Callable | None = None
+  sample: Callable | None = None
+  trajectory: Callable | None = None
+  log_prob: Callable | None = None
+  predict: Callable | None = None
+  transform: Callable | None = None
+  microbatches: int = 1
+  cond: tuple[str, ...] = ()
+  weights: tuple[str, ...] = ()
+
+
+class Stage(NamedTuple):
+  """A stretch of training with one model.
+
+  steps: how many, or None for the length that the config gives.
+  data: overrides of the config's data fields (batch_size, resolution, ...), or None.
+  carry: (previous states, fresh state) -> state. Grafts a lower resolution, freezes a player.
+  view: (previous states, batch, key) -> batch. What this stage sees of the data, such as the
+    codes of a frozen VQ-VAE; applies to init, update and evaluate.
+  """
+
+  model: Model
+  steps: int | None = None
+  data: dict | None = None
+  carry: Callable | None = None
+  view: Callable | None = None
+
+
+class Program(NamedTuple):
+  """A whole system: its stages, and the finished model, whose state is all stages' states."""
+
+  stages: tuple[Stage, ...]
+  model: Model
+
+
+def single(model: Model) -> Program:
+  """A program of one stage. The finished model reads the only stage's state."""
+
+  def last(fn):
+    return None if fn is None else lambda states, *args: fn(states[-1], *args)
+
+  functions = {
+    name: last(getattr(model, name))
+    for name in (
+      "evaluate", "prior", "decode", "encode", "sample", "trajectory", "log_prob", "predict",
+      "transform",
+    )
+  }
+  return Program((Stage(model),), model._replace(**functions))
+
+
+# Every use of randomness outside a model has its stream here, so that no two share keys.
+STREAMS = (
+  "split", "order", "augment", "init", "update", "view", "evaluate", "validate", "sample", "measure",
+)  # fmt: skip
+
+
+def stream(root: Array, name: str, stage: int = 0, attempt: int = 0) -> Array:
+  """The key of a named stream of randomness; `fold_in` a step or an index before using it.
+
+  Args:
+    root: typed key of the run.
+    name: one of STREAMS.
+    stage: index of the stage.
+    attempt: how often the run was rolled back.
+
+  Raises:
+    KeyError: for a name that is not in STREAMS.
+  """
+  if name not in STREAMS:
+    raise KeyError(f"no stream {name!r}: one of {STREAMS}")
+  key = jax.random.fold_in(root, zlib.crc32(name.encode()))
+  return jax.random.fold_in(jax.random.fold_in(key, stage), attempt)
+
+
+def fold_each(key: Array, index: Array) -> Array:
+  """One key per entry of index [n]: keys [n], each a function of its own index only."""
+  return jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
+
+
+def masked_mean(value: Array, mask: Array | None = None) -> Array:
+  """Mean of value [B] over the examples with mask [B] True; of all without a mask."""
+  if mask is None:
+    return value.mean()
+  mask = mask.astype(value.dtype)
+  return jnp.sum(jnp.where(mask > 0, value, 0) * mask) / jnp.maximum(mask.sum(), 1)
+
+
+def centre(x: Array, levels: int, dtype=jnp.float32) -> Array:
+  """Integers 0..levels-1 to [-1, 1]."""
+  return 2 * x.astype(dtype) / (levels - 1) - 1
+
+
+def quantize(x: Array, levels: int) -> Array:
+  """[-1, 1] to the nearest integers 0..levels-1, the inverse of `centre`: uint8, uint16 or wider."""
+  k = jnp.clip(jnp.round((x + 1) / 2 * (levels - 1)), 0, levels - 1)
+  return k.astype(np.min_scalar_type(levels - 1))
+
+
+def count_dims(spec: Spec) -> int:
+  """D, the number of dimensions of one example."""
+  return math.prod(spec.shape)

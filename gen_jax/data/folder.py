@@ -1,0 +1,207 @@
+"""Images from a folder or a zip archive, with classes and captions where there are some."""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import posixpath
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+from absl import logging
+from PIL import Image
+
+from gen_jax import core
+from gen_jax.data import files as files_lib
+from gen_jax.data import images, source, vocabulary
+
+SPLITS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
+CAPTIONS = "captions.tsv"
+LONGEST_CAPTION = 64  # tokens
+
+
+class _Entry(NamedTuple):
+  file: str
+  split: str
+  category: str  # "" where there are no classes
+
+
+def _layout(names: list[str], path: str) -> list[_Entry]:
+  """Reads splits and classes off the names of the images.
+
+  Raises:
+    UserError: if the names are not all of one layout.
+  """
+  parts = [name.split("/") for name in names]
+  first = {p[0] for p in parts}
+  if len(first) == 1 and min(map(len, parts)) > 2 and not first & set(SPLITS):
+    parts = [p[1:] for p in parts]  # one folder around everything, as archives often have
+  has_split = [len(p) > 1 and p[0] in SPLITS for p in parts]
+  if any(has_split) and not all(has_split):
+    inside, outside = names[has_split.index(True)], names[has_split.index(False)]
+    raise core.UserError(
+      f"{path} has images both in and beside its split folders ({inside}, {outside}): "
+      f"put all of them in folders named {', '.join(SPLITS)}, or none"
+    )
+  splits = [SPLITS[p[0]] if s else "train" for p, s in zip(parts, has_split)]
+  parts = [p[1:] if s else p for p, s in zip(parts, has_split)]
+  for name, p in zip(names, parts):
+    if len(p) > 2 or len(p) != len(parts[0]):
+      raise core.UserError(
+        f"{name} in {path} does not fit the layout of {names[0]}: name all images name.png, "
+        "class/name.png, split/name.png or split/class/name.png"
+      )
+  return [
+    _Entry(name, split, p[0] if len(p) == 2 else "") for name, split, p in zip(names, splits, parts)
+  ]
+
+
+class _Facts(NamedTuple):
+  """What a first reading of an image says of it."""
+
+  size: tuple[int, int] = (0, 0)
+  mode: str = ""
+  error: str = ""
+
+
+def _inspect(files: files_lib.Files, names: list[str]) -> list[_Facts]:
+  """Decodes every image once, so that broken ones are known before training."""
+
+  def inspect(name):
+    try:
+      image = images.decode(files.read(name))
+    except images.BadImage as error:
+      return _Facts(error=str(error))
+    return _Facts(image.size, image.mode)
+
+  with warnings.catch_warnings(), concurrent.futures.ThreadPoolExecutor(source.THREADS) as pool:
+    # Pillow warns of what `decode` refuses.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    return list(pool.map(inspect, names))
+
+
+def _some(items: list[str]) -> str:
+  """The first five, and how many there are more."""
+  return ", ".join(items[:5]) + (f" and {len(items) - 5} more" if len(items) > 5 else "")
+
+
+def _read_captions(files: files_lib.Files, path: str) -> dict[str, str]:
+  """Name of an image -> caption, from every captions.tsv.
+
+  Raises:
+    UserError: for a file that cannot be read or a line without a tab.
+  """
+  captions = {}
+  for name in files.names:
+    folder, base = posixpath.split(name)
+    if base != CAPTIONS:
+      continue
+    try:
+      text = files.read(name).decode("utf-8-sig")
+    except (images.BadImage, UnicodeDecodeError) as error:
+      raise core.UserError(f"cannot read {name} of {path}: {error}") from error
+    for number, line in enumerate(text.split("\n"), 1):
+      if not line.strip():
+        continue
+      file, tab, caption = line.partition("\t")
+      if not tab:
+        raise core.UserError(f"{name} of {path}, line {number}: no tab between file and caption")
+      captions[posixpath.join(folder, file.strip())] = caption.strip()
+  return captions
+
+
+def load(
+  *,
+  path: str,
+  resolution: int,
+  channels: int,
+  resize: str,
+  validation: float,
+  test: float,
+  split_seed: int,
+  strict: bool,
+) -> source.Source:
+  """The images of a folder or zip archive; see `gen_jax.data.load` for the arguments.
+
+  Each image is decoded once here, and again whenever it is read.
+
+  Raises:
+    UserError: if there is nothing to read, or it cannot be read as one set of images.
+  """
+  if not path:
+    raise core.UserError("data.name=folder reads images from data.path, which is not given")
+  files = files_lib.open_files(path)
+  names = [name for name in files.names if name.lower().endswith(images.EXTENSIONS)]
+  if not names:
+    raise core.UserError(f"no images in {path}: looked for {' '.join(images.EXTENSIONS)}")
+  entries = _layout(names, path)
+
+  facts = _inspect(files, names)
+  broken = [f"{e.file} ({f.error})" for e, f in zip(entries, facts) if f.error]
+  count = f"{len(broken)} of {len(names)} images in {path} cannot be read: {_some(broken)}"
+  if len(broken) == len(names) or broken and strict:
+    raise core.UserError(count)
+  if broken:
+    logging.warning("%s; they are left out.", count)
+  entries = [e for e, f in zip(entries, facts) if not f.error]
+  facts = [f for f in facts if not f.error]
+  notes: dict = {"skipped": len(broken)}
+
+  sizes = collections.Counter(f.size for f in facts)
+  if not resolution and len(sizes) > 1:
+    examples = [f"{w}x{h}" for (w, h), _ in sizes.most_common(3)]
+    raise core.UserError(
+      f"the images in {path} have {len(sizes)} sizes ({', '.join(examples)}...): "
+      "set data.resolution, such as 64"
+    )
+  if not channels:
+    channels = 1 if 2 * sum(f.mode == "L" for f in facts) > len(facts) else 3
+  width, height = (resolution, resolution) if resolution else facts[0].size
+
+  categories = tuple(sorted({e.category for e in entries} - {""}))
+  labels = {category: np.asarray(i, np.int32) for i, category in enumerate(categories)}
+  spec = core.Spec((height, width, channels), 256, len(categories), categories)
+
+  positions = _split(entries, validation=validation, test=test, seed=split_seed)
+  tokens = None
+  captions = _read_captions(files, path)
+  if captions:
+    bare = [e.file for e in entries if e.file not in captions]
+    count = f"{len(bare)} of {len(entries)} images in {path} have no caption: {_some(bare)}"
+    if bare and strict:
+      raise core.UserError(count)
+    if bare:
+      logging.warning("%s; theirs is empty.", count)
+    texts = [captions.get(e.file, "") for e in entries]
+    seen = [texts[i] for i in positions["train"]]
+    words = vocabulary.build(seen)
+    length = min(LONGEST_CAPTION, 2 + max(len(vocabulary.split_words(text)) for text in seen))
+    tokens = [words.encode(text, length) for text in texts]
+    spec = spec._replace(vocabulary=len(words), caption_length=length)
+    notes.update(words=words.words, uncaptioned=len(bare))
+
+  def example(i):
+    entry = entries[i]
+    image = images.decode(files.read(entry.file))
+    out = {"x": images.fit(image, channels, resolution, resize)}
+    if categories:
+      out["label"] = labels[entry.category]
+    if tokens:
+      out["caption"] = tokens[i]
+    return out
+
+  def read(positions):
+    return map(example, positions)
+
+  splits = {name: source.LazySplit(read, where) for name, where in positions.items()}
+  return source.Source("folder", spec, splits, notes)
+
+
+def _split(entries: list[_Entry], **fractions) -> dict[str, np.ndarray]:
+  """Split -> positions of its entries."""
+  pools: dict[str, list[int]] = {}
+  for i, entry in enumerate(entries):
+    pools.setdefault(entry.split, []).append(i)
+  chosen = source.hold_out({k: len(v) for k, v in pools.items()}, **fractions)
+  return {name: np.array(pools[origin])[where] for name, (origin, where) in chosen.items()}

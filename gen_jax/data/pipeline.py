@@ -1,0 +1,155 @@
+"""Batches as a pure function of (seed, stage, step), from device memory or read ahead by threads.
+
+Both ways of feeding give the same batches, bit for bit. No iterator state exists: a run goes on at
+any step by asking for that step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gen_jax.core import Array, UserError, stream
+from gen_jax.data import augment as augmentation
+from gen_jax.data.order import ROUNDS, positions, shuffled
+from gen_jax.data.source import ArraySplit, Split
+
+RESIDENT_BYTES = 2**30
+
+
+@dataclasses.dataclass(frozen=True)
+class Feed:
+  """How training reads its data.
+
+  batch_size: examples of one microbatch, over all devices.
+  remainder: wrap lets a batch end one epoch and begin the next; pad ends every epoch with a batch
+    of its own, padded and masked, for learning rules that need whole epochs.
+  augment: names of augmentations: flip, shift.
+  resident: whether the data live in device memory; auto if they take up to 1 GiB.
+  threads: that read and decode streamed data.
+  """
+
+  batch_size: int = 128
+  remainder: Literal["wrap", "pad"] = "wrap"
+  augment: tuple[str, ...] = ()
+  resident: Literal["auto", "yes", "no"] = "auto"
+  threads: int = 4
+
+
+class Pipeline(NamedTuple):
+  """A training split as batches.
+
+  arrays: {name: [N, ...]} for the device, or {} where the data are streamed.
+  draw: (arrays, fed, step) -> batch [M, B, ...]; traced inside the compiled step. `fed` is one
+    element of `feed`, or {}.
+  feed: (first step, last step, rows) -> iterator over host batches [M, rows, ...], one a step;
+    None for resident data. `rows` are the rows of the global batch that this process reads.
+  batch_size: B, over all devices.
+  """
+
+  arrays: dict[str, np.ndarray]
+  draw: Callable[[dict, dict, Array], dict]
+  feed: Callable[..., Iterator[dict]] | None
+  batch_size: int
+
+
+def take(split: Split, index: np.ndarray) -> dict[str, np.ndarray]:
+  """Examples at index [B], stacked."""
+  if isinstance(split, ArraySplit):
+    return {name: array[index] for name, array in split.arrays().items()}
+  examples = [split[int(i)] for i in index]
+  return {name: np.stack([e[name] for e in examples]) for name in examples[0]}
+
+
+def size_bytes(split: Split) -> int:
+  """Bytes of the whole split, from its first example."""
+  return len(split) * sum(np.asarray(v).nbytes for v in split[0].values())
+
+
+def make_pipeline(
+  split: Split, feed: Feed, root: Array, *, stage: int = 0, microbatches: int = 1, steps: int = 0
+) -> Pipeline:
+  """The batches of a training split.
+
+  Args:
+    split: the examples.
+    feed: see `Feed`.
+    root: key of the run; order and augmentation have streams of their own.
+    stage: index of the stage, which has its own order.
+    microbatches: M.
+    steps: length of the stage, to refuse more examples than positions can count.
+
+  Raises:
+    UserError: for a batch size below 1, an unknown augmentation, or a run too long to count.
+  """
+  if feed.batch_size < 1:
+    raise UserError(f"data.batch_size must be 1 or more, not {feed.batch_size}")
+  augmentation.check(feed.augment, np.asarray(split[0]["x"]).shape)
+  if steps * microbatches * feed.batch_size >= 2**31:
+    raise UserError(
+      f"{steps} steps of {microbatches} x {feed.batch_size} examples are more than the 2^31 that"
+      " one stage can count: take fewer steps or a smaller data.batch_size"
+    )
+  n = len(split)
+  seeds = np.asarray(jax.random.bits(stream(root, "order", stage), (ROUNDS,), jnp.uint32))
+  augment_key = stream(root, "augment", stage)
+  how: dict[str, Any] = {
+    "microbatches": microbatches,
+    "batch_size": feed.batch_size,
+    "n": n,
+    "pad": feed.remainder == "pad",
+  }
+
+  def transform(batch, step):
+    if feed.augment:
+      keys = jax.random.split(jax.random.fold_in(augment_key, step), microbatches)
+      batch["x"] = jax.vmap(lambda x, k: augmentation.augment(x, k, feed.augment))(batch["x"], keys)
+    return batch
+
+  def index_of(step, rows):
+    """index and mask [M, B] of the examples `rows` of a step; NumPy in, NumPy out."""
+    pairs = [positions(step, m, rows, **how) for m in range(microbatches)]
+    xp = jnp if isinstance(pairs[0][0], Array) else np
+    position, mask = (xp.stack(part) for part in zip(*pairs, strict=True))
+    return shuffled(position, n, seeds if xp is np else jnp.asarray(seeds)), mask
+
+  if feed.resident == "yes" or (feed.resident == "auto" and size_bytes(split) <= RESIDENT_BYTES):
+
+    def draw(arrays, fed, step):
+      index, mask = index_of(step, jnp.arange(feed.batch_size))
+      batch = {name: array[index] for name, array in arrays.items()}
+      return transform({**batch, "index": index, "mask": mask}, step)
+
+    return Pipeline(split.arrays(), draw, None, feed.batch_size)
+
+  def read(step, rows):
+    index, mask = index_of(np.int64(step), rows)
+    flat = take(split, index.reshape(-1))
+    batch = {name: v.reshape(*index.shape, *v.shape[1:]) for name, v in flat.items()}
+    return {**batch, "index": index, "mask": mask}
+
+  def ahead(first, last, rows):
+    import grain
+
+    source = grain.MapDataset.range(first, last).map(lambda step: read(step, rows))
+    options = grain.ReadOptions(num_threads=feed.threads, prefetch_buffer_size=2 * feed.threads)
+    return iter(source.to_iter_dataset(options))
+
+  def passed(arrays, fed, step):
+    return transform(dict(fed), step)
+
+  return Pipeline({}, passed, ahead, feed.batch_size)
+
+
+def passes(split: Split, batch_size: int, limit: int | None = None) -> Iterator[dict]:
+  """One pass in order, as batches of one size: the last is padded, and False in `mask` there."""
+  n = min(len(split), limit or len(split))
+  for start in range(0, n, batch_size):
+    row = np.arange(start, start + batch_size)
+    index = np.minimum(row, n - 1).astype(np.int32)
+    yield {**take(split, index), "index": index, "mask": row < n}

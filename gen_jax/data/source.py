@@ -1,0 +1,172 @@
+"""What a data source is: named splits of examples, and how examples are held out."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from gen_jax import core
+
+Example = dict[str, np.ndarray]
+
+THREADS = min(8, os.cpu_count() or 1)
+
+
+class Split(Protocol):
+  """Examples of one kind, by position. Reading is safe from several threads at once."""
+
+  def __len__(self) -> int: ...
+
+  def __getitem__(self, i: int) -> Example:
+    """Example i: `x`, and `label`, `caption`, ... where the source has them."""
+    ...
+
+  def arrays(self) -> Example:
+    """All examples, stacked along a leading axis."""
+    ...
+
+
+class ArraySplit:
+  """A split held in memory.
+
+  Args:
+    arrays: stacked arrays [N, ...] of one length N.
+  """
+
+  def __init__(self, arrays: Mapping[str, np.ndarray]):
+    self._arrays = dict(arrays)
+    lengths = {name: len(value) for name, value in self._arrays.items()}
+    if len(set(lengths.values())) != 1:
+      raise ValueError(f"arrays of different lengths: {lengths}")
+    self._length = next(iter(lengths.values()))
+
+  def __len__(self) -> int:
+    return self._length
+
+  def __getitem__(self, i: int) -> Example:
+    return {name: value[i, ...] for name, value in self._arrays.items()}
+
+  def arrays(self) -> Example:
+    return dict(self._arrays)
+
+
+class LazySplit:
+  """A split whose examples are made when they are asked for.
+
+  Args:
+    read: positions in the source -> their examples; called from several threads.
+    indices: [N] positions in the source of this split's examples.
+  """
+
+  def __init__(self, read: Callable[[list[int]], Iterable[Example]], indices: np.ndarray):
+    self._read = read
+    self._indices = indices
+
+  def __len__(self) -> int:
+    return len(self._indices)
+
+  def __getitem__(self, i: int) -> Example:
+    (example,) = self._read([int(self._indices[i])])
+    return example
+
+  def arrays(self) -> Example:
+    out = {
+      name: np.empty((len(self), *value.shape), value.dtype) for name, value in self[0].items()
+    }
+
+    def fill(start):
+      chunk = self._indices[start : start + 256].tolist()
+      for i, example in enumerate(self._read(chunk), start):
+        for name, value in example.items():
+          out[name][i] = value
+
+    with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
+      list(pool.map(fill, range(0, len(self), 256)))
+    return out
+
+
+class Source(NamedTuple):
+  """A set of data.
+
+  name: as given to `load`.
+  spec: what a model must know of it.
+  splits: "train", and "validation" and "test" where they are not empty. They never overlap.
+  notes: facts about the reading, such as {"skipped": 3} broken files. `words` is the vocabulary
+    of the captions, in the order of their tokens.
+  """
+
+  name: str
+  spec: core.Spec
+  splits: dict[str, Split]
+  notes: dict = {}
+
+
+def partition(n: int, fractions: Mapping[str, float], seed: int) -> dict[str, np.ndarray]:
+  """Disjoint random subsets of range(n), a pure function of the arguments.
+
+  A set does not depend on the fractions of those named after it.
+
+  Args:
+    n: how many examples there are.
+    fractions: of n, one per set; together at most 1, and exhaustive where they sum to 1.
+    seed: of the permutation.
+
+  Returns:
+    Name -> sorted int64 indices [about n * fraction].
+
+  Raises:
+    ValueError: if a fraction is negative or they sum to more than 1.
+  """
+  values = list(fractions.values())
+  if any(f < 0 for f in values) or sum(values) > 1 + 1e-9:
+    raise ValueError(f"fractions must be positive and sum to at most 1: {dict(fractions)}")
+  # Raw bits, as numpy keeps a bit generator's stream for ever and a permutation's not: a split
+  # that moved with an upgrade would put test examples into training.
+  order = np.argsort(np.random.PCG64(seed).random_raw(n), kind="stable")
+  stops = np.rint(np.cumsum(values) * n).astype(int)
+  starts = [0, *stops[:-1]]
+  return {k: np.sort(order[a:b]) for k, a, b in zip(fractions, starts, stops)}
+
+
+def hold_out(
+  sizes: Mapping[str, int], *, validation: float, test: float, seed: int
+) -> dict[str, tuple[str, np.ndarray]]:
+  """Which examples make up each split.
+
+  A source's own "test" and "validation" are kept whole; a missing one is taken out of "train".
+
+  Args:
+    sizes: the source's own splits -> number of examples.
+    validation: fraction of the training examples, after `test` is taken out.
+    test: fraction of all training examples.
+    seed: of the partition.
+
+  Returns:
+    Split -> (the source's split it is read from, sorted indices there), without empty ones.
+
+  Raises:
+    UserError: if nothing is left to train on.
+  """
+  fractions = {}
+  if "test" not in sizes:
+    fractions["test"] = test
+  if "validation" not in sizes:
+    fractions["validation"] = validation * (1 - sum(fractions.values()))
+  fractions["train"] = 1 - sum(fractions.values())
+  parts = partition(sizes.get("train", 0), fractions, seed)
+  chosen = {}
+  for name in ("train", "validation", "test"):
+    own = name != "train" and name in sizes
+    origin, indices = (name, np.arange(sizes[name])) if own else ("train", parts[name])
+    if len(indices):
+      chosen[name] = (origin, indices)
+  if "train" not in chosen:
+    raise core.UserError(
+      f"no training examples are left of {sizes.get('train', 0)} with validation={validation} "
+      f"and test={test}: lower them or give more data"
+    )
+  return chosen

@@ -1,0 +1,56 @@
+"""Captions as sequences of word tokens."""
+
+from __future__ import annotations
+
+import collections
+import functools
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+PAD, BOS, EOS, UNK = range(4)
+SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
+
+
+def split_words(text: str) -> list[str]:
+  """Lower-cased words and punctuation marks of a text."""
+  return re.findall(r"\w+|[^\w\s]", text.lower())
+
+
+class Vocabulary(NamedTuple):
+  """Words in the order of their tokens; the first four are SPECIAL."""
+
+  words: tuple[str, ...]
+
+  def __len__(self) -> int:
+    return len(self.words)
+
+  def encode(self, text: str, length: int) -> np.ndarray:
+    """Tokens int32 [length]: <bos> words <eos> <pad>...; what does not fit is cut off."""
+    known = _tokens(self.words)
+    words = split_words(text)[: length - 2]
+    tokens = [BOS, *(known.get(word, UNK) for word in words), EOS]
+    return np.array(tokens + [PAD] * (length - len(tokens)), np.int32)
+
+  def decode(self, tokens: Sequence[int]) -> str:
+    """The words of tokens [T] up to the first <eos>, joined by spaces."""
+    words = []
+    for token in np.asarray(tokens).tolist():
+      if token == EOS:
+        break
+      if token not in (PAD, BOS):
+        words.append(self.words[token])
+    return " ".join(words)
+
+
+@functools.lru_cache(maxsize=8)
+def _tokens(words: tuple[str, ...]) -> dict[str, int]:
+  return {word: token for token, word in enumerate(words)}
+
+
+def build(texts: Iterable[str]) -> Vocabulary:
+  """The vocabulary of some texts: the most frequent word first, equals in alphabetical order."""
+  counts = collections.Counter(word for text in texts for word in split_words(text))
+  return Vocabulary(SPECIAL + tuple(sorted(counts, key=lambda word: (-counts[word], word))))

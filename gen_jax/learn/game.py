@@ -1,0 +1,129 @@
+"""Learning as a game of one to n players, each with parameters and an optimiser of its own.
+
+A VAE or a diffusion model is the one-player game, a GAN the two-player one. State is a dict:
+
+  params   {player: parameters}
+  mutable  {player: what else it keeps: batch statistics, codebooks, controllers, ...}
+  opt      {player: optax state}
+  ema      {player: averaged parameters}, of the players that have an average
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+from gen_jax.core import Array, Model, PyTree, masked_mean
+from gen_jax.learn import ema as averages
+
+# (params of all, mutable of all, batch [B, ...], key, step)
+#   -> (gradient of own params, (own mutable, {name: scalar}, the value that falls))
+Direction = Callable[..., tuple[PyTree, tuple[PyTree, dict[str, Array], Array]]]
+
+
+class Player(NamedTuple):
+  """Where a player goes (`direction`), and how it gets there (`tx`, an optax transformation)."""
+
+  direction: Direction
+  tx: optax.GradientTransformationExtraArgs
+
+
+def minimise(player: str, loss: Callable) -> Direction:
+  """The direction of an ordinary loss: its gradient with respect to the player's own parameters.
+
+  loss: (params of all, mutable of all, batch, key, step) -> (value, (own mutable, metrics)), value
+    and metrics each [B] or scalar; [B] is averaged over the examples that are not padding.
+  """
+
+  def direction(params, mutable, batch, key, step):
+    def objective(own):
+      value, (state, metrics) = loss({**params, player: own}, mutable, batch, key, step)
+      mean = lambda v: masked_mean(v, batch.get("mask")) if v.ndim else v
+      return mean(value), (state, jax.tree.map(mean, metrics))
+
+    (value, (state, metrics)), gradient = jax.value_and_grad(objective, has_aux=True)(params[player])
+    return gradient, (state, metrics, value)
+
+  return direction
+
+
+def averaged(state: dict, player: str) -> PyTree:
+  """The player's averaged parameters where it keeps an average, else its parameters."""
+  return state["ema"].get(player, state["params"][player])
+
+
+def game(
+  players: Mapping[str, Player],
+  init: Callable[[Array, dict], tuple[dict, dict]],
+  *,
+  order: tuple[tuple[str, int], ...] | str = "simultaneous",
+  ema: Mapping[str, float] | None = None,
+  **capabilities: Any,
+) -> Model:
+  """A Model whose update is one round of the game.
+
+  Args:
+    players: name -> Player.
+    init: (key, batch [B, ...]) -> (params, mutable), each {player: ...}.
+    order: ((player, turns), ...): who moves and how often, each turn on a microbatch of its own;
+      or "simultaneous": all gradients are taken at one point, on one microbatch.
+    ema: {player: decay} of the players that keep an average of their parameters.
+    **capabilities: the other fields of Model.
+
+  Metrics of an update are those of each player's last turn, with its loss and gradient norm; the
+  latter two carry the player's name where there is more than one.
+  """
+  ema = dict(ema or {})
+  if order == "simultaneous":
+    rounds = (tuple(players),)
+  else:
+    rounds = tuple((name,) for name, turns in order for _ in range(turns))
+  for name in {n for names in rounds for n in names} | set(ema):
+    if name not in players:
+      raise ValueError(f"{name!r} is not among the players {tuple(players)}")
+
+  def init_state(key, batch):
+    params, mutable = init(key, batch)
+    return {
+      "params": params,
+      "mutable": mutable,
+      "opt": {name: players[name].tx.init(params[name]) for name in players},
+      "ema": {name: params[name] for name in ema},
+    }
+
+  def update(state, batch, key, step):
+    params, mutable = dict(state["params"]), dict(state["mutable"])
+    opt, metrics = dict(state["opt"]), {}
+    # Unrolled: on CPU, XLA is slow at convolution gradients inside a loop.
+    for turn, names in enumerate(rounds):
+      microbatch = jax.tree.map(lambda leaf, m=turn: leaf[m], batch)
+      moves = {}
+      for i, name in enumerate(names):
+        turn_key = jax.random.fold_in(jax.random.fold_in(key, turn), i)
+        moves[name] = players[name].direction(params, mutable, microbatch, turn_key, step)
+      for name, (gradient, (own, terms, value)) in moves.items():
+        updates, opt[name] = players[name].tx.update(
+          gradient, opt[name], params[name], value=value
+        )
+        params[name] = optax.apply_updates(params[name], updates)
+        mutable[name] = own
+        prefix = f"{name}_" if len(players) > 1 else ""
+        metrics |= terms
+        metrics[f"{prefix}loss"] = value
+        metrics[f"{prefix}gradient_norm"] = optax.global_norm(gradient)
+    average = {
+      name: averages.update(state["ema"][name], params[name], decay, step)
+      for name, decay in ema.items()
+    }
+    return {"params": params, "mutable": mutable, "opt": opt, "ema": average}, metrics
+
+  return Model(
+    init=init_state,
+    update=update,
+    microbatches=len(rounds),
+    weights=("params", "mutable", "ema"),
+    **capabilities,
+  )

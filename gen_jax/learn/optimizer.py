@@ -1,0 +1,78 @@
+"""Optimisers by name, made of optax: what a config may say of one."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import optax
+
+from gen_jax.core import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimizer:
+  """An optax optimiser.
+
+  name: adam, adamw, sgd or rmsprop.
+  learning_rate: the peak.
+  schedule: of the learning rate after the warm-up: constant, or cosine or linear to 0.
+  warmup: steps of linear warm-up from 0.
+  decay_steps: the length of the whole schedule, warm-up included; explicit, so that a longer run
+    is the same run. The learning rate stays 0 behind it.
+  clip: largest global norm of the gradient, 0 for no limit.
+  b1, b2, eps: of Adam; b1 is sgd's momentum and b2 rmsprop's decay.
+  weight_decay: decoupled, of adamw.
+  """
+
+  name: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
+  learning_rate: float = 1e-3
+  schedule: Literal["constant", "cosine", "linear"] = "constant"
+  warmup: int = 0
+  decay_steps: int = 0
+  clip: float = 0.0
+  b1: float = 0.9
+  b2: float = 0.999
+  eps: float = 1e-8
+  weight_decay: float = 0.0
+
+  def rate(self) -> optax.Schedule:
+    """step -> learning rate.
+
+    Raises:
+      UserError: for a decay without a length longer than its warm-up.
+    """
+    if self.learning_rate <= 0:
+      raise UserError(f"optimizer.learning_rate must be positive, not {self.learning_rate}")
+    if self.schedule == "constant":
+      peak = optax.constant_schedule(self.learning_rate)
+    elif self.decay_steps <= self.warmup:
+      raise UserError(
+        f"optimizer.schedule={self.schedule} needs optimizer.decay_steps, the length of the schedule,"
+        f" above optimizer.warmup={self.warmup}; it is {self.decay_steps}"
+      )
+    elif self.schedule == "cosine":
+      peak = optax.cosine_decay_schedule(self.learning_rate, self.decay_steps - self.warmup)
+    else:
+      peak = optax.linear_schedule(self.learning_rate, 0.0, self.decay_steps - self.warmup)
+    if not self.warmup:
+      return peak
+    ramp = optax.linear_schedule(0.0, self.learning_rate, self.warmup)
+    return optax.join_schedules([ramp, peak], [self.warmup])
+
+  def make(self) -> optax.GradientTransformationExtraArgs:
+    """The optax transformation."""
+    rate = self.rate()
+    if self.name == "adam":
+      tx = optax.adam(rate, self.b1, self.b2, self.eps)
+    elif self.name == "adamw":
+      tx = optax.adamw(rate, self.b1, self.b2, self.eps, weight_decay=self.weight_decay)
+    elif self.name == "sgd":
+      tx = optax.sgd(rate, momentum=self.b1 or None)
+    elif self.name == "rmsprop":
+      tx = optax.rmsprop(rate, decay=self.b2, eps=self.eps)
+    else:
+      raise UserError(f"optimizer.name {self.name!r}: one of adam, adamw, sgd, rmsprop")
+    if self.clip:
+      tx = optax.chain(optax.clip_by_global_norm(self.clip), tx)
+    return optax.with_extra_args_support(tx)

@@ -1,0 +1,168 @@
+"""The command line: config -> program -> train, sample, evaluate, export.
+
+  python -m gen_jax.main --config configs/ddpm.py[:VARIANT] [--config.FIELD=VALUE ...]
+                         [--workdir DIR] [--mode train|sample|evaluate|export]
+  python -m gen_jax.main --list
+  python -m gen_jax.main compare runs/a runs/b
+
+Running the same command again resumes. Exit status: 0 done, or stopped by SIGINT and saved; 1 a
+metric became non-finite; 2 the input was refused, in one line; 75 stopped by SIGTERM and saved.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from pathlib import Path
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from gen_jax import cli
+from gen_jax.core import UserError
+
+CONFIG = config_flags.DEFINE_config_file("config", None, "config file, with :VARIANT if wanted")
+WORKDIR = flags.DEFINE_string("workdir", None, "run folder; runs/<config>[-<variant>] by default")
+MODE = flags.DEFINE_enum("mode", "train", ["train", "sample", "evaluate", "export"], "what to do")
+N = flags.DEFINE_integer("n", 100, "sample: how many")
+SEED = flags.DEFINE_integer("seed", 0, "sample: seed of the samples")
+LABEL = flags.DEFINE_integer("label", None, "sample: the class of all samples")
+CHECKPOINT = flags.DEFINE_enum("checkpoint", "newest", ["newest", "best"], "which one to use")
+INIT_FROM = flags.DEFINE_string("init_from", None, "train: run folder whose weights to start from")
+DRY_RUN = flags.DEFINE_boolean("dry_run", False, "show parameters and memory, compile, stop")
+LIST = flags.DEFINE_boolean("list", False, "list the systems and their variants")
+PROFILE = flags.DEFINE_integer("profile", 0, "train: steps to trace into <workdir>/profile")
+WANDB = flags.DEFINE_string("wandb", "", "train: W&B project to log to besides")
+
+
+def use_compilation_cache() -> None:
+  """Keeps compiled programs between runs, in $GEN_JAX_CACHE or ~/.cache/gen_jax."""
+  import jax
+
+  folder = os.environ.get("GEN_JAX_CACHE", os.path.expanduser("~/.cache/gen_jax"))
+  jax.config.update("jax_compilation_cache_dir", folder)
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def dispatch(argv: list[str]) -> int:
+  """Does what the flags say; returns the exit status."""
+  if argv[1:2] == ["compare"]:
+    from gen_jax.run.compare import compare
+
+    if len(argv) < 4:
+      raise UserError("compare takes two run folders or more: compare runs/a runs/b")
+    print(compare(argv[2:]))
+    return 0
+  if argv[1:]:
+    raise UserError(f"unexpected argument {argv[1]!r}: the config is given as --config FILE")
+  if LIST.value:
+    print(cli.listing())
+    return 0
+  use_compilation_cache()
+  from gen_jax.run import tasks
+
+  if CONFIG.value is None:
+    if WORKDIR.value is None or MODE.value == "train":
+      raise UserError("give --config configs/NAME.py[:VARIANT]; --list shows what there is")
+    config, workdir = tasks.config_of(Path(WORKDIR.value)), Path(WORKDIR.value)
+  else:
+    file = flags.FLAGS["config"].config_filename
+    config = CONFIG.value
+    workdir = Path(WORKDIR.value) if WORKDIR.value else cli.default_workdir(file)
+  if MODE.value == "sample":
+    return tasks.sample(
+      config, workdir, n=N.value, seed=SEED.value, label=LABEL.value, checkpoint=CHECKPOINT.value
+    )
+  if MODE.value == "evaluate":
+    return tasks.evaluate(config, workdir, train_judge, checkpoint=CHECKPOINT.value)
+  if MODE.value == "export":
+    return tasks.export(config, workdir, checkpoint=CHECKPOINT.value)
+  if DRY_RUN.value:
+    return tasks.dry_run(config)
+  return tasks.train(
+    config, workdir, train_judge, init_from=INIT_FROM.value, profile=PROFILE.value,
+    wandb=WANDB.value,
+  )  # fmt: skip
+
+
+def train_judge(source, experiment, mesh, workdir):
+  """The classifier that measures ask, trained by the same trainer as everything else.
+
+  Args:
+    source: what it learns from.
+    experiment: of the run that is measured: its seed, and `evaluate.classifier_steps`.
+    mesh: the devices.
+    workdir: a folder that it is kept in and read from again, or None.
+  """
+  from gen_jax.models import classifier
+  from gen_jax.run import config as configs
+  from gen_jax.run.folder import claim, locked
+  from gen_jax.run.loop import train
+  from gen_jax.run.measures import judge_of
+
+  steps = experiment.evaluate.classifier_steps
+  schedule = {"learning_rate": 2e-3, "schedule": "cosine", "decay_steps": steps}
+  feed = dataclasses.asdict(experiment.feed) | {"batch_size": 128, "augment": ()}
+  feed["batch_size"] = -(-feed["batch_size"] // mesh.size) * mesh.size
+  config = configs.experiment(
+    f"{classifier.__name__}.build",
+    seed=experiment.config["seed"],
+    model={"optimizer": schedule},
+    data=experiment.data | feed,
+    train={"steps": steps, "log_every": steps, "checkpoint_every": steps, "keep": 1},
+  )
+  parsed = configs.parse(config)
+  program = configs.build(parsed.config, source.spec)
+  sizes = {name: len(split) for name, split in source.splits.items()}
+  mark = configs.fingerprint(parsed.config, source.spec, sizes)
+  if workdir is None:
+    result = train(program, source, parsed, mesh=mesh)
+  else:
+    folder = workdir / f"{source.name.replace(':', '-')}-{mark}-{steps}"
+    with locked(folder, wait=True):
+      claim(folder, parsed.config, source.spec, mark)
+      result = train(program, source, parsed, mesh=mesh, workdir=folder, fingerprint=mark)
+  return judge_of(program.model, result.states, source.splits["test"].arrays())
+
+
+def main(argv: list[str]) -> None:
+  from gen_jax.run.loop import NonFinite, Stopped
+
+  logging.set_verbosity(logging.WARNING)
+  try:
+    code = dispatch(argv)
+  except UserError as error:
+    code = refuse(error)
+  except NonFinite as error:
+    print(f"gen_jax: stopped: {error}", file=sys.stderr)
+    code = 1
+  except Stopped as stop:
+    print(f"gen_jax: stopped and saved at step {stop.step}; the same command goes on from there")
+    code = stop.code
+  sys.stdout.flush()
+  sys.exit(code)
+
+
+def refuse(error: Exception) -> int:
+  """Says what was wrong, in one line."""
+  print(f"gen_jax: error: {' '.join(str(error).split())}", file=sys.stderr)
+  return 2
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+  """absl's parser, with every refusal in one line."""
+  try:
+    cli.check_overrides(argv)
+    return flags.FLAGS(argv)
+  except (UserError, flags.Error, ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+    sys.exit(refuse(error))
+
+
+def run() -> None:
+  """The console entry point."""
+  app.run(main, flags_parser=parse_flags)
+
+
+if __name__ == "__main__":
+  run()

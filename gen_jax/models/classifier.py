@@ -1,0 +1,80 @@
+"""A classifier p(label | x), whose last hidden layer is the feature space of the Frechet distance.
+
+  learn      -log p(label | x), the cross-entropy
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import chex
+import jax.numpy as jnp
+import optax
+
+from gen_jax.core import Program, Spec, UserError, centre, single
+from gen_jax.learn.game import Player, averaged, game, minimise
+from gen_jax.learn.optimizer import Optimizer
+from gen_jax.nets.classifier import Classifier
+
+
+def build(
+  spec: Spec,
+  *,
+  width: int = 32,
+  features: int = 128,
+  dropout: float = 0.4,
+  dtype: Literal["float32", "bfloat16", "float64"] = "float32",
+  ema: float = 0.99,
+  optimizer: Optimizer = Optimizer(learning_rate=1e-3),
+) -> Program:
+  """Classifier of images [H, W, C] or vectors [D].
+
+  `predict` gives logits [B, K]; `encode` the features [B, features].
+
+  Args:
+    spec: of the data, with classes.
+    width, features, dropout, dtype: of the `Classifier`.
+    ema: decay of the parameter average that predicts; 0 for none.
+    optimizer: see there.
+
+  Raises:
+    UserError: if the data have no labels.
+  """
+  if spec.classes < 2:
+    raise UserError("a classifier needs data with labels of two classes or more; these have none")
+  net = Classifier(spec.classes, width, features, dropout, jnp.dtype(dtype))
+  real = jnp.promote_types(dtype, jnp.float32)
+
+  def scaled(x):
+    chex.assert_shape(x, (None, *spec.shape))
+    return x.astype(real) if spec.levels is None else centre(x, spec.levels, real)
+
+  def init(key, batch):
+    return {"classifier": net.init(key, scaled(batch["x"][:1]))["params"]}, {"classifier": {}}
+
+  def cross_entropy(params, mutable, batch, key, step):
+    del step
+    x = scaled(batch["x"])
+    logits, _ = net.apply({"params": params["classifier"]}, x, train=True, rngs={"dropout": key})
+    loss = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
+    correct = logits.argmax(-1) == batch["label"]
+    return loss, (mutable["classifier"], {"accuracy": correct.astype(loss.dtype)})
+
+  def apply(state, x):
+    return net.apply({"params": averaged(state, "classifier")}, scaled(x))
+
+  def evaluate(state, batch, keys):
+    del keys
+    logits, _ = apply(state, batch["x"])
+    nll = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
+    return {"nll": nll, "accuracy": (logits.argmax(-1) == batch["label"]).astype(jnp.float32)}
+
+  model = game(
+    {"classifier": Player(minimise("classifier", cross_entropy), optimizer.make())},
+    init,
+    ema={"classifier": ema} if ema else {},
+    evaluate=evaluate,
+    predict=lambda state, x: apply(state, x)[0],
+    encode=lambda state, x, keys=None, cond=None: apply(state, x)[1],
+  )
+  return single(model)

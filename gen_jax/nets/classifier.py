@@ -1,0 +1,43 @@
+"""Small classifiers whose last hidden layer serves as a feature extractor."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from gen_jax.core import Array
+
+
+class Classifier(nn.Module):
+  """x [B, H, W, C] or [B, D], scaled -> (logits [B, K], features [B, features]).
+
+  For images pairs of 3x3 convolutions, halving the resolution after each pair down to 7 pixels or
+  fewer; for vectors a hidden layer instead. Then one dense layer, whose activations are the
+  features, and the logits.
+  """
+
+  classes: int
+  width: int = 32
+  features: int = 128
+  dropout: float = 0.4
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Array, train: bool = False) -> tuple[Array, Array]:
+    kwargs = {"dtype": self.dtype, "param_dtype": jnp.promote_types(self.dtype, jnp.float32)}
+    if x.ndim == 4:
+      width = self.width
+      while True:
+        for _ in range(2):
+          x = nn.relu(nn.Conv(width, (3, 3), **kwargs)(x))
+        x = nn.max_pool(x, (2, 2), strides=(2, 2))
+        if min(x.shape[1:3]) <= 7:
+          break
+        width *= 2
+      x = x.reshape(len(x), -1)
+    else:
+      x = nn.relu(nn.Dense(self.features, **kwargs)(x))
+    x = nn.Dropout(self.dropout, deterministic=not train)(x)
+    features = nn.relu(nn.Dense(self.features, **kwargs)(x))
+    h = nn.Dropout(self.dropout, deterministic=not train)(features)
+    return nn.Dense(self.classes, **kwargs)(h), features

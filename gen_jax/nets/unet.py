@@ -1,0 +1,140 @@
+"""The U-Net of denoising diffusion: Ho et al. 2020 (appendix B), after PixelCNN++ and Wide ResNet.
+
+Residual blocks with group normalisation, the time embedding added inside each block, single-head
+self-attention at the named resolutions, strided convolutions down, nearest-neighbour upsampling
+followed by a convolution up, and skip connections from every block on the way down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import chex
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from gen_jax.core import Array
+
+
+def sinusoidal(t: Array, features: int, max_period: float = 10_000.0) -> Array:
+  """Sinusoidal embedding of t [B] -> [B, features] (Vaswani et al. 2017, section 3.5).
+
+  Half sines, half cosines of geometrically spaced frequencies from 1 to 1/max_period, the spacing
+  of Ho et al.'s code. features must be even.
+  """
+  half = features // 2
+  frequency = jnp.exp(-jnp.log(max_period) * jnp.arange(half) / max(half - 1, 1))
+  angle = t[:, None].astype(jnp.promote_types(t.dtype, jnp.float32)) * frequency
+  return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
+
+
+def groups(channels: int) -> int:
+  """Groups of four channels or more, at most 32: 32 groups at the paper's 128 channels."""
+  return next(g for g in range(min(32, max(channels // 4, 1)), 0, -1) if channels % g == 0)
+
+
+class ResidualBlock(nn.Module):
+  """x [B, H, W, C], embedding [B, E] -> [B, H, W, features]."""
+
+  features: int
+  dropout: float
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x: Array, embedding: Array, train: bool) -> Array:
+    kwargs = {"dtype": self.dtype, "param_dtype": jnp.promote_types(self.dtype, jnp.float32)}
+    h = nn.silu(nn.GroupNorm(groups(x.shape[-1]), **kwargs)(x))
+    h = nn.Conv(self.features, (3, 3), **kwargs)(h)
+    h = h + nn.Dense(self.features, **kwargs)(nn.silu(embedding))[:, None, None, :]
+    h = nn.silu(nn.GroupNorm(groups(self.features), **kwargs)(h))
+    h = nn.Dropout(self.dropout, deterministic=not train)(h)
+    # A block starts as the identity (or its projection): the last convolution is zero.
+    h = nn.Conv(self.features, (3, 3), kernel_init=nn.initializers.zeros, **kwargs)(h)
+    if x.shape[-1] != self.features:
+      x = nn.Dense(self.features, **kwargs)(x)
+    return x + h
+
+
+class Attention(nn.Module):
+  """Self-attention over the H W positions of x [B, H, W, C], added to x."""
+
+  heads: int
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    kwargs = {"dtype": self.dtype, "param_dtype": jnp.promote_types(self.dtype, jnp.float32)}
+    batch, height, width, channels = x.shape
+    h = nn.GroupNorm(groups(channels), **kwargs)(x).reshape(batch, height * width, channels)
+    q, k, v = jnp.split(nn.Dense(3 * channels, **kwargs)(h), 3, axis=-1)
+    split = (batch, height * width, self.heads, channels // self.heads)
+    h = jax.nn.dot_product_attention(q.reshape(split), k.reshape(split), v.reshape(split))
+    h = nn.Dense(channels, kernel_init=nn.initializers.zeros, **kwargs)(h.reshape(x.shape))
+    return x + h
+
+
+class UNet(nn.Module):
+  """Noisy images and their times to a prediction of `channels` channels, zero at initialisation.
+
+  width: channels of the highest resolution.
+  multipliers: width of each resolution, as multiples; each one but the first halves H and W.
+  blocks: residual blocks per resolution.
+  attention: resolutions (values of H) that have self-attention.
+  heads: of the attention.
+  dropout: rate inside the residual blocks.
+  classes: number of classes of the label embedding, which has one more entry (the last) for "no
+    label"; 0 for no embedding.
+  dtype: of the computation; parameters and normalisation statistics are float32 or wider.
+  """
+
+  channels: int
+  width: int = 128
+  multipliers: Sequence[int] = (1, 2, 2, 2)
+  blocks: int = 2
+  attention: Sequence[int] = (16,)
+  heads: int = 1
+  dropout: float = 0.1
+  classes: int = 0
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Array, t: Array, label: Array | None = None, train: bool = False) -> Array:
+    """x [B, H, W, C], t [B] in 0..T, label [B] -> [B, H, W, channels]."""
+    chex.assert_rank([x, t], [4, 1])
+    kwargs = {"dtype": self.dtype, "param_dtype": jnp.promote_types(self.dtype, jnp.float32)}
+
+    def block(h, features):
+      h = ResidualBlock(features, self.dropout, self.dtype)(h, embedding, train)
+      return Attention(self.heads, self.dtype)(h) if h.shape[1] in self.attention else h
+
+    embedding = nn.Dense(4 * self.width, **kwargs)(sinusoidal(t, self.width))
+    embedding = nn.Dense(4 * self.width, **kwargs)(nn.silu(embedding))
+    if self.classes:
+      label = jnp.full(t.shape, self.classes) if label is None else label
+      embedding = embedding + nn.Embed(self.classes + 1, 4 * self.width, **kwargs)(label)
+
+    h = nn.Conv(self.width, (3, 3), **kwargs)(x)
+    skips = [h]
+    for level, multiplier in enumerate(self.multipliers):
+      if level > 0:
+        h = nn.Conv(h.shape[-1], (3, 3), strides=2, **kwargs)(h)
+        skips.append(h)
+      for _ in range(self.blocks):
+        h = block(h, multiplier * self.width)
+        skips.append(h)
+
+    h = ResidualBlock(h.shape[-1], self.dropout, self.dtype)(h, embedding, train)
+    h = Attention(self.heads, self.dtype)(h)
+    h = ResidualBlock(h.shape[-1], self.dropout, self.dtype)(h, embedding, train)
+
+    for level, multiplier in reversed(list(enumerate(self.multipliers))):
+      for _ in range(self.blocks + 1):
+        h = block(jnp.concatenate([h, skips.pop()], axis=-1), multiplier * self.width)
+      if level > 0:
+        h = jnp.repeat(jnp.repeat(h, 2, axis=1), 2, axis=2)
+        h = nn.Conv(h.shape[-1], (3, 3), **kwargs)(h)
+
+    h = nn.silu(nn.GroupNorm(groups(h.shape[-1]), **kwargs)(h))
+    h = nn.Conv(self.channels, (3, 3), kernel_init=nn.initializers.zeros, **kwargs)(h)
+    return h.astype(jnp.promote_types(self.dtype, jnp.float32))

@@ -1,0 +1,156 @@
+"""Checkpoints: orbax behind one class, with digests, because orbax restores flipped bits unnoticed.
+
+A checkpoint holds `state` (a pytree of arrays) and `meta` (JSON: stage, step, fingerprint, digests).
+Saves are asynchronous and atomic; the newest ones and the best one are kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from absl import logging
+from etils import epath
+from orbax.checkpoint.checkpoint_managers import preservation_policy as preservation
+
+from gen_jax.core import PyTree, UserError
+
+BEST = "best"
+
+
+def digest(leaf: jax.Array) -> str | None:
+  """SHA-256 of an array's shape, type and bytes; None for one that other processes share."""
+  if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+    return None
+  array = np.ascontiguousarray(leaf)
+  text = hashlib.sha256(f"{array.shape} {array.dtype}".encode())
+  text.update(array.reshape(-1).view(np.uint8).data)
+  return text.hexdigest()
+
+
+def digests(tree: PyTree) -> dict[str, str | None]:
+  """path -> digest of every leaf."""
+  leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+  return {jax.tree_util.keystr(path): digest(leaf) for path, leaf in leaves}
+
+
+class Damaged(Exception):
+  """A checkpoint whose content is not what was saved."""
+
+
+class Checkpoints:
+  """The checkpoints of one run folder.
+
+  Args:
+    folder: where they are.
+    keep: how many of the newest are kept.
+    writable: False to only read, such as for sampling while training goes on.
+  """
+
+  def __init__(self, folder: epath.PathLike, *, keep: int = 2, writable: bool = True):
+    self.folder, self.writable = epath.Path(folder), writable
+    policy = preservation.AnyPreservationPolicy([
+      preservation.LatestN(keep),
+      preservation.BestN(
+        get_metric_fn=lambda metrics: -metrics[BEST], n=1, keep_checkpoints_without_metrics=False
+      ),
+    ])  # fmt: skip
+    options = ocp.CheckpointManagerOptions(
+      preservation_policy=policy, cleanup_tmp_directories=writable, read_only=not writable,
+      create=writable, enable_async_checkpointing=True,
+    )  # fmt: skip
+    if not writable and not self.folder.exists():
+      raise UserError(f"{self.folder} does not exist: there is no checkpoint to read")
+    self.manager = ocp.CheckpointManager(
+      self.folder.resolve() if "://" not in str(folder) else self.folder, options=options,
+      item_names=("state", "meta"),
+    )  # fmt: skip
+
+  def steps(self) -> list[int]:
+    """Total steps of the checkpoints there are, ascending."""
+    return sorted(self.manager.all_steps(read=True))
+
+  def save(self, step: int, state: PyTree, meta: dict[str, Any], best: float | None = None) -> None:
+    """Starts to save; returns once the arrays are copied, so that `state` may be donated."""
+    meta = {**meta, BEST: best, "digests": digests(state)}
+    self.manager.save(
+      step,
+      args=ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta)),
+      metrics=None if best is None else {BEST: best},
+    )
+
+  def meta(self, step: int) -> dict[str, Any]:
+    """The meta record of a checkpoint."""
+    return self.manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
+
+  def restore(self, step: int, abstract: Callable[[dict], PyTree]) -> tuple[PyTree, dict]:
+    """State and meta of one checkpoint.
+
+    Args:
+      step: total step.
+      abstract: meta -> pytree of `jax.ShapeDtypeStruct` with shardings, as the state shall be.
+
+    Raises:
+      Damaged: if it cannot be read, or a leaf is not what was saved.
+    """
+    try:
+      meta = self.meta(step)
+      target = abstract(meta)
+      args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
+      state = self.manager.restore(step, args=args)["state"]
+    except UserError:
+      raise
+    except Exception as error:  # noqa: BLE001  (orbax raises whatever its readers raise)
+      raise Damaged(f"{type(error).__name__}: {str(error).splitlines()[0][:200]}") from error
+    for path, found in digests(state).items():
+      saved = meta["digests"].get(path)
+      if found is not None and saved is not None and found != saved:
+        raise Damaged(f"{path} is not what was saved")
+    return state, meta
+
+  def restore_newest(self, abstract: Callable[[dict], PyTree]) -> tuple[PyTree, dict] | None:
+    """The newest checkpoint that is whole; None where there is none at all.
+
+    A damaged one is named in a warning, set aside (where writable) and passed over.
+
+    Raises:
+      UserError: if there are checkpoints, and all are damaged.
+    """
+    steps = self.steps()
+    for step in reversed(steps):
+      try:
+        return self.restore(step, abstract)
+      except Damaged as error:
+        logging.warning("checkpoint %d in %s is damaged (%s)", step, self.folder, error)
+        self.set_aside(step)
+    if steps:
+      raise UserError(f"every checkpoint in {self.folder} is damaged: start over in a new --workdir")
+    return None
+
+  def set_aside(self, step: int) -> None:
+    """Moves a damaged checkpoint out of the way of the one that will be written in its place."""
+    if not self.writable:
+      return
+    aside = self.folder.parent / "damaged"
+    aside.mkdir(parents=True, exist_ok=True)
+    target = aside / str(step)
+    if target.exists():
+      shutil.rmtree(target)
+    (self.folder / str(step)).rename(target)
+    self.manager.reload()
+
+  def best_step(self) -> int | None:
+    """Total step of the best checkpoint by the validation term, if any has one."""
+    metas = {step: self.meta(step) for step in self.steps()}
+    scored = [(meta[BEST], step) for step, meta in metas.items() if meta.get(BEST) is not None]
+    return min(scored)[1] if scored else None
+
+  def close(self) -> None:
+    """Waits for the save that is under way."""
+    self.manager.wait_until_finished()
+    self.manager.close()

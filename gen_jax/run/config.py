@@ -1,0 +1,321 @@
+"""Configs: completed from the signatures they fill, checked against them, and told apart by digest.
+
+The signature of a builder is the schema of `config.model`, its dataclass-typed options `sample` and
+`likelihood` those of the groups of the same names; `data.load` and `Pipeline` describe
+`config.data`; `Train` and `Evaluate` the rest. A config file names what differs from the defaults.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import importlib
+import inspect
+import json
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from ml_collections import ConfigDict
+
+from gen_jax import data as sources
+from gen_jax.core import Program, Spec, UserError
+from gen_jax.data import Feed
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+  """How long, and what happens on the way. A `..._every` of 0 means never (but at the end).
+
+  steps: length of the run; for a program of several stages, a tuple with one entry for each.
+  steps_per_call: steps in one dispatch; divides every other number here.
+  log_every: steps that one row of metrics.jsonl averages over.
+  validate_every: evaluate on the validation split.
+  sample_every: draw a grid of samples.
+  checkpoint_every: save.
+  keep: newest checkpoints kept; the best is kept besides.
+  best: the validation term whose lowest value is the best checkpoint; empty for none.
+  """
+
+  steps: int | tuple[int, ...] = 1000
+  steps_per_call: int = 1
+  log_every: int = 50
+  validate_every: int = 0
+  sample_every: int = 0
+  checkpoint_every: int = 500
+  keep: int = 2
+  best: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+  """How the measures are taken.
+
+  split: of the real data.
+  samples: how many are drawn.
+  batch_size: of evaluation, and the fixed chunk in which samples are drawn.
+  neighbours: k of precision, recall, density and coverage.
+  classifier_steps: training length of the classifiers that measures need.
+  """
+
+  split: str = "test"
+  samples: int = 1000
+  batch_size: int = 128
+  neighbours: int = 5
+  classifier_steps: int = 600
+
+
+GROUPS = ("model", "data", "train", "sample", "likelihood", "evaluate")
+# What a builder takes from a config group of the same name, outside its fingerprint.
+OPTIONS = ("sample", "likelihood")
+# Fields of `data` that say where or how it is read, not what it is.
+WHERE = ("data_dir", "resident", "threads")
+
+
+def nearest(name: str, names) -> str:
+  """"; did you mean a or b?", or the names where none is near."""
+  names = [str(n) for n in names]
+  close = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
+  if close:
+    return f"; did you mean {' or '.join(close)}?"
+  return f"; one of {', '.join(names)}" if names else ""
+
+
+def resolve(builder: str) -> Callable[..., Program]:
+  """The function of a dotted name such as gen_jax.models.ddpm.build.
+
+  Raises:
+    UserError: if there is no such module or function.
+  """
+  module, _, name = builder.rpartition(".")
+  try:
+    return getattr(importlib.import_module(module), name)
+  except (ImportError, AttributeError, ValueError) as error:
+    raise UserError(f"config.builder={builder!r} cannot be imported: {error}") from error
+
+
+def parameters(target: Callable) -> dict[str, tuple[Any, Any]]:
+  """name -> (annotation, default) of the keyword parameters of a function or dataclass."""
+  hints = typing.get_type_hints(target if inspect.isfunction(target) else target.__init__)
+  return {
+    name: (hints.get(name, Any), p.default)
+    for name, p in inspect.signature(target).parameters.items()
+    if p.kind == p.KEYWORD_ONLY or inspect.isclass(target)
+  }
+
+
+def schema(builder: Callable) -> dict[str, dict[str, tuple[Any, Any]]]:
+  """group -> {field: (annotation, default)} of a config for that builder."""
+  of_builder = parameters(builder)
+  groups = {"model": {k: v for k, v in of_builder.items() if k not in OPTIONS}}
+  groups["data"] = {
+    "name": (str, inspect.Parameter.empty),
+    **parameters(sources.load),
+    **parameters(Feed),
+  }
+  groups["train"], groups["evaluate"] = parameters(Train), parameters(Evaluate)
+  for option in OPTIONS:
+    groups[option] = parameters(of_builder[option][0]) if option in of_builder else {}
+  return groups
+
+
+def convert(value: Any, kind: Any, where: str) -> Any:
+  """value as the annotation `kind` wants it.
+
+  Raises:
+    UserError: naming the field `where`, what it takes and what it was given.
+  """
+  origin, args = typing.get_origin(kind), typing.get_args(kind)
+
+  def refuse(what):
+    raise UserError(f"config.{where} must be {what}, not {value!r}")
+
+  if kind is Any:
+    return value
+  if origin is Literal:
+    if value not in args:
+      refuse("one of " + ", ".join(map(str, args)) + nearest(str(value), args)[:0])
+    return value
+  if origin in (typing.Union, types.UnionType):
+    for option in args:
+      try:
+        return convert(value, option, where)
+      except UserError:
+        continue
+    refuse(" or ".join(getattr(a, "__name__", str(a)) for a in args))
+  if dataclasses.is_dataclass(kind):
+    if isinstance(value, kind):
+      return value
+    if not isinstance(value, Mapping):
+      refuse(f"a group of {', '.join(f.name for f in dataclasses.fields(kind))}")
+    return kind(**complete(parameters(kind), value, where))
+  if origin is tuple:
+    if not isinstance(value, list | tuple):
+      refuse("a tuple, such as '(1, 2)'")
+    return tuple(convert(v, args[0], f"{where}[{i}]") for i, v in enumerate(value))
+  if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    return float(value)
+  if kind is type(None):
+    return value if value is None else refuse("None")
+  if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+    refuse({int: "a whole number", float: "a number", str: "text", bool: "True or False"}[kind])
+  return value
+
+
+def complete(fields: dict[str, tuple[Any, Any]], given: Mapping, where: str) -> dict[str, Any]:
+  """The given fields checked and converted, with defaults for the others.
+
+  Raises:
+    UserError: for a field that does not exist, a missing one, or a value of the wrong type.
+  """
+  for name in given:
+    if name not in fields:
+      raise UserError(f"config.{where}.{name} does not exist{nearest(name, fields)}")
+  out = {}
+  for name, (kind, default) in fields.items():
+    if name not in given and default is inspect.Parameter.empty:
+      raise UserError(f"config.{where}.{name} is missing: it has no default")
+    out[name] = convert(given.get(name, default), kind, f"{where}.{name}")
+  return out
+
+
+def as_dict(value: Any) -> Any:
+  """Dataclasses and mappings to plain dicts, all the way down."""
+  if dataclasses.is_dataclass(value):
+    return {f.name: as_dict(getattr(value, f.name)) for f in dataclasses.fields(value)}
+  if isinstance(value, Mapping):
+    return {k: as_dict(v) for k, v in value.items()}
+  return value
+
+
+def experiment(builder: str, *, seed: int = 0, measures: tuple[str, ...] = (), **groups) -> ConfigDict:
+  """A complete config: every field that the builder, the data and the trainer know, by its default
+  where `groups` does not say otherwise.
+
+  Args:
+    builder: dotted name of a function (spec, **hyperparameters) -> Program.
+    seed: of everything random in the run, data splits aside (`data.split_seed`).
+    measures: names of the measures that evaluation takes.
+    **groups: dicts `model`, `data`, `train`, `sample`, `likelihood` and `evaluate`.
+
+  Raises:
+    UserError: for a group or field that does not exist, or a value of the wrong type.
+  """
+  for name in groups:
+    if name not in GROUPS:
+      raise UserError(f"config.{name} does not exist{nearest(name, GROUPS)}")
+  known = schema(resolve(builder))
+  filled = {name: as_dict(complete(known[name], groups.get(name, {}), name)) for name in GROUPS}
+  return ConfigDict({"builder": builder, "seed": seed, "measures": tuple(measures), **filled})
+
+
+def variant(name: str, variants: Mapping[str, Mapping]) -> Mapping:
+  """The variant of that name.
+
+  Raises:
+    UserError: if there is none, naming the nearest.
+  """
+  if name not in variants:
+    raise UserError(f"no variant {name!r} in this config{nearest(name, variants)}")
+  return variants[name]
+
+
+def merge(base: Mapping, *changes: Mapping) -> dict:
+  """base with the changes written over it, group by group."""
+  out = dict(base)
+  for change in changes:
+    for key, value in change.items():
+      both = isinstance(value, Mapping) and isinstance(out.get(key), Mapping)
+      out[key] = merge(out[key], value) if both else value
+  return out
+
+
+class Experiment(typing.NamedTuple):
+  """A checked config in its typed parts."""
+
+  config: dict
+  data: dict
+  feed: Feed
+  train: Train
+  evaluate: Evaluate
+
+
+def parse(config: Mapping) -> Experiment:
+  """Checks a config (a ConfigDict after overrides, or one read from JSON) against its schema.
+
+  Raises:
+    UserError: see `complete`; or if the intervals of `train` do not fit each other.
+  """
+  plain = as_dict(config.to_dict() if isinstance(config, ConfigDict) else config)
+  for name in plain:
+    if name not in (*GROUPS, "builder", "seed", "measures"):
+      raise UserError(f"config.{name} does not exist{nearest(name, GROUPS)}")
+  known = schema(resolve(plain["builder"]))
+  groups = {name: complete(known[name], plain.get(name, {}), name) for name in GROUPS}
+  feed = {name: groups["data"][name] for name in parameters(Feed)}
+  data = {name: value for name, value in groups["data"].items() if name not in feed}
+  train = Train(**groups["train"])
+  check_intervals(train)
+  evaluate = Evaluate(**groups["evaluate"])
+  for name, value in dataclasses.asdict(evaluate).items():
+    if isinstance(value, int) and value < 1:
+      raise UserError(f"config.evaluate.{name} must be 1 or more, not {value}")
+  if not isinstance(plain.get("seed", 0), int) or plain.get("seed", 0) < 0:
+    raise UserError(f"config.seed must be a whole number from 0 on, not {plain['seed']!r}")
+  plain = {**plain, **{name: as_dict(group) for name, group in groups.items()}}
+  return Experiment(plain, data, Feed(**feed), train, evaluate)
+
+
+def check_intervals(train: Train) -> None:
+  """Refuses intervals that `steps_per_call` does not divide: they would ask for half a dispatch."""
+  steps = train.steps if isinstance(train.steps, tuple) else (train.steps,)
+  if min(steps, default=0) < 1:
+    raise UserError(f"config.train.steps must be 1 or more, not {train.steps}")
+  if train.steps_per_call < 1:
+    raise UserError(f"config.train.steps_per_call must be 1 or more, not {train.steps_per_call}")
+  if train.keep < 1:
+    raise UserError(f"config.train.keep must be 1 or more, not {train.keep}")
+  named = [("steps", n) for n in steps] + [
+    (f"{what}_every", getattr(train, f"{what}_every"))
+    for what in ("log", "validate", "sample", "checkpoint")
+  ]
+  for name, n in named:
+    if n < 0:
+      raise UserError(f"config.train.{name} must be 0 (never) or more, not {n}")
+    if n % train.steps_per_call:
+      raise UserError(
+        f"config.train.steps_per_call={train.steps_per_call} must divide config.train.{name}={n}"
+      )
+
+
+def build(config: Mapping, spec: Spec) -> Program:
+  """The Program that a complete config describes, for data of that spec.
+
+  Raises:
+    UserError: if the builder refuses a hyperparameter.
+  """
+  builder = resolve(config["builder"])
+  known = schema(builder)
+  options = {}
+  for name in OPTIONS:
+    if name in parameters(builder):
+      options[name] = convert(config[name], parameters(builder)[name][0], name)
+  return builder(spec, **complete(known["model"], config["model"], "model"), **options)
+
+
+def plain(value: Any) -> Any:
+  """What JSON makes of a value: tuples become lists."""
+  return json.loads(json.dumps(value, default=list))
+
+
+def fingerprint(config: Mapping, spec: Spec, sizes: Mapping[str, int]) -> str:
+  """A digest of what a checkpoint depends on: the model with its optimiser, the data, the seed.
+
+  Not of the run's length, logging, sampling or evaluation, nor of where the data lie.
+  """
+  data = {k: v for k, v in config["data"].items() if k not in WHERE}
+  what = [config["builder"], config["model"], data, config["seed"], spec._asdict(), dict(sizes)]
+  text = json.dumps(what, sort_keys=True, default=list)
+  return hashlib.sha256(text.encode()).hexdigest()[:16]

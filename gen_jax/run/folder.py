@@ -1,0 +1,135 @@
+"""A run folder: whose it is, who is in it, and the files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gen_jax.core import Spec, UserError
+
+
+def write_json(path: Path, value: Any) -> None:
+  """Writes JSON under a temporary name, then gives it its name: never half a file."""
+  temporary = path.with_name(f".{path.name}.tmp")
+  temporary.write_text(json.dumps(value, indent=2, default=list) + "\n")
+  os.replace(temporary, path)
+
+
+def read_json(path: Path) -> Any:
+  """The content of a JSON file.
+
+  Raises:
+    UserError: if it is missing or is not JSON.
+  """
+  try:
+    return json.loads(path.read_text())
+  except FileNotFoundError:
+    raise UserError(f"{path} does not exist: {path.parent} is not a run folder") from None
+  except ValueError as error:
+    raise UserError(f"{path} is not JSON ({error}): the run folder is damaged") from error
+
+
+@contextlib.contextmanager
+def locked(workdir: Path, wait: bool = False) -> Iterator[None]:
+  """Keeps every other process out of the folder.
+
+  Raises:
+    UserError: if the folder cannot be made or written, or a process is in it and `wait` is False.
+  """
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    handle = open(workdir / ".lock", "w")  # noqa: SIM115
+  except OSError as error:
+    raise UserError(f"the run folder {workdir} cannot be written: {error.strerror}") from error
+  with handle:
+    try:
+      fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+      raise UserError(
+        f"another process is running in {workdir}: wait for it, or give another --workdir"
+      ) from None
+    yield
+
+
+def claim(workdir: Path, config: Mapping, spec: Spec, fingerprint: str) -> None:
+  """Makes the folder this config's, or checks that it is.
+
+  Raises:
+    UserError: if it belongs to another config; names the fields that differ.
+  """
+  path = workdir / "config.json"
+  if path.exists():
+    other = read_json(path)
+    if other.get("fingerprint") != fingerprint:
+      raise UserError(
+        f"{workdir} belongs to another config ({differences(other.get('config', {}), config)}):"
+        " give another --workdir, or remove the folder to start over"
+      )
+  record = {"config": config, "spec": spec._asdict(), "fingerprint": fingerprint}
+  write_json(path, record)
+
+
+def differences(a: Mapping, b: Mapping) -> str:
+  """The first few fields of model and data in which two configs differ, as "field a, here b"."""
+  # JSON knows no tuples: both sides go through it before they are compared.
+  a, b = (flat(json.loads(json.dumps(c, default=list))) for c in (a, b))
+  named = ("builder", "model", "data", "seed")
+  keys = [k for k in sorted(a.keys() | b.keys()) if k.split(".")[0] in named]
+  found = [f"{k} {a.get(k)!r} there, {b.get(k)!r} here" for k in keys if a.get(k) != b.get(k)]
+  more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+  return ", ".join(found[:3]) + more if found else "its data differ"
+
+
+def flat(tree: Mapping, prefix: str = "") -> dict[str, Any]:
+  """Nested mappings as one dict with dotted keys."""
+  out = {}
+  for key, value in tree.items():
+    name = f"{prefix}{key}"
+    out.update(flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value})
+  return out
+
+
+def read_spec(record: Mapping) -> Spec:
+  """The Spec in a config.json."""
+  spec = {k: tuple(v) if isinstance(v, list) else v for k, v in record["spec"].items()}
+  return Spec(**spec)
+
+
+def note_launch(workdir: Path, launch: Mapping) -> None:
+  """Adds one launch to provenance.json, the list of all launches of this run."""
+  path = workdir / "provenance.json"
+  launches = read_json(path) if path.exists() else []
+  write_json(path, [*launches, dict(launch)])
+
+
+def read_rows(path: Path) -> list[dict]:
+  """The rows of a metrics.jsonl; a last line that was cut off is left out."""
+  rows = []
+  if path.exists():
+    for line in path.read_text().splitlines():
+      try:
+        rows.append(json.loads(line))
+      except ValueError:
+        break
+  return rows
+
+
+def drop_rows_after(path: Path, stage: int, step: int) -> float:
+  """Keeps the rows up to `step` of `stage`; returns the seconds that the last of them states."""
+  rows = [r for r in read_rows(path) if (r["stage"], r["step"]) <= (stage, step)]
+  if path.exists():
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    os.replace(temporary, path)
+  return max((row.get("seconds", 0.0) for row in rows), default=0.0)
+
+
+def jsonable(value: float) -> float | str:
+  """A float as JSON can hold it: NaN and infinities by name."""
+  return value if math.isfinite(value) else str(value)

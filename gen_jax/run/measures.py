@@ -1,0 +1,248 @@
+"""The measures that a config can list: what each needs, what it writes, and how it is taken.
+
+Every figure is a record {"value", "examples", "split", ...} that says how it came to be.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from gen_jax import metrics
+from gen_jax.core import Array, Program, PyTree, UserError, stream
+from gen_jax.data import Source
+from gen_jax.run import evaluate, sample
+from gen_jax.run.config import Experiment, nearest
+
+Record = dict[str, Any]
+
+
+class Judge(NamedTuple):
+  """A trained classifier: what measures that need a feature space or labels ask.
+
+  predict: x [n, ...] -> label [n]. features: x [n, ...] -> [n, F]. accuracy: on real test data.
+  """
+
+  predict: Callable[[np.ndarray], np.ndarray]
+  features: Callable[[np.ndarray], np.ndarray]
+  accuracy: float
+
+
+class Scene:
+  """What measures see of a finished run; samples and features are made once, when first asked for.
+
+  Args:
+    program, states: the finished system.
+    source: its data.
+    experiment: the checked config.
+    mesh: the devices.
+    key: of the randomness of the measures.
+    train_judge: (source, name) -> Judge trained on the source's training split.
+  """
+
+  def __init__(
+    self,
+    program: Program,
+    states: list[PyTree],
+    source: Source,
+    experiment: Experiment,
+    mesh: Mesh,
+    key: Array,
+    train_judge: Callable[[Source, str], Judge],
+  ):
+    self.model, self.states, self.source = program.model, states, source
+    self.experiment, self.settings, self.mesh = experiment, experiment.evaluate, mesh
+    self.key, self.train_judge = key, train_judge
+    if self.settings.split not in source.splits:
+      raise UserError(
+        f"config.evaluate.split={self.settings.split!r} is no split of {source.name}"
+        f"{nearest(self.settings.split, source.splits)}"
+      )
+
+  @functools.cached_property
+  def real(self) -> dict[str, np.ndarray]:
+    """The split that is compared with."""
+    return self.source.splits[self.settings.split].arrays()
+
+  @functools.cached_property
+  def train(self) -> dict[str, np.ndarray]:
+    """The training split."""
+    return self.source.splits["train"].arrays()
+
+  @functools.cached_property
+  def samples(self) -> dict[str, np.ndarray]:
+    """x and the conditions of config.evaluate.samples draws, conditioned as the training data are."""
+    n = self.settings.samples
+    split = self.source.splits["train"]
+    cond = sample.conditions(self.model, self.source.spec, n, split=split)
+    drawer = sample.compiled(self.model.sample, self.mesh)
+    chunk = sample.chunk_size(self.settings.batch_size, self.mesh)
+    key = stream(self.key, "sample")
+    x = sample.draw(drawer, self.states, key, n, cond, chunk=chunk, mesh=self.mesh)
+    return {**cond, "x": x}
+
+  @functools.cached_property
+  def judge(self) -> Judge:
+    """The classifier of the real training split."""
+    return self.train_judge(self.source, "real")
+
+  @functools.cached_property
+  def features(self) -> dict[str, np.ndarray]:
+    """Features [n, F] of the real split, of the training split and of the samples."""
+    sets = {"real": self.real["x"], "train": self.train["x"], "samples": self.samples["x"]}
+    return {name: self.judge.features(x) for name, x in sets.items()}
+
+  def extractor(self) -> Record:
+    """What a figure must say of the classifier it rests on."""
+    accuracy = round(self.judge.accuracy, 4)
+    return {"extractor": "classifier of the training split", "extractor_accuracy": accuracy}
+
+  def record(self, value: float, **facts) -> Record:
+    """A figure over the samples, against the split."""
+    n = len(self.samples["x"])
+    return {"value": float(value), "examples": n, "split": self.settings.split, **facts}
+
+
+def likelihood(scene: Scene) -> dict[str, Record]:
+  """The mean of every term of the model's `evaluate`, with its standard error over examples."""
+  split = scene.source.splits[scene.settings.split]
+  compiled = evaluate.evaluator(scene.model.evaluate, scene.mesh)
+  values = evaluate.terms(
+    compiled, scene.states, split, stream(scene.key, "evaluate"),
+    batch_size=scene.settings.batch_size, mesh=scene.mesh,
+  )  # fmt: skip
+  facts = {"split": scene.settings.split, **scene.experiment.config["likelihood"]}
+  return {
+    name: {
+      "value": evaluate.mean(v),
+      "examples": len(v),
+      "standard_error": float(np.std(v, dtype=np.float64) / len(v) ** 0.5),
+      **facts,
+    }
+    for name, v in values.items()
+  }
+
+
+def frechet(scene: Scene) -> dict[str, Record]:
+  """Frechet distance of samples to the real split, beside that of the training data to it."""
+  f = scene.features
+  distance = metrics.frechet_distance(f["samples"], f["real"])
+  floor = metrics.frechet_distance(f["train"], f["real"])
+  record = scene.record(
+    distance, real_examples=len(f["real"]), of_training_data=floor, **scene.extractor()
+  )
+  accuracy = {"value": scene.judge.accuracy, "examples": len(f["real"]), "split": "test"}
+  return {"frechet_distance": record, "extractor_accuracy": accuracy}
+
+
+def prdc(scene: Scene) -> dict[str, Record]:
+  """Precision, recall, density and coverage of the samples in the classifier's features."""
+  f, k = scene.features, scene.settings.neighbours
+  values = metrics.precision_recall_density_coverage(f["real"], f["samples"], k)
+  facts = {"real_examples": len(f["real"]), "neighbours": k, **scene.extractor()}
+  return {name: scene.record(value, **facts) for name, value in values.items()}
+
+
+def sample_accuracy(scene: Scene) -> dict[str, Record]:
+  """How often a classifier of real data reads a sample as the class that was asked for."""
+  correct = scene.judge.predict(scene.samples["x"]) == scene.samples["label"]
+  return {"sample_accuracy": scene.record(correct.mean(), **scene.extractor())}
+
+
+def trained_on_samples(scene: Scene) -> dict[str, Record]:
+  """Accuracy on the real split of a classifier that saw samples only."""
+  from gen_jax.data import ArraySplit
+
+  splits = {"train": ArraySplit(scene.samples), "test": scene.source.splits[scene.settings.split]}
+  judge = scene.train_judge(scene.source._replace(splits=splits), "samples")
+  facts = {
+    "examples": len(scene.real["x"]),
+    "training_samples": len(scene.samples["x"]),
+    "of_real_training_data": round(scene.judge.accuracy, 4),
+  }
+  return {"trained_on_samples_accuracy": {**scene.record(judge.accuracy), **facts}}
+
+
+def memorisation(scene: Scene) -> dict[str, Record]:
+  """Median distance of samples to their nearest training example, over that of held-out ones."""
+  as_pixels = lambda x: x.reshape(len(x), -1).astype(np.float32)  # noqa: E731
+  sets = (scene.samples["x"], scene.real["x"], scene.train["x"])
+  ratio = metrics.nearest_train_ratio(*map(as_pixels, sets))
+  facts = {"real_examples": len(scene.real["x"]), "distance": "Euclidean, pixels"}
+  return {"nearest_train_ratio": scene.record(ratio, **facts)}
+
+
+class Measure(NamedTuple):
+  """needs: capabilities of the model. cond: fields it must be conditioned on. labels: whether the
+  data must have them. keys: what it writes, or () for one key for each term of evaluation."""
+
+  take: Callable[[Scene], dict[str, Record]]
+  needs: tuple[str, ...]
+  keys: tuple[str, ...] = ()
+  cond: tuple[str, ...] = ()
+  labels: bool = False
+
+
+MEASURES: Mapping[str, Measure] = {
+  "likelihood": Measure(likelihood, ("evaluate",)),
+  "frechet": Measure(frechet, ("sample",), ("frechet_distance", "extractor_accuracy"), labels=True),
+  "prdc": Measure(prdc, ("sample",), ("precision", "recall", "density", "coverage"), labels=True),
+  "sample_accuracy": Measure(
+    sample_accuracy, ("sample",), ("sample_accuracy",), cond=("label",), labels=True
+  ),
+  "trained_on_samples": Measure(
+    trained_on_samples, ("sample",), ("trained_on_samples_accuracy",), cond=("label",), labels=True
+  ),
+  "memorisation": Measure(memorisation, ("sample",), ("nearest_train_ratio",)),
+}
+
+
+def check(names: tuple[str, ...], program: Program, source: Source) -> None:
+  """Refuses measures that do not exist, or that the model or the data cannot serve.
+
+  Raises:
+    UserError: in one line.
+  """
+  for name in names:
+    if name not in MEASURES:
+      raise UserError(f"config.measures: no measure {name!r}{nearest(name, MEASURES)}")
+    measure = MEASURES[name]
+    for capability in measure.needs:
+      if getattr(program.model, capability) is None:
+        raise UserError(f"the measure {name} needs a model with {capability}, and this has none")
+    for field in measure.cond:
+      if field not in program.model.cond:
+        raise UserError(f"the measure {name} needs a model conditioned on {field}")
+    if measure.labels and source.spec.classes < 2:
+      raise UserError(f"the measure {name} needs data with labels, and {source.name} has none")
+
+
+def take(names: tuple[str, ...], scene: Scene) -> dict[str, Record]:
+  """All the named measures: key -> record."""
+  out: dict[str, Record] = {}
+  for name in names:
+    out |= MEASURES[name].take(scene)
+  return out
+
+
+def batched(function: Callable, states: PyTree, x: np.ndarray, size: int) -> np.ndarray:
+  """function(states, x) over x [n, ...] in chunks of one size, on the host."""
+  pieces = []
+  for start in range(0, len(x), size):
+    rows = np.minimum(np.arange(start, start + size), len(x) - 1)
+    pieces.append(np.asarray(function(states, x[rows])))
+  return np.concatenate(pieces)[: len(x)]
+
+
+def judge_of(model, states: PyTree, test: Mapping[str, np.ndarray], size: int = 256) -> Judge:
+  """A Judge of a trained classifier: any model that can predict and encode."""
+  logits = jax.jit(lambda s, x: model.predict(s, x).argmax(-1))
+  encode = jax.jit(lambda s, x: model.encode(s, x, None, None))
+  predict = lambda x: batched(logits, states, x, size)  # noqa: E731
+  accuracy = float((predict(test["x"]) == test["label"]).mean())
+  return Judge(predict, lambda x: batched(encode, states, x, size), accuracy)

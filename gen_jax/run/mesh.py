@@ -1,0 +1,54 @@
+"""Devices: the mesh, and where arrays live on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from gen_jax.core import PyTree, UserError
+
+
+def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+  """One axis, `data`, over all devices of all processes, or over those given."""
+  devices = jax.devices() if devices is None else list(devices)
+  return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+  """A copy on every device."""
+  return NamedSharding(mesh, P())
+
+
+def split_over(mesh: Mesh, axis: int) -> NamedSharding:
+  """Split over the devices along `axis`."""
+  return NamedSharding(mesh, P(*[None] * axis, "data"))
+
+
+def replicate(tree: PyTree, mesh: Mesh) -> PyTree:
+  """Host or device arrays onto every device."""
+  return jax.device_put(tree, replicated(mesh))
+
+
+def rows_of_process(batch_size: int) -> np.ndarray:
+  """Rows of the global batch that this process reads."""
+  share = batch_size // jax.process_count()
+  return np.arange(share) + jax.process_index() * share
+
+
+def assemble(batch: PyTree, mesh: Mesh, axis: int) -> PyTree:
+  """Each process's rows along `axis`, as one global array split over the devices."""
+  sharding = split_over(mesh, axis)
+  return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), batch)
+
+
+def check_divides(batch_size: int, mesh: Mesh, name: str) -> None:
+  """Refuses a batch that the devices cannot share equally."""
+  if batch_size % mesh.size:
+    raise UserError(
+      f"config.{name}={batch_size} must be a multiple of the {mesh.size} devices, such as"
+      f" {-(-batch_size // mesh.size) * mesh.size}"
+    )

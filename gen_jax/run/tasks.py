@@ -1,0 +1,337 @@
+"""What the command line does with a run folder: train, sample, evaluate, export, or look only."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from gen_jax import data as sources
+from gen_jax.core import Program, PyTree, UserError, stream
+from gen_jax.data import Source
+from gen_jax.run import config as configs
+from gen_jax.run import loop, measures, pictures
+from gen_jax.run import sample as sampling
+from gen_jax.run.checkpoint import Checkpoints
+from gen_jax.run.export import export_safetensors
+from gen_jax.run.folder import claim, locked, note_launch, read_json, read_rows, read_spec, write_json
+from gen_jax.run.load import load_run, restore
+from gen_jax.run.mesh import make_mesh
+from gen_jax.run.provenance import provenance
+
+TrainJudge = Callable[..., measures.Judge]  # (source, experiment, mesh, workdir) -> Judge
+
+
+class Setup(NamedTuple):
+  """A config made real: its data, its program, the devices, and its fingerprint."""
+
+  experiment: configs.Experiment
+  source: Source
+  program: Program
+  mesh: Mesh
+  fingerprint: str
+  total: int
+
+
+def set_up(config: Mapping) -> Setup:
+  """Reads the data and builds the program; refuses everything that can be refused at once."""
+  experiment = configs.parse(config)
+  source = sources.load(**experiment.data)
+  program = configs.build(experiment.config, source.spec)
+  measures.check(tuple(experiment.config["measures"]), program, source)
+  sizes = {name: len(split) for name, split in source.splits.items()}
+  mark = configs.fingerprint(experiment.config, source.spec, sizes)
+  total = sum(loop.stage_steps(program, experiment.train))
+  return Setup(experiment, source, program, make_mesh(), mark, total)
+
+
+def config_of(workdir: Path) -> dict:
+  """The config that a run folder holds."""
+  return read_json(workdir / "config.json")["config"]
+
+
+def train(
+  config: Mapping,
+  workdir: Path,
+  train_judge: TrainJudge,
+  *,
+  init_from: str | None = None,
+  profile: int = 0,
+  wandb: str = "",
+) -> int:
+  """Trains, resumes, or says that there is nothing left to do; then evaluates."""
+  setup = set_up(config)
+  with locked(workdir):
+    claim(workdir, setup.experiment.config, setup.source.spec, setup.fingerprint)
+    (workdir / "checkpoints").mkdir(exist_ok=True)
+    done = max(Checkpoints(workdir / "checkpoints", writable=False).steps(), default=0)
+    if done >= setup.total and (workdir / "evaluation.json").exists():
+      print(
+        f"{workdir} is complete at step {done}. Extend it with --config.train.steps={2 * done},"
+        f" start over with another --workdir or without this folder, or use --mode=sample|evaluate"
+      )
+      return 0
+    if jax.process_index() == 0:
+      note_launch(workdir, provenance() | {"from_step": done, "init_from": init_from})
+    result = loop.train(
+      setup.program, setup.source, setup.experiment, mesh=setup.mesh, workdir=workdir,
+      fingerprint=setup.fingerprint, title=workdir.name, wandb=wandb,
+      warm=warm_start(init_from, setup) if init_from and not done else None,
+      on_step=tracer(workdir, profile, done),
+    )  # fmt: skip
+    finish(setup, workdir, result.states, train_judge)
+  return 0
+
+
+def finish(setup: Setup, workdir: Path, states: list[PyTree], train_judge: TrainJudge) -> None:
+  """What a completed run leaves behind: figures, curves, samples, weights."""
+  take_measures(setup, workdir, states, train_judge)
+  rows = [r for r in read_rows(workdir / "metrics.jsonl") if "split" not in r]
+  facts = {"stage", "step", "seconds", "examples_per_second"}
+  terms = sorted({name for row in rows for name in row} - facts)
+  if rows:
+    pictures.curves(workdir / "curves.png", rows, terms)
+  model, spec = setup.program.model, setup.source.spec
+  if model.trajectory is not None:
+    save_trajectory(workdir / "samples" / "trajectory.gif", setup, states)
+  write_weights(workdir / "weights.safetensors", setup.program, states, setup.fingerprint)
+  if model.sample is not None:
+    print(f"samples: {workdir}/samples/{setup.total:06d}.png of shape {spec.shape}")
+
+
+def save_trajectory(path: Path, setup: Setup, states: list[PyTree]) -> None:
+  """A GIF of how a grid of samples comes to be."""
+  model, spec, settings = setup.program.model, setup.source.spec, setup.experiment.evaluate
+  n, order, columns = sampling.by_class(model, spec, per_class=8)
+  split = setup.source.splits["train"] if set(model.cond) - {"label"} else None
+  cond = sampling.conditions(model, spec, n, split=split)
+  drawer = sampling.compiled(model.trajectory, setup.mesh, axis=1)
+  frames = sampling.draw(
+    drawer, states, sampling.sample_keys(setup.experiment.config["seed"]), n, cond,
+    chunk=sampling.chunk_size(settings.batch_size, setup.mesh), mesh=setup.mesh, axis=1,
+  )[:, order]  # fmt: skip
+  pictures.show_gif(path, frames, spec.levels, columns)
+
+
+def take_measures(
+  setup: Setup, workdir: Path, states: list[PyTree], train_judge: TrainJudge
+) -> dict[str, Any]:
+  """Takes the config's measures, writes evaluation.json, prints the figures."""
+  names = tuple(setup.experiment.config["measures"])
+
+  def judge(source, name):
+    kept = workdir.parent / ".classifiers" if name == "real" else None
+    return train_judge(source, setup.experiment, setup.mesh, kept)
+
+  scene = measures.Scene(
+    setup.program, states, setup.source, setup.experiment, setup.mesh,
+    stream(loop.root_key(setup.experiment.config["seed"]), "measure"), judge,
+  )  # fmt: skip
+  records = measures.take(names, scene)
+  write_json(workdir / "evaluation.json", records)
+  for name, record in records.items():
+    print(f"{name:30s} {record['value']:10.4f}   {record['examples']} of {record['split']}")
+  return records
+
+
+def tracer(workdir: Path, steps: int, done: int) -> Callable[[int], None]:
+  """on_step that traces `steps` steps into <workdir>/profile, once compilation is behind."""
+  state = {"first": None, "on": False}
+
+  def on_step(step):
+    if steps <= 0 or state["first"] == -1:
+      return
+    if state["first"] is None:
+      state["first"] = step + 2
+    elif not state["on"] and step >= state["first"]:
+      jax.profiler.start_trace(str(workdir / "profile"))
+      state["on"] = True
+    elif state["on"] and step >= state["first"] + steps:
+      jax.profiler.stop_trace()
+      state.update(first=-1, on=False)
+      print(f"profile of {steps} steps from step {step - steps} on: {workdir}/profile")
+
+  return on_step
+
+
+def warm_start(folder: str, setup: Setup) -> Callable[[list[PyTree], PyTree], PyTree]:
+  """Takes over the weights of another run, array by array where name and shape agree.
+
+  Raises:
+    UserError: if there is no such run, or no array of it fits.
+  """
+  _, _, others, _ = load_run(Path(folder), mesh=setup.mesh)
+
+  def warm(previous, state):
+    index = len(previous)
+    names = setup.program.stages[index].model.weights
+    if index >= len(others):
+      return state
+    leaves = jax.tree_util.tree_flatten_with_path
+    old = {
+      jax.tree_util.keystr(path): leaf
+      for path, leaf in leaves({k: others[index].get(k, {}) for k in names})[0]
+    }
+    taken, left = [], []
+
+    def pick(path, leaf):
+      name = jax.tree_util.keystr(path)
+      fits = name in old and old[name].shape == leaf.shape
+      (taken if fits else left).append(name)
+      return old[name].astype(leaf.dtype) if fits else leaf
+
+    fresh = jax.tree_util.tree_map_with_path(pick, {k: state[k] for k in names})
+    if not taken:
+      raise UserError(f"--init_from={folder}: no array of that run fits this model")
+    print(f"took over {len(taken)} of {len(taken) + len(left)} arrays from {folder}")
+    # A copy: the optimiser's state may share buffers with what it replaces, and both are donated.
+    return jax.tree.map(lambda x: np.array(x), {**state, **fresh})
+
+  return warm
+
+
+def open_run(config: Mapping, workdir: Path, checkpoint: str) -> tuple[Program, dict, list, Any]:
+  """(program, config, states, spec) of a run with the sampling options of `config`, without data.
+
+  Raises:
+    UserError: if the folder is another config's, or holds no checkpoint.
+  """
+  record = read_json(workdir / "config.json")
+  wanted = configs.parse(config).config
+  for group in ("builder", "model", "data", "seed"):
+    where = configs.WHERE if group == "data" else ()
+    strip = lambda g, where=where: (  # noqa: E731
+      {k: v for k, v in g.items() if k not in where} if isinstance(g, Mapping) else g
+    )
+    mine = configs.plain(strip(wanted[group]))
+    theirs = configs.plain(strip(record["config"].get(group)))
+    if mine != theirs:
+      raise UserError(f"{workdir} belongs to another config (its {group} differs): give --workdir")
+  spec = read_spec(record)
+  program = configs.build(wanted, spec)
+  return program, wanted, restore(workdir, program, spec, checkpoint, make_mesh()), spec
+
+
+def sample(
+  config: Mapping, workdir: Path, *, n: int, seed: int, label: int | None, checkpoint: str
+) -> int:
+  """Draws n samples into <workdir>/samples: a picture, the arrays, and how they came to be."""
+  if n < 1:
+    raise UserError(f"--n must be 1 or more, not {n}")
+  if seed < 0:
+    raise UserError(f"--seed must be 0 or more, not {seed}")
+  program, config, states, spec = open_run(config, workdir, checkpoint)
+  model, settings = program.model, configs.parse(config).evaluate
+  if model.sample is None:
+    raise UserError(f"{workdir} holds a model that cannot be sampled")
+  others = set(model.cond) - {"label"}
+  split = sources.load(**configs.parse(config).data).splits["test"] if others else None
+  cond = sampling.conditions(model, spec, n, split=split, label=label)
+  mesh = make_mesh()
+  draw = functools.partial(
+    sampling.draw, states=states, key=sampling.sample_keys(seed), cond=cond,
+    chunk=sampling.chunk_size(settings.batch_size, mesh), mesh=mesh,
+  )  # fmt: skip
+  x = draw(sampling.compiled(model.sample, mesh), n=n)
+  name = f"seed{seed}-n{n}" + (f"-label{label}" if label is not None else "")
+  folder = workdir / "samples"
+  folder.mkdir(exist_ok=True)
+  np.savez(folder / f"{name}.npz", x=x, **cond)
+  columns = math.ceil(math.sqrt(n))
+  pictures.show(folder / f"{name}.png", x, spec.levels, columns)
+  files = ["npz", "png"]
+  if model.trajectory is not None:
+    shown = min(n, 64)
+    frames = draw(
+      sampling.compiled(model.trajectory, mesh, axis=1), n=shown, axis=1,
+      cond={k: v[:shown] for k, v in cond.items()},
+    )  # fmt: skip
+    pictures.show_gif(folder / f"{name}.gif", frames, spec.levels, math.ceil(math.sqrt(shown)))
+    files.append("gif")
+  print(f"{n} samples: {folder}/{name}.{{{','.join(files)}}}")
+  return 0
+
+
+def evaluate(config: Mapping, workdir: Path, train_judge: TrainJudge, *, checkpoint: str) -> int:
+  """Takes the measures again."""
+  setup = set_up(config)
+  read_json(workdir / "config.json")
+  with locked(workdir):
+    claim(workdir, setup.experiment.config, setup.source.spec, setup.fingerprint)
+    states = restore(workdir, setup.program, setup.source.spec, checkpoint, setup.mesh)
+    take_measures(setup, workdir, states, train_judge)
+  return 0
+
+
+def export(config: Mapping, workdir: Path, *, checkpoint: str) -> int:
+  """Writes the learnt weights as <workdir>/weights.safetensors."""
+  program, _, states, _ = open_run(config, workdir, checkpoint)
+  path = workdir / "weights.safetensors"
+  write_weights(path, program, states, read_json(workdir / "config.json")["fingerprint"])
+  print(f"weights: {path}")
+  return 0
+
+
+def write_weights(path: Path, program: Program, states: list[PyTree], fingerprint: str) -> None:
+  """Every stage's entries named in Model.weights, as one safetensors file."""
+  trees = [
+    {name: state[name] for name in stage.model.weights}
+    for stage, state in zip(program.stages, states, strict=True)
+  ]
+  tree = trees[0] if len(trees) == 1 else {f"stage{i}": t for i, t in enumerate(trees)}
+  if jax.process_index() == 0:
+    export_safetensors(path, tree, {"fingerprint": fingerprint})
+
+
+def dry_run(config: Mapping) -> int:
+  """Prints the data, the parameters and the compiled step's memory; trains and writes nothing."""
+  setup = set_up(config)
+  splits = ", ".join(f"{name} {len(split)}" for name, split in setup.source.splits.items())
+  print(f"data        {setup.source.name}: {splits}; {setup.source.spec}")
+  print(f"devices     {setup.mesh.size} x {setup.mesh.devices.flat[0].device_kind}")
+  lengths = loop.stage_steps(setup.program, setup.experiment.train)
+  batch = loop.example_like(setup.source, setup.experiment.feed.batch_size)
+  states = loop.abstract_states(setup.program, len(setup.program.stages), batch, setup.mesh)
+  for i, (stage, state) in enumerate(zip(setup.program.stages, states, strict=True)):
+    print(f"stage {i}     {lengths[i]} steps of {stage.model.microbatches} microbatches")
+    print(parameter_table({name: state[name] for name in stage.model.weights}))
+    run = loop.Run(
+      setup.program, i, setup.source, setup.experiment, loop.root_key(0), setup.mesh, lengths[i],
+      states[:i],
+    )  # fmt: skip
+    compiled = run.lower(state).compile()
+    memory, cost = compiled.memory_analysis(), compiled.cost_analysis() or {}
+    calls = setup.experiment.train.steps_per_call
+    print(f"state       {size(memory.output_size_in_bytes)} on each device")
+    print(f"arguments   {size(memory.argument_size_in_bytes)}, the resident data among them")
+    print(f"workspace   {size(memory.temp_size_in_bytes)}")
+    print(f"arithmetic  {cost.get('flops', float('nan')) / calls / 1e9:.2f} GFLOP a step")
+  return 0
+
+
+def size(count: int) -> str:
+  """Bytes in a readable unit."""
+  return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
+
+
+def parameter_table(tree: PyTree) -> str:
+  """Name, shape, type and number of every array."""
+  leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+  lines = []
+  for path, leaf in leaves:
+    name = jax.tree_util.keystr(path, simple=True, separator=".")
+    lines.append(f"  {name:70s} {str(leaf.shape):20s} {leaf.dtype!s:9s} {leaf.size:>12,}")
+  groups: dict[str, int] = {}
+  for path, leaf in leaves:
+    top = str(getattr(path[0], "key", path[0]))
+    groups[top] = groups.get(top, 0) + leaf.size
+  totals = ", ".join(f"{name} {count:,}" for name, count in groups.items())
+  return "\n".join([*lines, f"  total: {totals}"])
+
+
