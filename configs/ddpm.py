@@ -11,40 +11,77 @@ SMALL = dict(
   model=dict(
     schedule="cosine", conditional=True, width=32, multipliers=(1, 2), blocks=1, attention=(),
     dropout=0.0, ema=0.999,
-    optimizer=dict(learning_rate=2e-3, warmup=100, schedule="cosine", decay_steps=2400, clip=1.0),
+    optimizer=dict(learning_rate=2e-3, warmup=100, schedule="cosine", decay_steps=1800, clip=1.0),
+  ),
+  data=dict(name="digits", batch_size=128),
+  train=dict(
+    steps=1800, log_every=50, validate_every=600, sample_every=600, checkpoint_every=300,
+    best="bits_per_dim",
   ),
   sample=dict(method="ddim", steps=50, eta=1.0),
+  likelihood=dict(times=50, variance="small"),
+  evaluate=dict(samples=1500),
   measures=LABELLED,
 )  # fmt: skip
 
+PAPER = dict(
+  data=dict(name="tfds:cifar10", batch_size=128, augment=("flip",)),
+  train=dict(
+    steps=800_000, log_every=100, validate_every=50_000, sample_every=10_000,
+    checkpoint_every=10_000, best="bits_per_dim",
+  ),
+  likelihood=dict(times=100),
+  evaluate=dict(samples=10_000, classifier_steps=6000),
+  measures=("likelihood", "frechet", "prdc", "memorisation"),
+)  # fmt: skip
+
 VARIANTS = {
-  "digits": merge(
+  "digits": SMALL,
+  "mnist": merge(
     SMALL,
     dict(
-      data=dict(name="digits", batch_size=128),
-      train=dict(
-        steps=2400, log_every=50, validate_every=600, sample_every=600, checkpoint_every=300,
-        best="bits_per_dim",
+      model=dict(
+        width=64, multipliers=(1, 2, 2), attention=(7,), dropout=0.1, dtype="bfloat16", ema=0.9995,
+        optimizer=dict(learning_rate=1e-3, warmup=500, decay_steps=20_000),
       ),
-      likelihood=dict(times=50),
-      evaluate=dict(samples=1500),
+      data=dict(name="tfds:mnist"),
+      train=dict(
+        steps=20_000, log_every=100, validate_every=5000, sample_every=2500, checkpoint_every=2500
+      ),
+      likelihood=dict(times=20),
+      evaluate=dict(samples=20_000, batch_size=500, classifier_steps=4000),
+    ),
+  ),
+  "cifar10": PAPER,
+  "folder": merge(
+    PAPER,
+    dict(
+      model=dict(
+        schedule="cosine", width=48, multipliers=(1, 2, 2), blocks=1, attention=(8,), ema=0.999,
+        optimizer=dict(learning_rate=5e-4, warmup=200, clip=1.0),
+      ),
+      data=dict(name="folder", resolution=32, batch_size=32, test=0.1),
+      train=dict(
+        steps=3000, log_every=50, validate_every=0, sample_every=500, checkpoint_every=500, best=""
+      ),
+      sample=dict(method="ddim", steps=100, eta=1.0),
+      likelihood=dict(times=20, variance="small"),
+      evaluate=dict(samples=128, batch_size=64),
+      measures=("likelihood", "memorisation"),
     ),
   ),
   "tiny": merge(
     SMALL,
     dict(
-      data=dict(name="digits", batch_size=16),
       model=dict(timesteps=20, width=8, optimizer=dict(warmup=2, decay_steps=8)),
-      train=dict(
-        steps=8, log_every=2, validate_every=4, sample_every=8, checkpoint_every=4,
-        best="bits_per_dim",
-      ),
+      data=dict(batch_size=16),
+      train=dict(steps=8, log_every=2, validate_every=4, sample_every=8, checkpoint_every=4),
       sample=dict(steps=4),
       likelihood=dict(times=2),
       evaluate=dict(samples=40, batch_size=40, classifier_steps=20),
     ),
   ),
-}  # fmt: skip
+}
 
 
 def get_config(name: str = "digits"):

@@ -127,7 +127,8 @@ def train_judge(source, experiment, mesh, workdir):
 
 
 def main(argv: list[str]) -> None:
-  from gen_jax.run.loop import NonFinite, Stopped
+  from gen_jax.run.loop import NonFinite
+  from gen_jax.run.signals import Stopped
 
   logging.set_verbosity(logging.WARNING)
   try:

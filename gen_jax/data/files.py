@@ -9,7 +9,7 @@ import zipfile
 from typing import Callable, NamedTuple
 
 from gen_jax import core
-from gen_jax.data import images
+from gen_jax.data import images, source
 
 _DEEPEST = 5  # one more than archive/split/class/name, so that deeper files are noticed
 
@@ -108,6 +108,6 @@ def _archive(path: pathlib.Path) -> Files:
     except images.BadImage:
       raise
     except Exception as error:  # a damaged, encrypted or oddly packed entry
-      raise images.BadImage(" ".join(str(error).split()) or type(error).__name__) from error
+      raise images.BadImage(source.reason(error)) from error
 
   return Files(tuple(sorted(entries)), read)

@@ -7,6 +7,8 @@ import io
 import numpy as np
 from PIL import Image, ImageOps
 
+from gen_jax.data import source
+
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".pgm", ".ppm", ".pbm", ".pnm")
 RESIZE = ("crop", "pad", "stretch")
 
@@ -48,7 +50,7 @@ def decode(data: bytes) -> Image.Image:
   except Image.UnidentifiedImageError:
     raise BadImage("not an image") from None
   except Exception as error:  # Pillow's readers raise whatever a broken file makes them trip over
-    raise BadImage(" ".join(str(error).split()) or type(error).__name__) from error
+    raise BadImage(source.reason(error)) from error
 
 
 def plain(image: Image.Image) -> Image.Image:

@@ -16,6 +16,7 @@ import importlib.util
 import sys
 
 from gen_jax import core
+from gen_jax.data import source
 from gen_jax.data import tfds as tfds_lib
 
 
@@ -41,10 +42,10 @@ def prepare(name: str, data_dir: str = "") -> str:
   try:
     builder.download_and_prepare(file_format="array_record")
   except Exception as error:  # whatever the set's own code and the network raise
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    manual = f"{data_dir or '~/tensorflow_datasets'}/downloads/manual"
     raise core.UserError(
-      f"{name} could not be prepared: {reason} (without a network, put the files that it "
-      f"downloads into {data_dir or '~/tensorflow_datasets'}/downloads/manual)"
+      f"{name} could not be prepared: {source.reason(error)} "
+      f"(without a network, put the files that it downloads into {manual})"
     ) from error
   return str(builder.data_dir)
 

@@ -105,6 +105,12 @@ class Source(NamedTuple):
   notes: dict = {}
 
 
+def reason(error: BaseException) -> str:
+  """What an error says, on one line, or its class where it says nothing."""
+  lines = str(error).strip().splitlines()
+  return lines[0] if lines else type(error).__name__
+
+
 def partition(n: int, fractions: Mapping[str, float], seed: int) -> dict[str, np.ndarray]:
   """Disjoint random subsets of range(n), a pure function of the arguments.
 

@@ -53,8 +53,7 @@ def find_builder(name: str, data_dir: str, **options):
     hint = f": did you mean {' or '.join(near)}?" if near else " and nothing is prepared under it"
     raise core.UserError(f"TFDS has no data set {name!r}{hint}") from None
   except Exception as error:  # TFDS has no common class for a bad version, config or syntax
-    reason = str(error).strip().splitlines()[0]
-    raise core.UserError(f"TFDS cannot make {name!r}: {reason}") from error
+    raise core.UserError(f"TFDS cannot make {name!r}: {source.reason(error)}") from error
 
 
 def load(
@@ -90,9 +89,8 @@ def load(
   features = dict(features) if isinstance(features, tfds.features.FeaturesDict) else {}
   image, label = features.get("image"), features.get("label")
   if not isinstance(image, tfds.features.Image) or image.np_dtype != np.uint8:
-    raise core.UserError(
-      f"tfds:{name} has no `image` of 8-bit pixels: its features are {builder.info.features}"
-    )
+    has = ", ".join(features) or "none with a name"
+    raise core.UserError(f"tfds:{name} has no `image` of 8-bit pixels; its features: {has}")
   height, width, depth = image.shape
   if not resolution and not (height and width):
     raise core.UserError(
@@ -118,6 +116,10 @@ def load(
       f"tfds:{name} in {builder.data_dir} is prepared as {builder.info.file_format.value}, which "
       f"needs TensorFlow: prepare it in another folder, {prepare_command(name, 'DIR')}"
     ) from None
+  except Exception as error:  # files that are missing or damaged
+    raise core.UserError(
+      f"tfds:{name} in {builder.data_dir} cannot be read: {source.reason(error)}"
+    ) from error
 
   def example(record):
     features = parse(record)

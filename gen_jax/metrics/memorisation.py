@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import chex
 import numpy as np
-from sklearn.metrics import pairwise_distances_argmin
 
 from gen_jax import core
 
@@ -28,6 +27,8 @@ def nearest_distance(query: np.ndarray, reference: np.ndarray) -> np.ndarray:
   Raises:
     ValueError: where a value is not finite, or a set is empty.
   """
+  from sklearn.metrics import pairwise_distances_argmin
+
   chex.assert_rank([query, reference], 2)
   chex.assert_equal_shape_suffix([query, reference], 1)
   query, reference = np.asarray(query, np.float64), np.asarray(reference, np.float64)

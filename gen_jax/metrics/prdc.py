@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import chex
 import numpy as np
-from sklearn.metrics import pairwise_distances_chunked
-from sklearn.neighbors import NearestNeighbors
 
 from gen_jax import core
 
@@ -39,6 +37,8 @@ def precision_recall_density_coverage(
     core.UserError: where a set has not more than k examples, or k < 1.
     ValueError: where a feature is not finite.
   """
+  from sklearn.metrics import pairwise_distances_chunked
+
   chex.assert_rank([real, fake], 2)
   chex.assert_equal_shape_suffix([real, fake], 1)
   if not 1 <= k < min(len(real), len(fake)):
@@ -65,6 +65,8 @@ def precision_recall_density_coverage(
 
 def _radius(points: np.ndarray, k: int) -> np.ndarray:
   """Distance of each of points [n, F] to its k-th nearest neighbour, itself not counted: [n]."""
+  from sklearn.neighbors import NearestNeighbors
+
   distance, _ = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(points).kneighbors()
   # A hair less, so that rounding does not let an equal distance pass for a smaller one.
   return distance[:, -1] * (1 - 1e-9)

@@ -21,25 +21,12 @@ import jax.numpy as jnp
 
 from gen_jax.core import Program, Spec, UserError, centre, count_dims, quantize, single
 from gen_jax.diffusion import schedule as schedules
-from gen_jax.diffusion.gaussian import (
-  Transition,
-  convert,
-  corrupt,
-  expand,
-  forms,
-  posterior,
-)
+from gen_jax.diffusion.bound import clip_x0, variational_bound
+from gen_jax.diffusion.gaussian import convert, corrupt, forms
 from gen_jax.diffusion.solvers import solve, times
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
-from gen_jax.losses.diffusion import (
-  discretized_gaussian_nll,
-  gaussian_kl,
-  prior_kl,
-  squared_error,
-  stratified,
-  sum_dims,
-)
+from gen_jax.losses.diffusion import squared_error, stratified
 from gen_jax.nets.unet import UNet
 
 
@@ -127,9 +114,6 @@ def build(
   noise = schedules.make(schedule, timesteps)
   real = jnp.promote_types(dtype, jnp.float32)
   alpha, sigma = jnp.asarray(noise.alpha, real), jnp.asarray(noise.sigma, real)
-  # q(x_{t-1} | x_t, x_0) for t = 1..T, in float64 until here: neighbours differ by little.
-  q = posterior(noise.alpha[1:], noise.sigma[1:], noise.alpha[:-1], noise.sigma[:-1])
-  q = Transition(*(jnp.asarray(column, real) for column in q))
   steps = sample.steps or timesteps
   times(noise, steps)  # refuses a number of steps that the schedule lacks
 
@@ -161,10 +145,6 @@ def build(
     output = net.apply({"params": params}, x_t, t, label)
     return convert(output, prediction, x_t, alpha[t], sigma[t])
 
-  def clipped(p, x_t, t):
-    """The prediction with its x_0 kept inside [-1, 1]."""
-    return convert(jnp.clip(p.x0, -1, 1), "x0", x_t, alpha[t], sigma[t])
-
   def guided(params, x_t, t, label):
     """`predict` with classifier-free guidance: extrapolated from the unconditional model's eps."""
     if sample.guidance == 0 or label is None:
@@ -179,42 +159,12 @@ def build(
     return cond["label"] if conditional and cond is not None else None
 
   def bound(state, x, keys, cond):
-    """The terms of the variational bound of x [B, ...] in nats, each [B], and L_simple."""
-    params, label, x0 = averaged(state, "unet"), label_of(cond), centre(x, spec.levels, real)
-    count = likelihood.times or timesteps - 1
-
-    def at(t, i):
-      """Means of q(x_{t-1} | x_t, x_0) and of p(x_{t-1} | x_t) at times t [B], with fresh noise."""
-      eps = jax.vmap(lambda k: jax.random.normal(jax.random.fold_in(k, i), spec.shape, real))(keys)
-      x_t = corrupt(x0, eps, alpha[t], sigma[t])
-      p = predict(params, x_t, t, label)
-      truth = forms(x0, eps, alpha[t], sigma[t])
-      error = squared_error(getattr(p, prediction), getattr(truth, prediction))
-      from_t, from_0 = expand(q.from_t[t - 1], x0), expand(q.from_0[t - 1], x0)
-      return from_t * x_t + from_0 * x0, from_t * x_t + from_0 * clipped(p, x_t, t).x0, error
-
-    def add(i, sums):
-      mean_q, mean_p, error = at(t[:, i], i)
-      var_q = expand(q.var[t[:, i] - 1], x0)
-      var_p = expand(variance[t[:, i] - 1], x0)
-      return sums[0] + sum_dims(gaussian_kl(mean_q, var_q, mean_p, var_p)), sums[1] + error
-
-    variance = q.forward_var if likelihood.variance == "large" else q.var
-    strata = jax.vmap(lambda k: stratified(jax.random.fold_in(k, count + 1), count, timesteps - 1))
-    t = 2 + strata(keys)
-    zero = jnp.zeros(len(x), real)
-    kl, error = jax.lax.fori_loop(0, count, add, (zero, zero))
-    weight = (timesteps - 1) / count
-
-    # p(x_0 | x_1) has the posterior variance of t = 2, the smallest that is not 0, as in the
-    # paper's code: with beta_1 the decoder is needlessly blurred.
-    _, mean, error_1 = at(jnp.ones(len(x), jnp.int32), count)
-    return {
-      "L_T": prior_kl(x0, alpha[-1], sigma[-1]),
-      "L_t": weight * kl,
-      "L_0": discretized_gaussian_nll(x, mean, jnp.sqrt(q.var[1]), spec.levels),
-      "simple_loss": (weight * error + error_1) / timesteps,
-    }
+    """The terms of the variational bound of x [B, ...] in nats, each [B], and simple_loss."""
+    params, label = averaged(state, "unet"), label_of(cond)
+    return variational_bound(
+      lambda x_t, t: predict(params, x_t, t, label), noise, x, centre(x, spec.levels, real), keys,
+      levels=spec.levels, kind=prediction, times=likelihood.times, variance=likelihood.variance,
+    )  # fmt: skip
 
   def evaluate(state, batch, keys):
     """bits_per_dim, the bound, and its parts L_T, L_t (t = 1..T-1) and L_0, in bits/dim."""
@@ -234,7 +184,7 @@ def build(
     def denoise(x_t, t):
       t = jnp.full(len(x_t), t)
       p = guided(params, x_t, t, label)
-      return clipped(p, x_t, t) if sample.clip else p
+      return clip_x0(p, x_t, alpha[t], sigma[t]) if sample.clip else p
 
     x = solve(
       denoise, noise, keys, spec.shape, steps=steps, method=sample.method,

@@ -73,7 +73,7 @@ class Checkpoints:
 
   def steps(self) -> list[int]:
     """Total steps of the checkpoints there are, ascending."""
-    return sorted(self.manager.all_steps(read=True))
+    return sorted(self.manager.all_steps())
 
   def save(self, step: int, state: PyTree, meta: dict[str, Any], best: float | None = None) -> None:
     """Starts to save; returns once the arrays are copied, so that `state` may be donated."""

@@ -12,8 +12,9 @@ from gen_jax.core import Model, Program, PyTree, Spec, UserError
 from gen_jax.run import config as configs
 from gen_jax.run.checkpoint import Checkpoints
 from gen_jax.run.folder import read_json, read_spec
-from gen_jax.run.loop import abstract_states, abstract_tally, example_batch
 from gen_jax.run.mesh import make_mesh
+from gen_jax.run.states import abstract_states, batch_of_spec
+from gen_jax.run.step import Tally, placed
 
 
 def load(workdir: str | Path, *, checkpoint: str = "newest", **options: Mapping) -> tuple[Model, Any]:
@@ -56,11 +57,11 @@ def restore(
   """
   if checkpoint not in ("newest", "best"):
     raise UserError(f"checkpoint {checkpoint!r}: newest or best")
-  batch = example_batch(spec, 1)
+  batch = batch_of_spec(spec, 1)
 
   def abstract(meta):
     shapes = abstract_states(program, meta["stage"] + 1, batch, mesh)
-    return {"states": shapes, "tally": abstract_tally(meta["terms"], mesh)}
+    return {"states": shapes, "tally": placed(Tally.zero(meta["terms"]), mesh)}
 
   saved = Checkpoints(workdir / "checkpoints", writable=False)
   if checkpoint == "best":

@@ -35,32 +35,40 @@ def compiled(function: Callable, mesh: Mesh, axis: int = 0) -> Drawer:
 
 
 def conditions(
-  model: Model, spec: Spec, n: int, *, split: Split | None = None, label: int | None = None
+  model: Model,
+  spec: Spec,
+  n: int,
+  *,
+  split: Split | None = None,
+  label: int | None = None,
+  spread: bool = False,
 ) -> dict[str, np.ndarray]:
   """What each of n samples is conditioned on, {} for an unconditional model.
 
-  Entry i depends on i only: the label given, else (with no split) label i % classes, else the
-  fields of the split's example i % N.
+  Entry i depends on i only: the fields of the split's example i % N, except that with a `label`
+  every label is that one, and with `spread` (or without a split) label i is i % classes.
 
   Raises:
-    UserError: for a label outside the classes, or given to a model that takes none.
+    UserError: for a label outside the classes, or given to a model that takes none; or if fields
+      other than the label are needed and there is no split.
   """
   if label is not None:
     if "label" not in model.cond:
       raise UserError("--label is for class-conditional models, and this one takes no label")
     if not 0 <= label < spec.classes:
       raise UserError(f"--label must lie in 0..{spec.classes - 1}, the classes, not {label}")
-  if not model.cond:
-    return {}
   rows = np.arange(n)
-  if split is not None and label is None:
+  out = {}
+  if "label" in model.cond and (label is not None or spread or split is None):
+    labels = rows % spec.classes if label is None else np.full(n, label)
+    out["label"] = labels.astype(np.int32)
+  rest = [name for name in model.cond if name not in out]
+  if rest and split is None:
+    raise UserError(f"this model is conditioned on {', '.join(rest)}: they are read from the data")
+  if rest:
     fields = take(split, rows % len(split))
-    return {name: fields[name] for name in model.cond}
-  others = [name for name in model.cond if name != "label"]
-  if others:
-    raise UserError(f"this model is conditioned on {', '.join(others)}: they are read from the data")
-  labels = rows % spec.classes if label is None else np.full(n, label)
-  return {"label": labels.astype(np.int32)}
+    out |= {name: fields[name] for name in rest}
+  return out
 
 
 def sample_keys(seed: int) -> Array:

@@ -18,12 +18,22 @@ from gen_jax.data import Source
 from gen_jax.run import config as configs
 from gen_jax.run import loop, measures, pictures
 from gen_jax.run import sample as sampling
+from gen_jax.run import states as states_of
 from gen_jax.run.checkpoint import Checkpoints
 from gen_jax.run.export import export_safetensors
-from gen_jax.run.folder import claim, locked, note_launch, read_json, read_rows, read_spec, write_json
+from gen_jax.run.folder import (
+  claim,
+  locked,
+  note_launch,
+  read_json,
+  read_rows,
+  read_spec,
+  write_json,
+)
 from gen_jax.run.load import load_run, restore
 from gen_jax.run.mesh import make_mesh
 from gen_jax.run.provenance import provenance
+from gen_jax.run.step import Step
 
 TrainJudge = Callable[..., measures.Judge]  # (source, experiment, mesh, workdir) -> Judge
 
@@ -47,7 +57,7 @@ def set_up(config: Mapping) -> Setup:
   measures.check(tuple(experiment.config["measures"]), program, source)
   sizes = {name: len(split) for name, split in source.splits.items()}
   mark = configs.fingerprint(experiment.config, source.spec, sizes)
-  total = sum(loop.stage_steps(program, experiment.train))
+  total = sum(states_of.stage_steps(program, experiment.train))
   return Setup(experiment, source, program, make_mesh(), mark, total)
 
 
@@ -109,8 +119,8 @@ def save_trajectory(path: Path, setup: Setup, states: list[PyTree]) -> None:
   """A GIF of how a grid of samples comes to be."""
   model, spec, settings = setup.program.model, setup.source.spec, setup.experiment.evaluate
   n, order, columns = sampling.by_class(model, spec, per_class=8)
-  split = setup.source.splits["train"] if set(model.cond) - {"label"} else None
-  cond = sampling.conditions(model, spec, n, split=split)
+  split = setup.source.splits["train"]
+  cond = sampling.conditions(model, spec, n, split=split, spread=True)
   drawer = sampling.compiled(model.trajectory, setup.mesh, axis=1)
   frames = sampling.draw(
     drawer, states, sampling.sample_keys(setup.experiment.config["seed"]), n, cond,
@@ -131,7 +141,7 @@ def take_measures(
 
   scene = measures.Scene(
     setup.program, states, setup.source, setup.experiment, setup.mesh,
-    stream(loop.root_key(setup.experiment.config["seed"]), "measure"), judge,
+    stream(states_of.root_key(setup.experiment.config["seed"]), "measure"), judge,
   )  # fmt: skip
   records = measures.take(names, scene)
   write_json(workdir / "evaluation.json", records)
@@ -232,7 +242,7 @@ def sample(
     raise UserError(f"{workdir} holds a model that cannot be sampled")
   others = set(model.cond) - {"label"}
   split = sources.load(**configs.parse(config).data).splits["test"] if others else None
-  cond = sampling.conditions(model, spec, n, split=split, label=label)
+  cond = sampling.conditions(model, spec, n, split=split, label=label, spread=True)
   mesh = make_mesh()
   draw = functools.partial(
     sampling.draw, states=states, key=sampling.sample_keys(seed), cond=cond,
@@ -295,19 +305,21 @@ def dry_run(config: Mapping) -> int:
   splits = ", ".join(f"{name} {len(split)}" for name, split in setup.source.splits.items())
   print(f"data        {setup.source.name}: {splits}; {setup.source.spec}")
   print(f"devices     {setup.mesh.size} x {setup.mesh.devices.flat[0].device_kind}")
-  lengths = loop.stage_steps(setup.program, setup.experiment.train)
-  batch = loop.example_like(setup.source, setup.experiment.feed.batch_size)
-  states = loop.abstract_states(setup.program, len(setup.program.stages), batch, setup.mesh)
+  lengths = states_of.stage_steps(setup.program, setup.experiment.train)
+  batch = states_of.batch_of_source(setup.source, setup.experiment.feed.batch_size)
+  states = states_of.abstract_states(setup.program, len(setup.program.stages), batch, setup.mesh)
   for i, (stage, state) in enumerate(zip(setup.program.stages, states, strict=True)):
     print(f"stage {i}     {lengths[i]} steps of {stage.model.microbatches} microbatches")
     print(parameter_table({name: state[name] for name in stage.model.weights}))
-    run = loop.Run(
-      setup.program, i, setup.source, setup.experiment, loop.root_key(0), setup.mesh, lengths[i],
-      states[:i],
-    )  # fmt: skip
-    compiled = run.lower(state).compile()
-    memory, cost = compiled.memory_analysis(), compiled.cost_analysis() or {}
+    root = states_of.root_key(setup.experiment.config["seed"])
+    source, feed = loop.with_overrides(stage, setup.source, setup.experiment)
+    pipeline = sources.make_pipeline(
+      source.splits["train"], feed, root, stage=i, microbatches=stage.model.microbatches
+    )
     calls = setup.experiment.train.steps_per_call
+    step = Step(stage, i, pipeline, root, setup.mesh, calls)
+    compiled = step.lower(state, states[:i]).compile()
+    memory, cost = compiled.memory_analysis(), compiled.cost_analysis() or {}
     print(f"state       {size(memory.output_size_in_bytes)} on each device")
     print(f"arguments   {size(memory.argument_size_in_bytes)}, the resident data among them")
     print(f"workspace   {size(memory.temp_size_in_bytes)}")

@@ -1,0 +1,102 @@
+"""The variational bound of a Gaussian diffusion model, estimated per example with any denoiser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from gen_jax.core import Array
+from gen_jax.diffusion.gaussian import (
+  Prediction,
+  Transition,
+  convert,
+  corrupt,
+  expand,
+  forms,
+  posterior,
+)
+from gen_jax.diffusion.schedule import Schedule
+from gen_jax.losses.diffusion import (
+  discretized_gaussian_nll,
+  gaussian_kl,
+  prior_kl,
+  squared_error,
+  stratified,
+  sum_dims,
+)
+
+
+def clip_x0(p: Prediction, x_t: Array, alpha: Array, sigma: Array) -> Prediction:
+  """The prediction with its x_0 kept inside [-1, 1]."""
+  return convert(jnp.clip(p.x0, -1, 1), "x0", x_t, alpha, sigma)
+
+
+def variational_bound(
+  predict: Callable[[Array, Array], Prediction],
+  schedule: Schedule,
+  k: Array,
+  x0: Array,
+  keys: Array,
+  *,
+  levels: int,
+  kind: str = "eps",
+  times: int = 0,
+  variance: str = "large",
+  clip: bool = True,
+) -> dict[str, Array]:
+  """L_T, L_t, L_0 in nats and simple_loss, each [B] (Ho et al. 2020, eq. 5, 13 and 14).
+
+  Args:
+    predict: (x_t [B, ...], t int32 [B]) -> Prediction.
+    schedule: the noise, T levels.
+    k: data, integers 0..levels-1 [B, ...].
+    x0: the same in [-1, 1].
+    keys: [B], for the noise and the times of each example.
+    levels: number of grey levels.
+    kind: which form of the prediction simple_loss is the squared error of.
+    times: L_t, the sum of L_1..L_{T-1}, is estimated without bias from that many timesteps of each
+      example, one in each of as many equal strata; 0 takes all.
+    variance: of p(x_{t-1} | x_t): "large", beta_t, or "small", the posterior's.
+    clip: keep the predicted x_0 inside [-1, 1].
+  """
+  real, last = x0.dtype, schedule.steps
+  alpha, sigma = jnp.asarray(schedule.alpha, real), jnp.asarray(schedule.sigma, real)
+  # q(x_{t-1} | x_t, x_0) for t = 1..T, in float64 until here: neighbours differ by little.
+  table = posterior(schedule.alpha[1:], schedule.sigma[1:], schedule.alpha[:-1], schedule.sigma[:-1])
+  q = Transition(*(jnp.asarray(column, real) for column in table))
+  var_p = q.forward_var if variance == "large" else q.var
+  count = times or last - 1
+
+  def at(t, i):
+    """Means of q(x_{t-1} | x_t, x_0) and p(x_{t-1} | x_t) at times t [B], and the squared error."""
+    eps = jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, i), x0.shape[1:], real))(keys)
+    x_t = corrupt(x0, eps, alpha[t], sigma[t])
+    p, truth = predict(x_t, t), forms(x0, eps, alpha[t], sigma[t])
+    error = squared_error(getattr(p, kind), getattr(truth, kind))
+    p = clip_x0(p, x_t, alpha[t], sigma[t]) if clip else p
+    from_t, from_0 = expand(q.from_t[t - 1], x0), expand(q.from_0[t - 1], x0)
+    return from_t * x_t + from_0 * x0, from_t * x_t + from_0 * p.x0, error
+
+  def add(i, sums):
+    now = t[:, i]
+    mean_q, mean_p, error = at(now, i)
+    kl = gaussian_kl(mean_q, expand(q.var[now - 1], x0), mean_p, expand(var_p[now - 1], x0))
+    return sums[0] + sum_dims(kl), sums[1] + error
+
+  strata = jax.vmap(lambda key: stratified(jax.random.fold_in(key, count + 1), count, last - 1))
+  t = 2 + strata(keys)
+  zero = jnp.zeros(len(x0), real)
+  kl, error = jax.lax.fori_loop(0, count, add, (zero, zero))
+  weight = (last - 1) / count
+
+  # p(x_0 | x_1) has the posterior variance of t = 2, the smallest that is not 0, as in the paper's
+  # code: with beta_1 the decoder is needlessly blurred.
+  _, mean, error_1 = at(jnp.ones(len(x0), jnp.int32), count)
+  return {
+    "L_T": prior_kl(x0, alpha[-1], sigma[-1]),
+    "L_t": weight * kl,
+    "L_0": discretized_gaussian_nll(k, mean, jnp.sqrt(q.var[1]), levels),
+    "simple_loss": (weight * error + error_1) / last,
+  }

@@ -1,0 +1,50 @@
+"""Weights as safetensors, for other programs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import jax
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from gen_jax.core import PyTree, UserError
+
+
+def export_safetensors(path: str | Path, tree: PyTree, metadata: dict[str, str]) -> None:
+  """Writes every array of a tree under its dotted name, such as params.unet.Conv_0.kernel.
+
+  The dtype is kept, bfloat16 too. The file appears whole or not at all.
+
+  Args:
+    path: of the file.
+    tree: of arrays.
+    metadata: strings for the header.
+
+  Raises:
+    ValueError: where two arrays have the same name.
+    TypeError: for a typed key, which is no array of numbers.
+  """
+  path, arrays = Path(path), {}
+  for keys, leaf in jax.tree_util.tree_leaves_with_path(tree):
+    name = jax.tree_util.keystr(keys, simple=True, separator=".")
+    if name in arrays:
+      raise ValueError(f"two arrays of the tree are called {name}")
+    arrays[name] = np.asarray(jax.device_get(leaf), order="C")  # the format knows no strides
+  temporary = path.with_name(f".{path.name}.tmp")
+  safetensors.numpy.save_file(arrays, temporary, metadata)
+  os.replace(temporary, path)
+
+
+def load_safetensors(path: str | Path) -> dict[str, np.ndarray]:
+  """Dotted name -> array of a file that export_safetensors wrote.
+
+  Raises:
+    UserError: if the file is missing or damaged.
+  """
+  try:
+    return safetensors.numpy.load_file(path)
+  except (OSError, safetensors.SafetensorError) as error:
+    raise UserError(f"{path} is no readable safetensors file: {error}") from error

@@ -1,0 +1,74 @@
+"""States of a program's stages: how they begin, and their shapes without computing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from gen_jax.core import Array, Program, PyTree, Spec, Stage, UserError
+from gen_jax.data import Source, passes
+from gen_jax.run.config import Train
+from gen_jax.run.step import placed
+
+Batch = dict[str, jax.ShapeDtypeStruct]
+
+
+def root_key(seed: int) -> Array:
+  """The key from which every stream of a run derives."""
+  return jax.random.key(seed)
+
+
+def stage_steps(program: Program, train: Train) -> list[int]:
+  """Length of each stage: its own, or else config.train.steps, one number or one for each.
+
+  Raises:
+    UserError: if the number of lengths is not the number of stages.
+  """
+  stages = program.stages
+  given = train.steps if isinstance(train.steps, tuple) else (train.steps,) * len(stages)
+  if len(given) != len(stages):
+    raise UserError(
+      f"config.train.steps has {len(given)} lengths, and this program {len(stages)} stages"
+    )
+  return [n if stage.steps is None else stage.steps for stage, n in zip(stages, given, strict=True)]
+
+
+def batch_of_spec(spec: Spec, batch_size: int) -> Batch:
+  """The shapes of a batch of data of that spec: what loading a run needs instead of its data."""
+  real = np.float32 if spec.levels is None else np.min_scalar_type(spec.levels - 1)
+  fields = {"x": (spec.shape, real), "index": ((), np.int32), "mask": ((), np.bool_)}
+  if spec.classes:
+    fields["label"] = ((), np.int32)
+  if spec.caption_length:
+    fields["caption"] = ((spec.caption_length,), np.int32)
+  return {k: jax.ShapeDtypeStruct((batch_size, *shape), d) for k, (shape, d) in fields.items()}
+
+
+def batch_of_source(source: Source, batch_size: int) -> Batch:
+  """The shapes of a batch of a source's training split, with every field it has."""
+  batch = next(passes(source.splits["train"], 1))
+  return {k: jax.ShapeDtypeStruct((batch_size, *v.shape[1:]), v.dtype) for k, v in batch.items()}
+
+
+def initialiser(stage: Stage) -> Callable[..., PyTree]:
+  """(previous states, batch, view key, init key) -> fresh state of the stage."""
+
+  def init(previous, batch, view_key, key):
+    if stage.view is not None:
+      batch = stage.view(previous, batch, view_key)
+    state = stage.model.init(key, batch)
+    return state if stage.carry is None else stage.carry(previous, state)
+
+  return init
+
+
+def abstract_states(program: Program, count: int, batch: Batch, mesh: Mesh) -> list[PyTree]:
+  """Shapes, types and placement of the states of the first `count` stages."""
+  states: list[PyTree] = []
+  key = jax.eval_shape(lambda: jax.random.key(0))
+  for stage in program.stages[:count]:
+    states.append(jax.eval_shape(initialiser(stage), states, batch, key, key))
+  return placed(states, mesh)

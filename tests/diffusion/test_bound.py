@@ -1,0 +1,106 @@
+"""The bound against entropies and closed forms that need no network."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import logsumexp
+
+from gen_jax.core import centre, fold_each
+from gen_jax.diffusion import schedule
+from gen_jax.diffusion.bound import variational_bound
+from gen_jax.diffusion.gaussian import convert
+
+LEVELS = 5
+
+
+def discrete_denoiser(s, p):
+  """E[x_0 | x_t] for independent pixels with P(level k) = p[k]: Bayes' rule, exact."""
+  alpha, sigma = jnp.asarray(s.alpha, jnp.float32), jnp.asarray(s.sigma, jnp.float32)
+  grid, log_p = centre(jnp.arange(LEVELS), LEVELS), jnp.log(jnp.asarray(p, jnp.float32))
+
+  def predict(x_t, t):
+    a, b = alpha[t][:, None, None], sigma[t][:, None, None]
+    weight = jax.nn.softmax(log_p - (x_t[..., None] - a * grid) ** 2 / (2 * b**2), axis=-1)
+    return convert((weight * grid).sum(-1), "x0", x_t, alpha[t], sigma[t])
+
+  return predict
+
+
+def bound(s, p, n=400, dims=4, **kwargs):
+  k = jax.random.choice(jax.random.key(1), LEVELS, (n, dims), p=jnp.asarray(p))
+  keys = fold_each(jax.random.key(2), jnp.arange(n))
+  return k, jax.jit(
+    lambda: variational_bound(
+      discrete_denoiser(s, p), s, k, centre(k, LEVELS), keys, levels=LEVELS, **kwargs
+    )
+  )()
+
+
+@pytest.mark.parametrize("variance", ["small", "large"])
+@pytest.mark.parametrize("name", ["linear", "cosine"])
+def test_bounds_the_entropy_from_above_and_nearly_touches_it(name, variance):
+  p = [0.4, 0.1, 0.05, 0.25, 0.2]
+  k, terms = bound(schedule.make(name, 1000), p, variance=variance)
+  total = np.asarray(terms["L_T"] + terms["L_t"] + terms["L_0"], np.float64)
+  exact = -np.log(p)[np.asarray(k)].sum(-1)  # -log P of each example
+  gap, error = (total - exact).mean(), (total - exact).std() / len(k) ** 0.5
+  assert gap > -4 * error
+  # The reverse process is Gaussian and the true one is not; beta_t is too wide for point masses.
+  assert gap < {"small": 0.35, "large": 1.6}[variance]
+
+
+def test_the_gap_closes_as_steps_are_added():
+  p = [0.4, 0.1, 0.05, 0.25, 0.2]
+  gaps = []
+  for steps in (10, 50, 400):
+    k, terms = bound(schedule.cosine(steps), p, n=2000, variance="small")
+    exact = -np.log(p)[np.asarray(k)].sum(-1)
+    gaps.append((np.asarray(terms["L_T"] + terms["L_t"] + terms["L_0"]) - exact).mean())
+  assert gaps[0] > gaps[1] > gaps[2] > 0 and gaps[2] < gaps[0] / 5
+
+
+def test_few_stratified_times_estimate_the_same_sum():
+  p = [0.2] * 5
+  s = schedule.cosine(200)
+  _, all_times = bound(s, p, n=2000)
+  _, few = bound(s, p, n=2000, times=10)
+  for term in ("L_t", "simple_loss"):
+    a, b = (np.asarray(x[term], np.float64) for x in (all_times, few))
+    error = np.hypot(a.std(), b.std()) / len(a) ** 0.5
+    assert abs(a.mean() - b.mean()) < 4 * error, term
+
+
+def test_l_t_of_gaussian_data_in_closed_form():
+  # With E[x_0 | x_t] linear in x_t, E_q of each KL is a quadratic that integrates by hand.
+  s, mean, var, k = schedule.linear(60), 0.2, 0.25, 3
+  alpha, sigma = jnp.asarray(s.alpha, jnp.float32), jnp.asarray(s.sigma, jnp.float32)
+
+  def predict(x_t, t):
+    a, b = alpha[t][:, None], sigma[t][:, None]
+    return convert(mean + var * a / (a**2 * var + b**2) * (x_t - a * mean), "x0", x_t, alpha[t], sigma[t])
+
+  n = 20_000
+  x = jnp.full((n, 1), k)
+  keys = fold_each(jax.random.key(0), jnp.arange(n))
+  got = variational_bound(
+    predict, s, x, centre(x, LEVELS), keys, levels=LEVELS, variance="small", clip=False
+  )
+  x0, exact = 2 * k / (LEVELS - 1) - 1, 0.0
+  for t in range(2, 61):
+    a, b, a_s, b_s = s.alpha[t], s.sigma[t], s.alpha[t - 1], s.sigma[t - 1]
+    gain = var * a / (a**2 * var + b**2)
+    bias = (1 - gain * a) * (x0 - mean)  # x_0 - E[x_0 | x_t] at the mean of x_t
+    error = bias**2 + gain**2 * b**2
+    exact += error * (a_s**2 / b_s**2 - a**2 / b**2) / 2  # SNR difference, Kingma et al. 2021 eq. 13
+  np.testing.assert_allclose(np.asarray(got["L_t"], np.float64).mean(), exact, rtol=0.02)
+
+
+def test_l_0_alone_is_a_distribution_over_levels():
+  # For a fixed x_1 the decoder is one; here every level in turn is scored by the same network.
+  s = schedule.cosine(10)
+  grid = jnp.arange(LEVELS)[:, None]
+  predict = lambda x_t, t: convert(jnp.full_like(x_t, 0.3), "x0", x_t, 0.9, 0.4)  # noqa: E731
+  keys = fold_each(jax.random.key(0), jnp.arange(LEVELS))
+  terms = variational_bound(predict, s, grid, centre(grid, LEVELS), keys, levels=LEVELS)
+  np.testing.assert_allclose(logsumexp(-np.asarray(terms["L_0"], np.float64)), 0, atol=1e-4)

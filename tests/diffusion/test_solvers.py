@@ -1,0 +1,137 @@
+"""Samplers on Gaussian data, where the optimal denoiser and the law of every x_t are known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gen_jax.core import UserError, fold_each
+from gen_jax.diffusion import schedule, solvers
+from gen_jax.diffusion.gaussian import convert
+
+N = 40_000
+
+
+def optimal(s, mean, std):
+  """E[x_0 | x_t] of data N(mean, std^2), as a denoiser."""
+  alpha, sigma = jnp.asarray(s.alpha, jnp.float32), jnp.asarray(s.sigma, jnp.float32)
+
+  def denoise(x_t, t):
+    a, b = alpha[t], sigma[t]
+    x0 = mean + std**2 * a / (a**2 * std**2 + b**2) * (x_t - a * mean)
+    return convert(x0, "x0", x_t, a, b)
+
+  return denoise
+
+
+def draw(s, denoise, n=N, **kwargs):
+  keys = fold_each(jax.random.key(0), jnp.arange(n))
+  return np.asarray(solvers.solve(denoise, s, keys, (), **kwargs), np.float64)
+
+
+def law(s, mean, std, steps, kind):
+  """Exact mean and variance of the sampler's output: a linear map of Gaussians, step by step."""
+  t = solvers.times(s, steps)
+  m, v = 0.0, 1.0
+  for i, j in zip(t[:-1], t[1:], strict=True):
+    a, b, a_s, b_s = s.alpha[i], s.sigma[i], s.alpha[j], s.sigma[j]
+    r = a / a_s
+    beta = b**2 - r**2 * b_s**2
+    small = beta * b_s**2 / b**2
+    gain = std**2 * a / (a**2 * std**2 + b**2)  # x_0 hat = mean + gain (x_t - a mean)
+    if kind == "ddim":
+      slope, noise = a_s * gain + b_s * (1 - a * gain) / b, 0.0
+    else:
+      slope = r * b_s**2 / b**2 + a_s * beta / b**2 * gain
+      noise = 0.0 if j == 0 else {"small": small, "large": beta}[kind]
+    m = a_s * mean + slope * (m - a * mean)
+    v = slope**2 * v + noise
+  return m, v
+
+
+@pytest.mark.parametrize("name", ["linear", "cosine"])
+@pytest.mark.parametrize("steps", [5, 50, 200])
+@pytest.mark.parametrize(
+  "kind,kwargs",
+  [
+    ("small", {"method": "ancestral", "variance": "small"}),
+    ("large", {"method": "ancestral", "variance": "large"}),
+    ("ddim", {"method": "ddim"}),
+    ("small", {"method": "ddim", "eta": 1.0}),
+  ],
+)
+def test_moments_are_exact(name, steps, kind, kwargs):
+  s = schedule.make(name, 200)
+  mean, std = 0.6, 0.3
+  m, v = law(s, mean, std, steps, kind)
+  x = draw(s, optimal(s, mean, std), steps=steps, **kwargs)
+  assert abs(x.mean() - m) < 5 * (v / N) ** 0.5 + 1e-5
+  assert abs(x.var() / v - 1) < 5 * (2 / N) ** 0.5 + 1e-4
+
+
+def test_many_steps_reach_the_data():
+  s = schedule.cosine(1000)
+  for kind in ("small", "large", "ddim"):
+    m, v = law(s, 0.6, 0.3, 1000, kind)
+    assert abs(m - 0.6) < 2e-3 and abs(v / 0.09 - 1) < 0.03
+
+
+def test_large_variance_is_exact_for_unit_gaussian_data_and_small_for_a_point():
+  # Ho et al. 2020, section 3.2: the two choices are the optima for these two data sets.
+  s = schedule.linear(100)
+  x = draw(s, optimal(s, 0.0, 1.0), steps=100, variance="large")
+  assert abs(x.var() / s.alpha[1] ** 2 - 1) < 5 * (2 / N) ** 0.5
+  x = draw(s, optimal(s, 0.4, 0.0), n=100, steps=100, variance="small")
+  np.testing.assert_allclose(x, 0.4, atol=1e-6)
+
+
+def test_ddim_follows_the_probability_flow():
+  # With the exact score of N(m, s^2), the flow maps x_T to m + s (x_T - a m) / sqrt(a^2 s^2 + b^2).
+  s, mean, std = schedule.cosine(1000), -0.3, 0.5
+  path = draw(s, optimal(s, mean, std), n=200, steps=1000, method="ddim", frames=1)
+  a, b = s.alpha[-1], s.sigma[-1]
+  exact = mean + std * (path[0] - a * mean) / np.sqrt(a**2 * std**2 + b**2)
+  np.testing.assert_allclose(path[-1], exact, atol=5e-3)
+
+
+def test_frames_are_the_path_to_the_same_sample():
+  s = schedule.cosine(30)
+  final = draw(s, optimal(s, 0.0, 0.5), n=20, steps=30)
+  path = draw(s, optimal(s, 0.0, 0.5), n=20, steps=30, frames=7)
+  assert path.shape == (8, 20)
+  np.testing.assert_array_equal(path[-1], final)
+
+
+def test_a_sample_depends_on_its_own_key_only():
+  s = schedule.cosine(20)
+  keys = fold_each(jax.random.key(0), jnp.arange(6))
+  other = fold_each(jax.random.key(1), jnp.arange(6))
+  mixed = jax.random.wrap_key_data(
+    jnp.where(jnp.arange(6)[:, None] == 2, jax.random.key_data(keys), jax.random.key_data(other))
+  )
+  run = lambda k: solvers.solve(optimal(s, 0.0, 1.0), s, k, (3,), steps=20)  # noqa: E731
+  np.testing.assert_array_equal(run(keys)[2], run(mixed)[2])
+  assert not np.array_equal(run(keys)[1], run(mixed)[1])
+
+
+def test_times_cover_the_schedule():
+  s = schedule.cosine(1000)
+  for steps in (1, 2, 7, 50, 999, 1000):
+    t = solvers.times(s, steps)
+    assert t[0] == 1000 and t[-1] == 0 and (np.diff(t) < 0).all() and len(t) == steps + 1
+
+
+@pytest.mark.parametrize(
+  "kwargs,message",
+  [
+    ({"steps": 0}, "1 to 20 steps"),
+    ({"steps": 21}, "1 to 20 steps"),
+    ({"steps": 5, "method": "euler"}, "sampler 'euler'"),
+    ({"steps": 5, "variance": "learned"}, "variance 'learned'"),
+    ({"steps": 5, "method": "ddim", "eta": 1.5}, "eta of DDIM"),
+  ],
+)
+def test_refusals(kwargs, message):
+  s = schedule.cosine(20)
+  with pytest.raises(UserError, match=message):
+    draw(s, optimal(s, 0.0, 1.0), n=2, **kwargs)

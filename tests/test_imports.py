@@ -1,0 +1,78 @@
+"""The directions of DESIGN: read from the imports themselves."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "gen_jax"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# What each folder may import of ours; a folder may always import itself.
+ALLOWED = {
+  "core": set(),
+  "losses": {"core"},
+  "nets": {"core"},
+  "flows": {"core"},
+  "diffusion": {"core", "losses"},
+  "learn": {"core", "losses", "nets", "flows", "diffusion"},
+  "models": {"core", "losses", "nets", "flows", "diffusion", "learn"},
+  "data": {"core"},
+  "metrics": {"core", "data", "run"},
+  "run": {"core", "data", "metrics"},
+  "cli": {"core", "run"},
+  "main": {"core", "cli", "run", "data", "metrics", "models"},
+  "__init__": {"run"},
+}
+FACES = ("data", "metrics")  # outside their folder these are reached by their public face only
+FORBIDDEN = {"absl", "ml_collections"}  # in models and what they stand on
+HEAVY = {"tensorflow", "tensorflow_datasets", "grain", "matplotlib", "wandb", "sklearn"}
+
+
+def place(file: Path) -> str:
+  parts = file.relative_to(PACKAGE).with_suffix("").parts
+  return parts[0]
+
+
+def imports(file: Path):
+  """(module, at the top level?) of every import."""
+  tree = ast.parse(file.read_text())
+  top = set(ast.walk(ast.Module([n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)], [])))
+  for node in ast.walk(tree):
+    if isinstance(node, ast.Import):
+      yield from ((name.name, node in top) for name in node.names)
+    elif isinstance(node, ast.ImportFrom):
+      assert node.level == 0, f"{file}: relative import"
+      if node.module == "gen_jax":
+        yield from ((f"gen_jax.{name.name}", node in top) for name in node.names)
+      else:
+        yield node.module, node in top
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(PACKAGE)))
+def test_arrows_point_down(file):
+  here = place(file)
+  for module, top in imports(file):
+    parts = module.split(".")
+    if parts[0] == "gen_jax" and len(parts) > 1 and parts[1] != here:
+      assert parts[1] in ALLOWED[here], f"{here} may not import {module}"
+      if parts[1] in FACES:
+        assert len(parts) == 2, f"{module}: import it from gen_jax.{parts[1]}"
+    if here in ("core", "losses", "nets", "flows", "diffusion", "learn", "models"):
+      assert parts[0] not in FORBIDDEN, f"{here} may not import {parts[0]}"
+    assert not (top and parts[0] in HEAVY), f"import {parts[0]} only where it is used"
+
+
+def test_no_model_is_named_in_run():
+  names = {f.stem for f in (PACKAGE / "models").glob("*.py")} - {"__init__"}
+  for file in (PACKAGE / "run").glob("*.py"):
+    code = ast.parse(file.read_text())
+    words = {n.id for n in ast.walk(code) if isinstance(n, ast.Name)}
+    words |= {n.attr for n in ast.walk(code) if isinstance(n, ast.Attribute)}
+    assert not words & names, f"{file.name} names {words & names}"
+
+
+def test_no_pmap():
+  for file in FILES:
+    assert "pmap" not in file.read_text(), file
