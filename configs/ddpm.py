@@ -5,7 +5,9 @@ Source: Ho, Jain & Abbeel 2020 (arXiv:2006.11239); `cifar10` is the paper's sett
 
 from gen_jax.run.config import experiment, merge, variant
 
-LABELLED = ("likelihood", "frechet", "prdc", "sample_accuracy", "trained_on_samples", "memorisation")
+LABELLED = (
+  "likelihood", "frechet", "prdc", "sample_accuracy", "trained_on_samples", "memorisation",
+)  # fmt: skip
 
 SMALL = dict(
   model=dict(
@@ -19,7 +21,7 @@ SMALL = dict(
     best="bits_per_dim",
   ),
   sample=dict(method="ddim", steps=50, eta=1.0),
-  likelihood=dict(times=50, variance="small"),
+  likelihood=dict(times=100),
   evaluate=dict(samples=1500),
   measures=LABELLED,
 )  # fmt: skip

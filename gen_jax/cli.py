@@ -1,4 +1,4 @@
-"""What the command line knows before JAX is imported: config files, their variants, default names."""
+"""Config files on the command line: their variants, overrides and default run folders."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ A batch is a dict of arrays with one leading example axis (`update` sees [M, B, 
   x             [B, ...]   raw integers in 0..levels-1, or floats where `spec.levels` is None
   label         [B]        int32 class, where `spec.classes` > 0
   mask          [B]        bool, False on the padding of a last batch; a mean leaves those out
+  last          [B]        bool, True in every row of a batch that ends an epoch
   index         [B]        int32 position in the split
   and whatever else a source states: caption [B, T], factors [B, ...], segmentation [B, H, W]
 """
@@ -134,7 +135,7 @@ def single(model: Model) -> Program:
 
 # Every use of randomness outside a model has its stream here, so that no two share keys.
 STREAMS = (
-  "split", "order", "augment", "init", "update", "view", "evaluate", "validate", "sample", "measure",
+  "order", "augment", "init", "update", "view", "evaluate", "validate", "sample", "measure",
 )  # fmt: skip
 
 
@@ -175,7 +176,7 @@ def centre(x: Array, levels: int, dtype=jnp.float32) -> Array:
 
 
 def quantize(x: Array, levels: int) -> Array:
-  """[-1, 1] to the nearest integers 0..levels-1, the inverse of `centre`: uint8, uint16 or wider."""
+  """The inverse of `centre`: the nearest integers 0..levels-1, as uint8, uint16 or wider."""
   k = jnp.clip(jnp.round((x + 1) / 2 * (levels - 1)), 0, levels - 1)
   return k.astype(np.min_scalar_type(levels - 1))
 

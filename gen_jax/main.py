@@ -131,6 +131,9 @@ def main(argv: list[str]) -> None:
   from gen_jax.run.signals import Stopped
 
   logging.set_verbosity(logging.WARNING)
+  # orbax warns of what is meant: reading only, and its own deprecations.
+  quiet = lambda record: "orbax" not in record.pathname or record.levelno >= 40
+  logging.get_absl_logger().addFilter(quiet)
   try:
     code = dispatch(argv)
   except UserError as error:
@@ -156,7 +159,7 @@ def parse_flags(argv: list[str]) -> list[str]:
   try:
     cli.check_overrides(argv)
     return flags.FLAGS(argv)
-  except (UserError, flags.Error, ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+  except (flags.Error, ValueError, TypeError, KeyError, AttributeError, OSError) as error:
     sys.exit(refuse(error))
 
 

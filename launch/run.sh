@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs gen_jax, in an environment that the first start builds:
 #
-#   launch/run.sh [--accelerator=cpu|cuda12|cuda13|tpu] --config configs/vae.py ...
+#   launch/run.sh [--accelerator=cpu|cuda12|cuda13|tpu] --config configs/ddpm.py ...
 #
 # It may be called from anywhere; relative paths, such as those of --config and --workdir, start at
 # the root of the repository.

@@ -38,7 +38,7 @@ def place(file: Path) -> str:
 def imports(file: Path):
   """(module, at the top level?) of every import."""
   tree = ast.parse(file.read_text())
-  top = set(ast.walk(ast.Module([n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)], [])))
+  top = {node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)}
   for node in ast.walk(tree):
     if isinstance(node, ast.Import):
       yield from ((name.name, node in top) for name in node.names)

@@ -20,7 +20,7 @@ def shift(x: Array, key: Array, share: int = 8) -> Array:
   pad = [(0, 0), (limit[0], limit[0]), (limit[1], limit[1]), (0, 0)]
   padded = jnp.pad(x, pad, mode="edge")
   start = jax.random.randint(key, (len(x), 2), 0, 2 * jnp.asarray(limit) + 1)
-  crop = lambda image, at: jax.lax.dynamic_slice(image, (*at, 0), x.shape[1:])  # noqa: E731
+  crop = lambda image, at: jax.lax.dynamic_slice(image, (*at, 0), x.shape[1:])
   return jax.vmap(crop)(padded, start)
 
 

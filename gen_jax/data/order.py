@@ -1,4 +1,4 @@
-"""The order of examples as arithmetic: which example stands at a position, with no state and no table.
+"""The order of examples as arithmetic: which one stands at a position, with no state or table.
 
 A position counts examples from the start of a stage. Every epoch is another permutation, computed
 for just the positions asked for by a Feistel network over the smallest power of two that holds the
@@ -50,8 +50,8 @@ def shuffled(position, n: int, seeds):
   bits = max((n - 1).bit_length(), 2)
   with np.errstate(over="ignore"):
     x = feistel(x, seeds, epoch, bits)
-    outside = lambda x: (x >= n).any()  # noqa: E731
-    walk = lambda x: xp.where(x >= n, feistel(x, seeds, epoch, bits), x)  # noqa: E731
+    outside = lambda x: (x >= n).any()
+    walk = lambda x: xp.where(x >= n, feistel(x, seeds, epoch, bits), x)
     if on_device:
       x = lax.while_loop(outside, walk, x)
     else:
@@ -60,17 +60,22 @@ def shuffled(position, n: int, seeds):
   return x.astype(xp.int32)
 
 
-def positions(step, microbatch: int, rows, *, microbatches: int, batch_size: int, n: int, pad: bool):
-  """Position and mask [B] of the examples `rows` of one microbatch of a step.
+def positions(
+  step, microbatch: int, rows, *, microbatches: int, batch_size: int, n: int, pad: bool
+):
+  """position, mask and last [B] of the examples `rows` of one microbatch of a step.
 
   Without `pad`, epochs follow each other without a seam: a batch may end one epoch and begin the
   next, and mask is True. With it, every epoch ends in a batch of its own, whose rows beyond the
-  data are False in mask (and repeat examples of the same epoch).
+  data are False in mask (and repeat examples of the same epoch). last is True in every row of a
+  batch that ends an epoch.
   """
   batch = step * microbatches + microbatch
   if not pad:
     position = batch * batch_size + rows
-    return position, position >= 0
+    ends = (batch + 1) * batch_size // n > batch * batch_size // n
+    return position, position >= 0, ends | (rows < 0)
   batches = -(-n // batch_size)
   place = batch % batches * batch_size + rows
-  return batch // batches * n + place % n, place < n
+  ends = batch % batches == batches - 1
+  return batch // batches * n + place % n, place < n, ends | (rows < 0)

@@ -112,26 +112,27 @@ def make_pipeline(
     return batch
 
   def index_of(step, rows):
-    """index and mask [M, B] of the examples `rows` of a step; NumPy in, NumPy out."""
-    pairs = [positions(step, m, rows, **how) for m in range(microbatches)]
-    xp = jnp if isinstance(pairs[0][0], Array) else np
-    position, mask = (xp.stack(part) for part in zip(*pairs, strict=True))
-    return shuffled(position, n, seeds if xp is np else jnp.asarray(seeds)), mask
+    """index, mask and last [M, B] of the examples `rows` of a step; NumPy in, NumPy out."""
+    found = [positions(step, m, rows, **how) for m in range(microbatches)]
+    xp = jnp if isinstance(found[0][0], Array) else np
+    position, mask, last = (xp.stack(part) for part in zip(*found, strict=True))
+    index = shuffled(position, n, seeds if xp is np else jnp.asarray(seeds))
+    return {"index": index, "mask": mask, "last": last}
 
   if feed.resident == "yes" or (feed.resident == "auto" and size_bytes(split) <= RESIDENT_BYTES):
 
     def draw(arrays, fed, step):
-      index, mask = index_of(step, jnp.arange(feed.batch_size))
-      batch = {name: array[index] for name, array in arrays.items()}
-      return transform({**batch, "index": index, "mask": mask}, step)
+      where = index_of(step, jnp.arange(feed.batch_size))
+      batch = {name: array[where["index"]] for name, array in arrays.items()}
+      return transform({**batch, **where}, step)
 
     return Pipeline(split.arrays(), draw, None, feed.batch_size)
 
   def read(step, rows):
-    index, mask = index_of(np.int64(step), rows)
-    flat = take(split, index.reshape(-1))
-    batch = {name: v.reshape(*index.shape, *v.shape[1:]) for name, v in flat.items()}
-    return {**batch, "index": index, "mask": mask}
+    where = index_of(np.int64(step), rows)
+    shape = where["index"].shape
+    flat = take(split, where["index"].reshape(-1))
+    return {name: v.reshape(*shape, *v.shape[1:]) for name, v in flat.items()} | where
 
   def ahead(first, last, rows):
     import grain
@@ -147,9 +148,10 @@ def make_pipeline(
 
 
 def passes(split: Split, batch_size: int, limit: int | None = None) -> Iterator[dict]:
-  """One pass in order, as batches of one size: the last is padded, and False in `mask` there."""
+  """One pass in order, as batches of one size; `mask` is False on the padding of the last one."""
   n = min(len(split), limit or len(split))
   for start in range(0, n, batch_size):
     row = np.arange(start, start + batch_size)
     index = np.minimum(row, n - 1).astype(np.int32)
-    yield {**take(split, index), "index": index, "mask": row < n}
+    last = np.full(batch_size, start + batch_size >= n)
+    yield {**take(split, index), "index": index, "mask": row < n, "last": last}

@@ -64,14 +64,16 @@ def variational_bound(
   real, last = x0.dtype, schedule.steps
   alpha, sigma = jnp.asarray(schedule.alpha, real), jnp.asarray(schedule.sigma, real)
   # q(x_{t-1} | x_t, x_0) for t = 1..T, in float64 until here: neighbours differ by little.
-  table = posterior(schedule.alpha[1:], schedule.sigma[1:], schedule.alpha[:-1], schedule.sigma[:-1])
+  a, s = schedule.alpha, schedule.sigma
+  table = posterior(a[1:], s[1:], a[:-1], s[:-1])
   q = Transition(*(jnp.asarray(column, real) for column in table))
   var_p = q.forward_var if variance == "large" else q.var
   count = times or last - 1
 
   def at(t, i):
     """Means of q(x_{t-1} | x_t, x_0) and p(x_{t-1} | x_t) at times t [B], and the squared error."""
-    eps = jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, i), x0.shape[1:], real))(keys)
+    normal = lambda key: jax.random.normal(jax.random.fold_in(key, i), x0.shape[1:], real)
+    eps = jax.vmap(normal)(keys)
     x_t = corrupt(x0, eps, alpha[t], sigma[t])
     p, truth = predict(x_t, t), forms(x0, eps, alpha[t], sigma[t])
     error = squared_error(getattr(p, kind), getattr(truth, kind))

@@ -45,7 +45,7 @@ def corrupt(x0: Array, eps: Array, alpha: Array, sigma: Array) -> Array:
 
 
 def forms(x0: Array, eps: Array, alpha: Array, sigma: Array) -> Prediction:
-  """All four forms of a pair x_0, eps [B, ...]; equations (2) and (3). Needs sigma > 0 for score."""
+  """All four forms of x_0, eps [B, ...]; equations (2), (3). Needs sigma > 0 for the score."""
   alpha, sigma = expand(alpha, x0), expand(sigma, x0)
   return Prediction(x0=x0, eps=eps, v=alpha * eps - sigma * x0, score=-eps / sigma)
 

@@ -44,7 +44,8 @@ def minimise(player: str, loss: Callable) -> Direction:
       mean = lambda v: masked_mean(v, batch.get("mask")) if v.ndim else v
       return mean(value), (state, jax.tree.map(mean, metrics))
 
-    (value, (state, metrics)), gradient = jax.value_and_grad(objective, has_aux=True)(params[player])
+    both = jax.value_and_grad(objective, has_aux=True)
+    (value, (state, metrics)), gradient = both(params[player])
     return gradient, (state, metrics, value)
 
   return direction
@@ -113,7 +114,7 @@ def game(
         prefix = f"{name}_" if len(players) > 1 else ""
         metrics |= terms
         metrics[f"{prefix}loss"] = value
-        metrics[f"{prefix}gradient_norm"] = optax.global_norm(gradient)
+        metrics[f"{prefix}gradient_norm"] = optax.tree.norm(gradient)
     average = {
       name: averages.update(state["ema"][name], params[name], decay, step)
       for name, decay in ema.items()

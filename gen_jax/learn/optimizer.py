@@ -48,7 +48,7 @@ class Optimizer:
       peak = optax.constant_schedule(self.learning_rate)
     elif self.decay_steps <= self.warmup:
       raise UserError(
-        f"optimizer.schedule={self.schedule} needs optimizer.decay_steps, the length of the schedule,"
+        f"optimizer.schedule={self.schedule} needs optimizer.decay_steps, its length,"
         f" above optimizer.warmup={self.warmup}; it is {self.decay_steps}"
       )
     elif self.schedule == "cosine":

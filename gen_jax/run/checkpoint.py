@@ -1,6 +1,6 @@
 """Checkpoints: orbax behind one class, with digests, because orbax restores flipped bits unnoticed.
 
-A checkpoint holds `state` (a pytree of arrays) and `meta` (JSON: stage, step, fingerprint, digests).
+A checkpoint holds `state`, a pytree of arrays, and `meta`, JSON: stage, step, fingerprint, digests.
 Saves are asynchronous and atomic; the newest ones and the best one are kept.
 """
 
@@ -129,7 +129,7 @@ class Checkpoints:
         logging.warning("checkpoint %d in %s is damaged (%s)", step, self.folder, error)
         self.set_aside(step)
     if steps:
-      raise UserError(f"every checkpoint in {self.folder} is damaged: start over in a new --workdir")
+      raise UserError(f"every checkpoint in {self.folder} is damaged: give another --workdir")
     return None
 
   def set_aside(self, step: int) -> None:

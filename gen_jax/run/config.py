@@ -190,7 +190,9 @@ def as_dict(value: Any) -> Any:
   return value
 
 
-def experiment(builder: str, *, seed: int = 0, measures: tuple[str, ...] = (), **groups) -> ConfigDict:
+def experiment(
+  builder: str, *, seed: int = 0, measures: tuple[str, ...] = (), **groups
+) -> ConfigDict:
   """A complete config: every field that the builder, the data and the trainer know, by its default
   where `groups` does not say otherwise.
 

@@ -17,7 +17,9 @@ from gen_jax.run.states import abstract_states, batch_of_spec
 from gen_jax.run.step import Tally, placed
 
 
-def load(workdir: str | Path, *, checkpoint: str = "newest", **options: Mapping) -> tuple[Model, Any]:
+def load(
+  workdir: str | Path, *, checkpoint: str = "newest", **options: Mapping
+) -> tuple[Model, Any]:
   """The model of a run and its state: `model, state = gen_jax.load("runs/ddpm")`.
 
   Args:

@@ -28,7 +28,7 @@ class Log:
   """
 
   def __init__(
-    self, workdir: Path | None, total: int, title: str, wandb: str = "", config: Mapping | None = None
+    self, workdir: Path | None, total: int, title: str, wandb: str, config: Mapping | None = None
   ):
     self.workdir = workdir if jax.process_index() == 0 else None
     self.total, self.title, self.project, self.config = total, title, wandb, config
@@ -43,7 +43,8 @@ class Log:
       path = self.workdir / "metrics.jsonl"
       self.seconds = drop_rows_after(path, stage, step)
       self.file = path.open("a")
-      self.board = SummaryWriter(str(self.workdir), purge_step=total_step + 1 if total_step else None)
+      purge = total_step + 1 if total_step else None
+      self.board = SummaryWriter(str(self.workdir), purge_step=purge)
       if self.project:
         self.wandb = open_wandb(self.project, self.workdir, self.config)
     if jax.process_index() == 0 and sys.stderr.isatty():
@@ -54,7 +55,9 @@ class Log:
     """Seconds of training so far, those of earlier sittings included."""
     return self.seconds + time.monotonic() - self.started
 
-  def row(self, stage: int, step: int, total_step: int, terms: Mapping[str, float], **facts) -> None:
+  def row(
+    self, stage: int, step: int, total_step: int, terms: Mapping[str, float], **facts
+  ) -> None:
     """One row of metrics.jsonl; terms go to TensorBoard too."""
     if self.file is not None:
       values = {name: jsonable(float(value)) for name, value in terms.items()}

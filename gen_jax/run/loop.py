@@ -289,7 +289,7 @@ class Run:
     return means[best] if best else None
 
   def sample_grid(self, state: PyTree, step: int) -> None:
-    """Draws a grid of samples and saves it as samples/NNNNNN.png, once the last stage is reached."""
+    """Draws a grid of samples in the last stage and saves it as samples/NNNNNN.png."""
     job, model, spec = self.job, self.job.program.model, self.source.spec
     unfinished = self.index + 1 < len(job.program.stages)
     if model.sample is None or job.workdir is None or unfinished:

@@ -76,7 +76,7 @@ class Scene:
 
   @functools.cached_property
   def samples(self) -> dict[str, np.ndarray]:
-    """x and the conditions of config.evaluate.samples draws, conditioned as the training data are."""
+    """x and conditions of config.evaluate.samples draws, conditioned as the training data are."""
     n = self.settings.samples
     split = self.source.splits["train"]
     cond = sample.conditions(self.model, self.source.spec, n, split=split)
@@ -170,7 +170,7 @@ def trained_on_samples(scene: Scene) -> dict[str, Record]:
 
 def memorisation(scene: Scene) -> dict[str, Record]:
   """Median distance of samples to their nearest training example, over that of held-out ones."""
-  as_pixels = lambda x: x.reshape(len(x), -1).astype(np.float32)  # noqa: E731
+  as_pixels = lambda x: x.reshape(len(x), -1).astype(np.float32)
   sets = (scene.samples["x"], scene.real["x"], scene.train["x"])
   ratio = metrics.nearest_train_ratio(*map(as_pixels, sets))
   facts = {"real_examples": len(scene.real["x"]), "distance": "Euclidean, pixels"}
@@ -243,6 +243,6 @@ def judge_of(model, states: PyTree, test: Mapping[str, np.ndarray], size: int = 
   """A Judge of a trained classifier: any model that can predict and encode."""
   logits = jax.jit(lambda s, x: model.predict(s, x).argmax(-1))
   encode = jax.jit(lambda s, x: model.encode(s, x, None, None))
-  predict = lambda x: batched(logits, states, x, size)  # noqa: E731
+  predict = lambda x: batched(logits, states, x, size)
   accuracy = float((predict(test["x"]) == test["label"]).mean())
   return Judge(predict, lambda x: batched(encode, states, x, size), accuracy)

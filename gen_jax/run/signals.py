@@ -18,7 +18,7 @@ class Stopped(Exception):
 
 @contextlib.contextmanager
 def received() -> Iterator[Callable[[], int | None]]:
-  """Yields a function that gives the signal that has come, or None. A second SIGINT stops at once."""
+  """Yields a function that gives the signal that came, or None. A second SIGINT stops at once."""
   seen: list[int] = []
 
   def note(number, frame):

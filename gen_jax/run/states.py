@@ -39,7 +39,8 @@ def stage_steps(program: Program, train: Train) -> list[int]:
 def batch_of_spec(spec: Spec, batch_size: int) -> Batch:
   """The shapes of a batch of data of that spec: what loading a run needs instead of its data."""
   real = np.float32 if spec.levels is None else np.min_scalar_type(spec.levels - 1)
-  fields = {"x": (spec.shape, real), "index": ((), np.int32), "mask": ((), np.bool_)}
+  fields = {"x": (spec.shape, real), "index": ((), np.int32)}
+  fields |= {name: ((), np.bool_) for name in ("mask", "last")}
   if spec.classes:
     fields["label"] = ((), np.int32)
   if spec.caption_length:

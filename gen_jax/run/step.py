@@ -1,4 +1,4 @@
-"""The compiled training step of a stage: draw a batch, update, keep a tally; several per dispatch."""
+"""The compiled training step of a stage: draw a batch, update, keep a tally; many per dispatch."""
 
 from __future__ import annotations
 

@@ -143,8 +143,10 @@ def take_measures(
     setup.program, states, setup.source, setup.experiment, setup.mesh,
     stream(states_of.root_key(setup.experiment.config["seed"]), "measure"), judge,
   )  # fmt: skip
-  records = measures.take(names, scene)
-  write_json(workdir / "evaluation.json", records)
+  step = {"step": setup.total}
+  records = {name: record | step for name, record in measures.take(names, scene).items()}
+  path = workdir / "evaluation.json"
+  write_json(path, (read_json(path) if path.exists() else {}) | records)
   for name, record in records.items():
     print(f"{name:30s} {record['value']:10.4f}   {record['examples']} of {record['split']}")
   return records
@@ -216,7 +218,7 @@ def open_run(config: Mapping, workdir: Path, checkpoint: str) -> tuple[Program, 
   wanted = configs.parse(config).config
   for group in ("builder", "model", "data", "seed"):
     where = configs.WHERE if group == "data" else ()
-    strip = lambda g, where=where: (  # noqa: E731
+    strip = lambda g, where=where: (
       {k: v for k, v in g.items() if k not in where} if isinstance(g, Mapping) else g
     )
     mine = configs.plain(strip(wanted[group]))

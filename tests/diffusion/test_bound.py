@@ -78,7 +78,8 @@ def test_l_t_of_gaussian_data_in_closed_form():
 
   def predict(x_t, t):
     a, b = alpha[t][:, None], sigma[t][:, None]
-    return convert(mean + var * a / (a**2 * var + b**2) * (x_t - a * mean), "x0", x_t, alpha[t], sigma[t])
+    x0 = mean + var * a / (a**2 * var + b**2) * (x_t - a * mean)
+    return convert(x0, "x0", x_t, alpha[t], sigma[t])
 
   n = 20_000
   x = jnp.full((n, 1), k)
@@ -92,7 +93,8 @@ def test_l_t_of_gaussian_data_in_closed_form():
     gain = var * a / (a**2 * var + b**2)
     bias = (1 - gain * a) * (x0 - mean)  # x_0 - E[x_0 | x_t] at the mean of x_t
     error = bias**2 + gain**2 * b**2
-    exact += error * (a_s**2 / b_s**2 - a**2 / b**2) / 2  # SNR difference, Kingma et al. 2021 eq. 13
+    # Half the difference of the signal-to-noise ratios, Kingma et al. 2021, eq. 13.
+    exact += error * (a_s**2 / b_s**2 - a**2 / b**2) / 2
   np.testing.assert_allclose(np.asarray(got["L_t"], np.float64).mean(), exact, rtol=0.02)
 
 
@@ -100,7 +102,7 @@ def test_l_0_alone_is_a_distribution_over_levels():
   # For a fixed x_1 the decoder is one; here every level in turn is scored by the same network.
   s = schedule.cosine(10)
   grid = jnp.arange(LEVELS)[:, None]
-  predict = lambda x_t, t: convert(jnp.full_like(x_t, 0.3), "x0", x_t, 0.9, 0.4)  # noqa: E731
+  predict = lambda x_t, t: convert(jnp.full_like(x_t, 0.3), "x0", x_t, 0.9, 0.4)
   keys = fold_each(jax.random.key(0), jnp.arange(LEVELS))
   terms = variational_bound(predict, s, grid, centre(grid, LEVELS), keys, levels=LEVELS)
   np.testing.assert_allclose(logsumexp(-np.asarray(terms["L_0"], np.float64)), 0, atol=1e-4)

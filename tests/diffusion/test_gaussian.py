@@ -1,4 +1,4 @@
-"""The algebra against conditioning of a joint Gaussian, automatic differentiation and round trips."""
+"""The algebra against conditioned joint Gaussians, automatic differentiation and round trips."""
 
 import jax
 import jax.numpy as jnp
@@ -55,7 +55,7 @@ def test_every_form_gives_back_all_others(kind):
 def test_score_is_the_gradient_of_the_log_density():
   x0, eps, alpha, sigma = 0.3, -1.2, 0.8, 0.6
   x_t = gaussian.corrupt(jnp.array([x0]), jnp.array([eps]), alpha, sigma)
-  log_q = lambda x: jax.scipy.stats.norm.logpdf(x, alpha * x0, sigma).sum()  # noqa: E731
+  log_q = lambda x: jax.scipy.stats.norm.logpdf(x, alpha * x0, sigma).sum()
   truth = gaussian.forms(jnp.array([x0]), jnp.array([eps]), alpha, sigma)
   np.testing.assert_allclose(truth.score, jax.grad(log_q)(x_t), rtol=1e-6)
 
@@ -63,7 +63,7 @@ def test_score_is_the_gradient_of_the_log_density():
 def test_v_is_the_velocity_along_the_angle():
   # With alpha = cos(phi) and sigma = sin(phi), v = d x_phi / d phi (Salimans & Ho 2022, app. D).
   x0, eps, phi = jnp.array([0.3, -0.9]), jnp.array([1.5, 0.2]), 0.7
-  path = lambda phi: gaussian.corrupt(x0, eps, jnp.cos(phi), jnp.sin(phi))  # noqa: E731
+  path = lambda phi: gaussian.corrupt(x0, eps, jnp.cos(phi), jnp.sin(phi))
   _, velocity = jax.jvp(path, (phi,), (1.0,))
   v = gaussian.forms(x0, eps, jnp.cos(phi), jnp.sin(phi)).v
   np.testing.assert_allclose(v, velocity, rtol=1e-6)

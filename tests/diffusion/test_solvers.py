@@ -109,7 +109,7 @@ def test_a_sample_depends_on_its_own_key_only():
   mixed = jax.random.wrap_key_data(
     jnp.where(jnp.arange(6)[:, None] == 2, jax.random.key_data(keys), jax.random.key_data(other))
   )
-  run = lambda k: solvers.solve(optimal(s, 0.0, 1.0), s, k, (3,), steps=20)  # noqa: E731
+  run = lambda k: solvers.solve(optimal(s, 0.0, 1.0), s, k, (3,), steps=20)
   np.testing.assert_array_equal(run(keys)[2], run(mixed)[2])
   assert not np.array_equal(run(keys)[1], run(mixed)[1])
 

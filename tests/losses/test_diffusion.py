@@ -11,7 +11,7 @@ from gen_jax.losses import diffusion
 
 @pytest.mark.parametrize("q,p", [((0.3, 0.5), (0.3, 0.5)), ((1.0, 0.2), (-0.5, 2.0))])
 def test_gaussian_kl_by_quadrature(q, p):
-  log_ratio = lambda x: stats.norm(q[0], q[1] ** 0.5).logpdf(x) - stats.norm(  # noqa: E731
+  log_ratio = lambda x: stats.norm(q[0], q[1] ** 0.5).logpdf(x) - stats.norm(
     p[0], p[1] ** 0.5
   ).logpdf(x)
   exact, _ = integrate.quad(lambda x: stats.norm(q[0], q[1] ** 0.5).pdf(x) * log_ratio(x), -20, 20)
@@ -30,7 +30,7 @@ def test_prior_kl_sums_over_an_example():
 
 def integrate_kl(mean, var):
   q = stats.norm(mean, var**0.5)
-  f = lambda x: q.pdf(x) * (q.logpdf(x) - stats.norm.logpdf(x))  # noqa: E731
+  f = lambda x: q.pdf(x) * (q.logpdf(x) - stats.norm.logpdf(x))
   return integrate.quad(f, -12, 12, epsabs=1e-12)[0]
 
 
@@ -60,7 +60,7 @@ def test_discretised_gaussian_against_scipy(levels, std):
 
 def test_discretised_gaussian_is_finite_and_has_gradients_in_the_far_tails():
   k, mean = jnp.array([[0], [3], [16], [16]]), jnp.array([[9.0], [-9.0], [-9.0], [9.0]])
-  loss = lambda m: diffusion.discretized_gaussian_nll(k, m, jnp.float32(0.01), 17)  # noqa: E731
+  loss = lambda m: diffusion.discretized_gaussian_nll(k, m, jnp.float32(0.01), 17)
   assert jnp.isfinite(loss(mean)).all()
   assert jnp.isfinite(jax.grad(lambda m: loss(m).sum())(mean)).all()
 

@@ -1,0 +1,74 @@
+"""The registry of the conformance suite: one line for each system, its config's tiny variant."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+
+from gen_jax import cli
+from gen_jax.core import Model, Program
+from gen_jax.data import Source, load, passes
+from gen_jax.run import config as configs
+from gen_jax.run.mesh import make_mesh
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+
+class System(NamedTuple):
+  """name: of the config, with :VARIANT.
+
+  float64: what makes it learn in float64, by SGD: Adam turns the rounding noise of a gradient that
+  is zero (an attention's key bias) into a step of full length.
+  """
+
+  name: str
+  float64: dict = {
+    "model": {"dtype": "float64", "optimizer": {"name": "sgd", "learning_rate": 0.1}}
+  }
+
+
+SYSTEMS = (
+  System("ddpm:tiny"),
+  System("classifier:tiny"),
+)
+
+
+class Built(NamedTuple):
+  experiment: configs.Experiment
+  source: Source
+  program: Program
+
+  @property
+  def model(self) -> Model:
+    """The model of the last stage, whose state is one stage's."""
+    return self.program.stages[-1].model
+
+
+def changed(name: str, *changes: dict) -> configs.Experiment:
+  """The checked config of a system, with changes."""
+  file, variant = cli.split_name(name)
+  config = cli.load_config(f"{CONFIGS / file}.py:{variant}")
+  return configs.parse(configs.merge(configs.as_dict(config.to_dict()), *changes))
+
+
+@functools.cache
+def source_of(**data) -> Source:
+  return load(**data)
+
+
+def build(name: str, *changes: dict) -> Built:
+  """A system, ready to train."""
+  experiment = changed(name, *changes)
+  source = source_of(**experiment.data)
+  return Built(experiment, source, configs.build(experiment.config, source.spec))
+
+
+def one_device():
+  return make_mesh(jax.devices()[:1])
+
+
+def first_batch(source: Source, batch_size: int) -> dict:
+  return jax.tree.map(jax.numpy.asarray, next(passes(source.splits["train"], batch_size)))

@@ -1,0 +1,222 @@
+"""The laws of the design, over every system of the registry."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gen_jax.core import fold_each
+from gen_jax.run import sample, signals
+from gen_jax.run.loop import train
+from gen_jax.run.mesh import make_mesh
+from tests.conformance.systems import SYSTEMS, build, first_batch, one_device
+
+pytestmark = pytest.mark.parametrize("system", SYSTEMS, ids=lambda s: s.name)
+
+
+def equal(a, b):
+  """Bit for bit, leaf by leaf."""
+  la, lb = (jax.tree_util.tree_flatten_with_path(t)[0] for t in (a, b))
+  assert [p for p, _ in la] == [p for p, _ in lb]
+  for (path, x), (_, y) in zip(la, lb, strict=True):
+    np.testing.assert_array_equal(np.asarray(x), np.asarray(y), err_msg=jax.tree_util.keystr(path))
+
+
+@pytest.fixture(scope="module")
+def trained():
+  """system -> (built, result of a whole run in memory), made once."""
+  made = {}
+
+  def get(system):
+    if system.name not in made:
+      built = build(system.name)
+      made[system.name] = built, quick(built, mesh=one_device())
+    return made[system.name]
+
+  return get
+
+
+def quick(built, **kwargs):
+  return train(built.program, built.source, built.experiment, **kwargs)
+
+
+def clean_rows(workdir):
+  """metrics.jsonl without its clock columns."""
+  rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+  return [{k: v for k, v in r.items() if k not in ("seconds", "examples_per_second")} for r in rows]
+
+
+def test_law_1_and_3_the_same_run_twice_is_the_same_run(system, trained):
+  built, result = trained(system)
+  again = quick(build(system.name), mesh=one_device())
+  equal(result.states, again.states)
+
+
+def test_law_3_a_stopped_run_goes_on_exactly(system, trained, tmp_path):
+  built, result = trained(system)
+  total = result.step
+  whole = quick(built, mesh=one_device(), workdir=mkdir(tmp_path / "whole"))
+  equal(result.states, whole.states)
+  halves = mkdir(tmp_path / "halves")
+  for stop_at in (total // 2 - 1, total - 1):  # between two log rows, and between two checkpoints
+    stop = Stop(stop_at)
+    with pytest.raises(signals.Stopped):
+      quick(built, mesh=one_device(), workdir=halves, on_step=stop)
+  resumed = quick(built, mesh=one_device(), workdir=halves)
+  equal(whole.states, resumed.states)
+  assert clean_rows(tmp_path / "whole") == clean_rows(halves)
+  pictures = [sorted((tmp_path / d / "samples").glob("*.png")) for d in ("whole", "halves")]
+  assert [p.read_bytes() for p in pictures[0]] == [p.read_bytes() for p in pictures[1]]
+
+
+class Stop:
+  """Sends this process a SIGTERM after a step, as a scheduler would."""
+
+  def __init__(self, step):
+    self.step = step
+
+  def __call__(self, step):
+    if step == self.step:
+      signals.signal.raise_signal(signals.signal.SIGTERM)
+
+
+def mkdir(path):
+  path.mkdir()
+  return path
+
+
+def test_law_4_one_compilation_per_stage(system, trained):
+  built, result = trained(system)
+  assert result.compilations == [1] * len(built.program.stages)
+
+
+def test_law_5_one_device_and_eight_agree_in_float64(system):
+  with jax.enable_x64(True):
+    built = build(system.name, system.float64, {"train": {"steps": 4}})
+    one, eight = (
+      quick(built, mesh=make_mesh(jax.devices()[:n])).states for n in (1, 8)
+    )
+  for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(eight), strict=True):
+    if jnp.issubdtype(a.dtype, jnp.floating):
+      assert a.dtype == jnp.float64 or a.size == 1, "the whole state must be float64 here"
+    np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-9, atol=1e-9)
+
+
+def test_law_5_one_device_and_eight_agree_in_float32_for_a_step(system):
+  built = build(system.name)
+  metrics = []
+  for n in (1, 8):
+    mesh = make_mesh(jax.devices()[:n])
+    rows = {}
+    one_step = built.experiment._replace(
+      train=built.experiment.train.__class__(steps=1, log_every=1, checkpoint_every=1)
+    )
+    import gen_jax.run.loop as loop
+
+    log = loop.Log(None, 1, "", "", None)
+    log.row = lambda stage, step, total, terms, rows=rows, **facts: rows.update(terms)
+    with pytest.MonkeyPatch.context() as patch:
+      patch.setattr(loop, "Log", lambda *a, log=log: log)
+      train(built.program, built.source, one_step, mesh=mesh)
+    metrics.append(rows)
+  assert metrics[0].keys() == metrics[1].keys() and metrics[0]
+  for name in metrics[0]:
+    np.testing.assert_allclose(metrics[0][name], metrics[1][name], rtol=1e-4, atol=1e-4)
+
+
+def test_law_6_a_sample_is_its_own(system, trained):
+  built, result = trained(system)
+  model, spec = built.program.model, built.source.spec
+  if model.sample is None:
+    pytest.skip("cannot be sampled")
+  mesh = one_device()
+  drawer = sample.compiled(model.sample, mesh)
+  split = built.source.splits["train"]
+
+  def draw(n, seed=3):
+    cond = sample.conditions(model, spec, n, split=split)
+    key = sample.sample_keys(seed)
+    return sample.draw(drawer, result.states, key, n, cond, chunk=8, mesh=mesh)
+
+  x = draw(11)
+  assert x.shape == (11, *spec.shape)
+  if spec.levels is not None:
+    assert np.issubdtype(x.dtype, np.integer) and x.min() >= 0 and x.max() < spec.levels
+  np.testing.assert_array_equal(draw(3), x[:3])
+  np.testing.assert_array_equal(draw(11), x)
+  assert not np.array_equal(draw(3, seed=4), x[:3])
+  # Neighbours with other keys and conditions leave a sample as it is.
+  keys = fold_each(jax.random.key(0), jnp.arange(8))
+  others = fold_each(jax.random.key(1), jnp.arange(8)).at[5].set(keys[5])
+  cond = sample.conditions(model, spec, 8, split=split)
+  moved = {k: np.where((np.arange(8) == 5).reshape(8, *[1] * (v.ndim - 1)), v, v[::-1]) for k, v in cond.items()}
+  a, b = drawer(result.states, keys, cond), drawer(result.states, others, moved)
+  np.testing.assert_array_equal(a[5], b[5])
+
+
+def test_law_7_values_are_per_example_and_padding_is_left_out(system, trained):
+  built, result = trained(system)
+  batch = first_batch(built.source, 6)
+  keys = fold_each(jax.random.key(0), batch["index"])
+  values = jax.jit(built.program.model.evaluate)(result.states, batch, keys)
+  for name, value in values.items():
+    assert value.shape[:1] == (6,), name
+    assert jnp.isfinite(value).all(), name
+  # An update ignores what stands in the rows of the padding.
+  stage, previous = built.program.stages[-1], result.states[:-1]
+  size = built.experiment.feed.batch_size
+  batch = first_batch(built.source, size)
+  mask = jnp.arange(size) < size - 3
+  garbage = jnp.where(
+    mask.reshape(-1, *[1] * (batch["x"].ndim - 1)), batch["x"], jnp.zeros_like(batch["x"])
+  )
+  outcomes = []
+  for x in (batch["x"], garbage):
+    padded = {**batch, "x": x, "mask": mask}
+    if stage.view is not None:
+      padded = stage.view(previous, padded, jax.random.key(1))
+    micro = jax.tree.map(lambda a: jnp.stack([a] * stage.model.microbatches), padded)
+    outcomes.append(
+      jax.jit(stage.model.update)(result.states[-1], micro, jax.random.key(2), jnp.int32(0))
+    )
+  equal(outcomes[0][1], outcomes[1][1])
+  equal(outcomes[0][0], outcomes[1][0])
+
+
+def test_law_8_shapes_are_asserted(system, trained):
+  built, result = trained(system)
+  batch = first_batch(built.source, 4)
+  batch["x"] = jnp.concatenate([batch["x"], batch["x"]], axis=-1)
+  keys = fold_each(jax.random.key(0), batch["index"])
+  with pytest.raises((AssertionError, TypeError, ValueError)):
+    jax.eval_shape(built.program.model.evaluate, result.states, batch, keys)
+
+
+def test_capabilities_have_the_shapes_of_the_contract(system, trained):
+  built, result = trained(system)
+  model, spec, n = built.program.model, built.source.spec, 4
+  batch = first_batch(built.source, n)
+  keys, x = fold_each(jax.random.key(0), batch["index"]), batch["x"]
+  cond = {name: batch[name] for name in model.cond} or None
+  shape = lambda f, *args: jax.eval_shape(f, result.states, *args)
+  if model.log_prob is not None:
+    assert shape(model.log_prob, x, keys, cond).shape == (n,)
+  if model.predict is not None:
+    assert shape(model.predict, x).shape[0] == n
+  if model.encode is not None:
+    code = shape(model.encode, x, keys, cond)
+    assert all(leaf.shape[0] == n for leaf in jax.tree.leaves(code))
+    if model.decode is not None:
+      assert shape(model.decode, code, cond).shape == x.shape
+  if model.prior is not None and model.decode is not None:
+    code = shape(model.prior, keys, cond)
+    assert shape(model.decode, code, cond).shape == x.shape
+  if model.transform is not None:
+    assert shape(model.transform, x, keys, cond).shape[0] == n
+  if model.trajectory is not None:
+    frames = shape(model.trajectory, keys, cond)
+    assert frames.shape[1:] == x.shape and frames.dtype == shape(model.sample, keys, cond).dtype
+  for stage, state in zip(built.program.stages, result.states, strict=True):
+    assert stage.model.weights and set(stage.model.weights) <= set(state)
