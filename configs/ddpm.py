@@ -43,7 +43,7 @@ VARIANTS = {
     SMALL,
     dict(
       model=dict(
-        width=64, multipliers=(1, 2, 2), attention=(7,), dropout=0.1, dtype="bfloat16", ema=0.9995,
+        width=64, multipliers=(1, 2, 2), attention=(7,), dropout=0.1, ema=0.9995,
         optimizer=dict(learning_rate=1e-3, warmup=500, decay_steps=20_000),
       ),
       data=dict(name="tfds:mnist"),
@@ -62,7 +62,7 @@ VARIANTS = {
         schedule="cosine", width=48, multipliers=(1, 2, 2), blocks=1, attention=(8,), ema=0.999,
         optimizer=dict(learning_rate=5e-4, warmup=200, clip=1.0),
       ),
-      data=dict(name="folder", resolution=32, batch_size=32, test=0.1),
+      data=dict(name="folder", resolution=32, batch_size=32, test=0.1, strict=True),
       train=dict(
         steps=3000, log_every=50, validate_every=0, sample_every=500, checkpoint_every=500, best=""
       ),
@@ -75,7 +75,9 @@ VARIANTS = {
   "tiny": merge(
     SMALL,
     dict(
-      model=dict(timesteps=20, width=8, optimizer=dict(warmup=2, decay_steps=8)),
+      model=dict(
+        timesteps=20, width=8, multipliers=(1,), optimizer=dict(warmup=2, decay_steps=8)
+      ),
       data=dict(batch_size=16),
       train=dict(steps=8, log_every=2, validate_every=4, sample_every=8, checkpoint_every=4),
       sample=dict(steps=4),

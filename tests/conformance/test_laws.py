@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gen_jax.core import fold_each
-from gen_jax.run import sample, signals
+from gen_jax.run import loop, sample, signals
 from gen_jax.run.loop import train
 from gen_jax.run.mesh import make_mesh
 from tests.conformance.systems import SYSTEMS, build, first_batch, one_device
@@ -113,8 +113,6 @@ def test_law_5_one_device_and_eight_agree_in_float32_for_a_step(system):
     one_step = built.experiment._replace(
       train=built.experiment.train.__class__(steps=1, log_every=1, checkpoint_every=1)
     )
-    import gen_jax.run.loop as loop
-
     log = loop.Log(None, 1, "", "", None)
     log.row = lambda stage, step, total, terms, rows=rows, **facts: rows.update(terms)
     with pytest.MonkeyPatch.context() as patch:
@@ -151,7 +149,8 @@ def test_law_6_a_sample_is_its_own(system, trained):
   keys = fold_each(jax.random.key(0), jnp.arange(8))
   others = fold_each(jax.random.key(1), jnp.arange(8)).at[5].set(keys[5])
   cond = sample.conditions(model, spec, 8, split=split)
-  moved = {k: np.where((np.arange(8) == 5).reshape(8, *[1] * (v.ndim - 1)), v, v[::-1]) for k, v in cond.items()}
+  kept = lambda v: (np.arange(8) == 5).reshape(8, *[1] * (v.ndim - 1))
+  moved = {name: np.where(kept(v), v, v[::-1]) for name, v in cond.items()}
   a, b = drawer(result.states, keys, cond), drawer(result.states, others, moved)
   np.testing.assert_array_equal(a[5], b[5])
 
@@ -196,7 +195,7 @@ def test_law_8_shapes_are_asserted(system, trained):
 
 def test_capabilities_have_the_shapes_of_the_contract(system, trained):
   built, result = trained(system)
-  model, spec, n = built.program.model, built.source.spec, 4
+  model, n = built.program.model, 4
   batch = first_batch(built.source, n)
   keys, x = fold_each(jax.random.key(0), batch["index"]), batch["x"]
   cond = {name: batch[name] for name in model.cond} or None
