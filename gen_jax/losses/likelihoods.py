@@ -1,0 +1,53 @@
+"""Log-likelihoods of an example given its latent code, log p(x | z), in nats.
+
+  Bernoulli             sum_d  x_d log p_d + (1 - x_d) log(1 - p_d),  p = sigmoid(logits)
+  Gaussian              sum_d  log N(x_d; mean_d, sigma^2)
+  discretised logistic  sum_d  log P(mean_d + s Logistic(0, 1) falls into the bin of level k_d)
+
+Shapes: x is [B, ...]; the parameters are [..., B, ...], such as [L, B, H, W, C] for L codes of each
+example, or broadcast against that. The result is [..., B].
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from gen_jax.core import Array
+
+
+def sum_dims(x: Array, event: int | None = None) -> Array:
+  """Sum over the last `event` axes; by default over all but the first: [B, ...] -> [B]."""
+  event = x.ndim - 1 if event is None else event
+  return x.sum(axis=tuple(range(x.ndim - event, x.ndim)))
+
+
+def bernoulli(x: Array, logits: Array) -> Array:
+  """log p(x) of independent Bernoulli variables with the given logits -> [..., B] nats.
+
+  For x between 0 and 1 this is minus the cross-entropy of intensities, which is the mean of log p
+  over binarisations of x and not a likelihood of x itself.
+  """
+  return sum_dims(x * logits - jax.nn.softplus(logits), x.ndim - 1)
+
+
+def gaussian(x: Array, mean: Array, sigma: Array) -> Array:
+  """log N(x; mean, sigma^2 I) -> [..., B] nats: a density in the units of x."""
+  each = -0.5 * ((x - mean) / sigma) ** 2 - jnp.log(sigma) - 0.5 * jnp.log(2 * jnp.pi)
+  return sum_dims(each, x.ndim - 1)
+
+
+def discretized_logistic(k: Array, mean: Array, scale: Array, levels: int) -> Array:
+  """log P(k) of integers k in 0..levels-1 under a logistic distribution -> [..., B] nats.
+
+  Level k stands for k / (levels - 1), the units of mean and scale; its bin reaches half way to its
+  neighbours, the first and the last bin to infinity (Salimans et al. 2017, PixelCNN++, eq. 2).
+  """
+  half = 0.5 / (levels - 1)
+  centred = 2 * half * k.astype(mean.dtype) - mean
+  lower, upper = (centred - half) / scale, (centred + half) / scale
+  above, below = jax.nn.log_sigmoid(-lower), jax.nn.log_sigmoid(upper)
+  # sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)): no difference cancels.
+  inside = below + above + jnp.log(-jnp.expm1(-2 * half / scale))
+  log_p = jnp.where(k <= 0, below, jnp.where(k >= levels - 1, above, inside))
+  return sum_dims(log_p, k.ndim - 1)
