@@ -175,6 +175,11 @@ def centre(x: Array, levels: int, dtype=jnp.float32) -> Array:
   return 2 * x.astype(dtype) / (levels - 1) - 1
 
 
+def unit(x: Array, levels: int, dtype=jnp.float32) -> Array:
+  """Integers 0..levels-1 to [0, 1]."""
+  return x.astype(dtype) / (levels - 1)
+
+
 def quantize(x: Array, levels: int) -> Array:
   """The inverse of `centre`: the nearest integers 0..levels-1, as uint8, uint16 or wider."""
   k = jnp.clip(jnp.round((x + 1) / 2 * (levels - 1)), 0, levels - 1)

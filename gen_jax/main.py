@@ -1,7 +1,7 @@
 """The command line: config -> program -> train, sample, evaluate, export.
 
   python -m gen_jax.main --config configs/ddpm.py[:VARIANT] [--config.FIELD=VALUE ...]
-                         [--workdir DIR] [--mode train|sample|evaluate|export]
+                         [--workdir DIR] [--mode train|sample|evaluate|export|reconstruct|...]
   python -m gen_jax.main --list
   python -m gen_jax.main compare runs/a runs/b
 
@@ -24,8 +24,12 @@ from gen_jax.core import UserError
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "config file, with :VARIANT if wanted")
 WORKDIR = flags.DEFINE_string("workdir", None, "run folder; runs/<config>[-<variant>] by default")
-MODE = flags.DEFINE_enum("mode", "train", ["train", "sample", "evaluate", "export"], "what to do")
-N = flags.DEFINE_integer("n", 100, "sample: how many")
+USES = (
+  "reconstruct", "transform", "interpolate", "traverse", "encode", "map", "probe", "neighbours",
+)  # fmt: skip
+MODES = ("train", "sample", "evaluate", "export", *USES)
+MODE = flags.DEFINE_enum("mode", "train", MODES, "what to do")
+N = flags.DEFINE_integer("n", 100, "how many samples or examples")
 SEED = flags.DEFINE_integer("seed", 0, "sample: seed of the samples")
 LABEL = flags.DEFINE_integer("label", None, "sample: the class of all samples")
 CHECKPOINT = flags.DEFINE_enum("checkpoint", "newest", ["newest", "best"], "which one to use")
@@ -78,6 +82,8 @@ def dispatch(argv: list[str]) -> int:
     return tasks.evaluate(config, workdir, train_judge, checkpoint=CHECKPOINT.value)
   if MODE.value == "export":
     return tasks.export(config, workdir, checkpoint=CHECKPOINT.value)
+  if MODE.value in USES:
+    return tasks.use(config, workdir, MODE.value, n=N.value, checkpoint=CHECKPOINT.value)
   if DRY_RUN.value:
     return tasks.dry_run(config)
   return tasks.train(
@@ -115,13 +121,13 @@ def train_judge(source, experiment, mesh, workdir):
   parsed = configs.parse(config)
   program = configs.build(parsed.config, source.spec)
   sizes = {name: len(split) for name, split in source.splits.items()}
-  mark = configs.fingerprint(parsed.config, source.spec, sizes)
   if workdir is None:
     result = train(program, source, parsed, mesh=mesh)
   else:
+    mark = configs.fingerprint(parsed.config, source.spec, sizes)
     folder = workdir / f"{source.name.replace(':', '-')}-{mark}-{steps}"
     with locked(folder, wait=True):
-      claim(folder, parsed.config, source.spec, mark)
+      claim(folder, parsed.config, source.spec, sizes)
       result = train(program, source, parsed, mesh=mesh, workdir=folder, fingerprint=mark)
   return judge_of(program.model, result.states, source.splits["test"].arrays())
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import os
+from typing import Literal
 
 from gen_jax import core
+from gen_jax.data import binarize as binary
 from gen_jax.data import digits, folder, images, shapes, tfds, toy2d
 from gen_jax.data.pipeline import Feed, Pipeline, make_pipeline, passes, take
 from gen_jax.data.source import ArraySplit, LazySplit, Source, Split, partition
@@ -30,6 +32,7 @@ def load(
   test: float = 0.2,
   split_seed: int = 0,
   strict: bool = False,
+  binarize: Literal["", "static", "threshold"] = "",
 ) -> Source:
   """Opens a source of data; this signature is the schema of a config's data section.
 
@@ -52,9 +55,11 @@ def load(
       split of its own; 0 for no validation split.
     test: the same for the test split. (`toy2d` draws 10k validation and 100k test points
       whatever the fractions, unless they are 0.)
-    split_seed: of the choice of held-out examples, and of the points of `toy2d`.
+    split_seed: of the choice of held-out examples, of the points of `toy2d`, and of `binarize`.
     strict: for "folder": refuse it if any image is broken or lacks a caption that others have,
       instead of leaving the image out or its caption empty with a warning.
+    binarize: "static" makes each pixel 1 with the probability of its intensity, once for all;
+      "threshold" makes it 1 from half intensity on; "" keeps the grey levels.
 
   Returns:
     A source whose splits "train", "validation" and "test" do not overlap; an empty one is left
@@ -63,25 +68,30 @@ def load(
   Raises:
     UserError: if anything about the arguments or the files is wrong, in one line.
   """
-  _check(name, path, resolution, channels, resize, validation, test, split_seed)
+  _check(name, path, resolution, channels, resize, validation, test, split_seed, binarize)
   held_out = dict(validation=validation, test=test, split_seed=split_seed)
   fit = dict(resolution=resolution, channels=channels, resize=resize)
+  source = _open(name, path, data_dir, strict, fit, held_out)
+  return binary.binarize(source, binarize, split_seed)
+
+
+def _open(name, path, data_dir, strict, fit, held_out):
   kind, _, rest = name.partition(":")
   if kind == "tfds" and rest:
     return tfds.load(rest, data_dir=data_dir, **fit, **held_out)
   if name == "folder":
     return folder.load(path=path, strict=strict, **fit, **held_out)
   if name == "shapes":
-    _only(name, channels=(channels, 3))
-    return shapes.load(resolution=resolution, **held_out)
+    _only(name, channels=(fit["channels"], 3))
+    return shapes.load(resolution=fit["resolution"], **held_out)
   if name == "digits":
-    _only(name, channels=(channels, 1), resolution=(resolution, 8))
+    _only(name, channels=(fit["channels"], 1), resolution=(fit["resolution"], 8))
     return digits.load(**held_out)
-  _only(name, channels=(channels, 0), resolution=(resolution, 0))
+  _only(name, channels=(fit["channels"], 0), resolution=(fit["resolution"], 0))
   return toy2d.load(rest, **held_out)
 
 
-def _check(name, path, resolution, channels, resize, validation, test, split_seed):
+def _check(name, path, resolution, channels, resize, validation, test, split_seed, binarize):
   if name not in NAMES and not (name.startswith("tfds:") and name != "tfds:"):
     if os.path.exists(os.path.expanduser(name)):
       raise core.UserError(f"data.name={name!r} is a path: set data.name=folder data.path={name}")
@@ -102,6 +112,8 @@ def _check(name, path, resolution, channels, resize, validation, test, split_see
       raise core.UserError(f"data.{field}={value}: a fraction from 0 up to, not including, 1")
   if split_seed < 0:
     raise core.UserError(f"data.split_seed={split_seed}: 0 or more")
+  if binarize not in binary.HOW:
+    raise core.UserError(f"data.binarize={binarize!r}: empty, static or threshold")
 
 
 def _only(name, **fields):

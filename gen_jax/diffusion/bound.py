@@ -20,12 +20,12 @@ from gen_jax.diffusion.gaussian import (
 from gen_jax.diffusion.schedule import Schedule
 from gen_jax.losses.diffusion import (
   discretized_gaussian_nll,
-  gaussian_kl,
   prior_kl,
   squared_error,
   stratified,
-  sum_dims,
 )
+from gen_jax.losses.kl import gaussian_kl
+from gen_jax.losses.likelihoods import sum_dims
 
 
 def clip_x0(p: Prediction, x_t: Array, alpha: Array, sigma: Array) -> Prediction:

@@ -10,16 +10,27 @@ import optax
 from gen_jax.core import UserError
 
 
+def burda_schedule(peak: float, steps: int) -> optax.Schedule:
+  """Stage i = 1..8 takes 3^(i-1) of 3280 equal parts, at peak / 10 * round(10^(1 - (i-1) / 7), 1).
+
+  Burda et al. 2016, section 5: 1e-3 down to 1e-4 in 3280 epochs.
+  """
+  rates = [peak / 10 * round(10 ** (1 - i / 7), 1) for i in range(8)]
+  ends = [(3**i - 1) // 2 * steps // 3280 for i in range(1, 8)]
+  return optax.join_schedules([optax.constant_schedule(rate) for rate in rates], ends)
+
+
 @dataclasses.dataclass(frozen=True)
 class Optimizer:
   """An optax optimiser.
 
   name: adam, adamw, sgd or rmsprop.
   learning_rate: the peak.
-  schedule: of the learning rate after the warm-up: constant, or cosine or linear to 0.
+  schedule: of the learning rate after the warm-up: constant, cosine or linear to 0, or burda: down
+    to a tenth in eight stages, each three times as long as the one before.
   warmup: steps of linear warm-up from 0.
   decay_steps: the length of the whole schedule, warm-up included; explicit, so that a longer run
-    is the same run. The learning rate stays 0 behind it.
+    is the same run. The learning rate stays what it came to behind it.
   clip: largest global norm of the gradient, 0 for no limit.
   b1, b2, eps: of Adam; b1 is sgd's momentum and b2 rmsprop's decay.
   weight_decay: decoupled, of adamw.
@@ -27,7 +38,7 @@ class Optimizer:
 
   name: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
   learning_rate: float = 1e-3
-  schedule: Literal["constant", "cosine", "linear"] = "constant"
+  schedule: Literal["constant", "cosine", "linear", "burda"] = "constant"
   warmup: int = 0
   decay_steps: int = 0
   clip: float = 0.0
@@ -53,6 +64,8 @@ class Optimizer:
       )
     elif self.schedule == "cosine":
       peak = optax.cosine_decay_schedule(self.learning_rate, self.decay_steps - self.warmup)
+    elif self.schedule == "burda":
+      peak = burda_schedule(self.learning_rate, self.decay_steps - self.warmup)
     else:
       peak = optax.linear_schedule(self.learning_rate, 0.0, self.decay_steps - self.warmup)
     if not self.warmup:

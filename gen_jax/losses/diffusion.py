@@ -13,16 +13,8 @@ import jax.numpy as jnp
 from jax.scipy.special import log_ndtr
 
 from gen_jax.core import Array
-
-
-def sum_dims(x: Array) -> Array:
-  """Sum over all axes but the first: [B, ...] -> [B]."""
-  return x.reshape(x.shape[0], -1).sum(axis=-1)
-
-
-def gaussian_kl(mean_q: Array, var_q: Array, mean_p: Array, var_p: Array) -> Array:
-  """KL(N(mean_q, var_q) || N(mean_p, var_p)), elementwise, in nats; arguments broadcast."""
-  return 0.5 * (jnp.log(var_p / var_q) + (var_q + (mean_q - mean_p) ** 2) / var_p - 1)
+from gen_jax.losses.kl import gaussian_kl
+from gen_jax.losses.likelihoods import sum_dims
 
 
 def prior_kl(x0: Array, alpha: Array, sigma: Array) -> Array:

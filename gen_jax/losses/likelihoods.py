@@ -2,7 +2,7 @@
 
   Bernoulli             sum_d  x_d log p_d + (1 - x_d) log(1 - p_d),  p = sigmoid(logits)
   Gaussian              sum_d  log N(x_d; mean_d, sigma^2)
-  discretised logistic  sum_d  log P(mean_d + s Logistic(0, 1) falls into the bin of level k_d)
+  discretised logistic  sum_d  log P(mean_d + s Logistic(0, 1) falls into the bin of x_d)
 
 Shapes: x is [B, ...]; the parameters are [..., B, ...], such as [L, B, H, W, C] for L codes of each
 example, or broadcast against that. The result is [..., B].
@@ -37,17 +37,16 @@ def gaussian(x: Array, mean: Array, sigma: Array) -> Array:
   return sum_dims(each, x.ndim - 1)
 
 
-def discretized_logistic(k: Array, mean: Array, scale: Array, levels: int) -> Array:
-  """log P(k) of integers k in 0..levels-1 under a logistic distribution -> [..., B] nats.
+def discretized_logistic(x: Array, mean: Array, scale: Array, levels: int) -> Array:
+  """log P(x) of grey levels x = k / (levels - 1), k = 0..levels-1, under a logistic distribution
+  -> [..., B] nats.
 
-  Level k stands for k / (levels - 1), the units of mean and scale; its bin reaches half way to its
-  neighbours, the first and the last bin to infinity (Salimans et al. 2017, PixelCNN++, eq. 2).
+  The bin of a level reaches half way to its neighbours, the first and the last bin to infinity
+  (Salimans et al. 2017, PixelCNN++, eq. 2, for any number of levels).
   """
-  half = 0.5 / (levels - 1)
-  centred = 2 * half * k.astype(mean.dtype) - mean
-  lower, upper = (centred - half) / scale, (centred + half) / scale
+  width = 1 / (levels - 1)
+  lower, upper = (x - width / 2 - mean) / scale, (x + width / 2 - mean) / scale
   above, below = jax.nn.log_sigmoid(-lower), jax.nn.log_sigmoid(upper)
   # sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)): no difference cancels.
-  inside = below + above + jnp.log(-jnp.expm1(-2 * half / scale))
-  log_p = jnp.where(k <= 0, below, jnp.where(k >= levels - 1, above, inside))
-  return sum_dims(log_p, k.ndim - 1)
+  inside = below + above + jnp.log(-jnp.expm1(-width / scale))
+  return sum_dims(jnp.where(x <= 0, below, jnp.where(x >= 1, above, inside)), x.ndim - 1)

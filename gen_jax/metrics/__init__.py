@@ -1,12 +1,19 @@
 """Measures of sets of examples: pure functions of arrays, in float64 where it matters."""
 
 from gen_jax.metrics.frechet import frechet_distance
-from gen_jax.metrics.memorisation import nearest_distance, nearest_train_ratio
+from gen_jax.metrics.memorisation import (
+  nearest_distance,
+  nearest_indices,
+  nearest_train_ratio,
+)
 from gen_jax.metrics.prdc import precision_recall_density_coverage
+from gen_jax.metrics.probes import probe_errors
 
 __all__ = [
   "frechet_distance",
   "nearest_distance",
+  "nearest_indices",
   "nearest_train_ratio",
   "precision_recall_density_coverage",
+  "probe_errors",
 ]

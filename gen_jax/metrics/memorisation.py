@@ -40,6 +40,15 @@ def nearest_distance(query: np.ndarray, reference: np.ndarray) -> np.ndarray:
   return np.sqrt([np.sum((q - reference[i]) ** 2) for q, i in zip(query, index, strict=True)])
 
 
+def nearest_indices(query: np.ndarray, reference: np.ndarray, k: int) -> np.ndarray:
+  """Rows of reference [m, D] nearest to each query [n, D], the nearest first: [n, k] int64."""
+  from sklearn.neighbors import NearestNeighbors
+
+  chex.assert_rank([query, reference], 2)
+  search = NearestNeighbors(n_neighbors=min(k, len(reference)), algorithm="brute")
+  return search.fit(reference).kneighbors(query, return_distance=False)
+
+
 def nearest_train_ratio(samples: np.ndarray, held_out: np.ndarray, train: np.ndarray) -> float:
   """How near samples lie to the training set, against how near unseen data lie to it.
 

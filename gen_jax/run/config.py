@@ -307,17 +307,18 @@ def build(config: Mapping, spec: Spec) -> Program:
   return builder(spec, **complete(known["model"], config["model"], "model"), **options)
 
 
-def plain(value: Any) -> Any:
-  """What JSON makes of a value: tuples become lists."""
-  return json.loads(json.dumps(value, default=list))
+def identity(config: Mapping) -> list:
+  """What makes a complete config itself: the model with its optimiser, the data, the seed.
+
+  Not the run's length, logging, sampling or evaluation, nor where the data lie.
+  """
+  data = {k: v for k, v in config["data"].items() if k not in WHERE}
+  what = [config["builder"], config["model"], data, config["seed"]]
+  return json.loads(json.dumps(what, default=list))
 
 
 def fingerprint(config: Mapping, spec: Spec, sizes: Mapping[str, int]) -> str:
-  """A digest of what a checkpoint depends on: the model with its optimiser, the data, the seed.
-
-  Not of the run's length, logging, sampling or evaluation, nor of where the data lie.
-  """
-  data = {k: v for k, v in config["data"].items() if k not in WHERE}
-  what = [config["builder"], config["model"], data, config["seed"], spec._asdict(), dict(sizes)]
+  """A digest of what a checkpoint depends on: the config's identity, and what the data are."""
+  what = [*identity(config), spec._asdict(), dict(sizes)]
   text = json.dumps(what, sort_keys=True, default=list)
   return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gen_jax.core import Spec, UserError
+from gen_jax.run.config import fingerprint, parse
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -57,22 +58,27 @@ def locked(workdir: Path, wait: bool = False) -> Iterator[None]:
     yield
 
 
-def claim(workdir: Path, config: Mapping, spec: Spec, fingerprint: str) -> None:
-  """Makes the folder this config's, or checks that it is.
+def claim(workdir: Path, config: Mapping, spec: Spec, sizes: Mapping[str, int]) -> str:
+  """Makes the folder this config's, or checks that it is; returns the config's fingerprint.
+
+  The record's own fingerprint is computed anew, so that a field that has come into being since, and
+  stands at its default, makes no difference.
 
   Raises:
     UserError: if it belongs to another config; names the fields that differ.
   """
-  path = workdir / "config.json"
+  path, mark = workdir / "config.json", fingerprint(config, spec, sizes)
   if path.exists():
     other = read_json(path)
-    if other.get("fingerprint") != fingerprint:
+    theirs = parse(other["config"]).config
+    if fingerprint(theirs, read_spec(other), other["sizes"]) != mark:
       raise UserError(
-        f"{workdir} belongs to another config ({differences(other.get('config', {}), config)}):"
-        " give another --workdir, or remove the folder to start over"
+        f"{workdir} belongs to another config ({differences(theirs, config)}): give another"
+        " --workdir, or remove the folder to start over"
       )
-  record = {"config": config, "spec": spec._asdict(), "fingerprint": fingerprint}
+  record = {"config": config, "spec": spec._asdict(), "sizes": dict(sizes), "fingerprint": mark}
   write_json(path, record)
+  return mark
 
 
 def differences(a: Mapping, b: Mapping) -> str:

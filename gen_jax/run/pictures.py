@@ -87,14 +87,19 @@ def save_gif(path: str | Path, frames: np.ndarray, ms: int) -> None:
 
 
 def scatter(
-  path: str | Path, points: np.ndarray, reference: np.ndarray | None = None
+  path: str | Path,
+  points: np.ndarray,
+  reference: np.ndarray | None = None,
+  labels: np.ndarray | None = None,
 ) -> np.ndarray:
   """Writes a PNG of points [n, 2], over reference [m, 2] in grey, with equal axes.
+
+  labels [n] colour the points by class.
 
   Returns:
     The picture, [H, W, 3] uint8.
   """
-  image = _scatter(points, reference)
+  image = _scatter(points, reference, labels=labels)
   save_png(path, image)
   return image
 
@@ -183,7 +188,7 @@ def _is_images(frames: np.ndarray) -> bool:
   return frames.ndim == 5 and frames.shape[-1] in (1, 3, 4)
 
 
-def _scatter(points, reference=None, limits=None) -> np.ndarray:
+def _scatter(points, reference=None, limits=None, labels=None) -> np.ndarray:
   """A scatter plot, [H, W, 3] uint8. limits: (low, high) of x and of y that it must show."""
   from matplotlib.figure import Figure
 
@@ -193,7 +198,11 @@ def _scatter(points, reference=None, limits=None) -> np.ndarray:
   if reference is not None:
     chex.assert_shape(reference, (None, 2))
     axes.scatter(*np.asarray(reference).T, s=4, c="0.75", linewidths=0)
-  axes.scatter(*np.asarray(points).T, s=4, c="C0", linewidths=0)
+  for i, label in enumerate([None] if labels is None else np.unique(labels)):
+    some = np.asarray(points) if label is None else np.asarray(points)[labels == label]
+    axes.scatter(*some.T, s=4, color=f"C{i % 10}", linewidths=0, label=label)
+  if labels is not None:
+    axes.legend(markerscale=4)
   if limits is not None:
     # An invisible corner each: it sets the range that margins are added to.
     axes.plot(*np.array(limits), alpha=0)

@@ -16,13 +16,14 @@ from gen_jax import data as sources
 from gen_jax.core import Program, PyTree, UserError, stream
 from gen_jax.data import Source
 from gen_jax.run import config as configs
-from gen_jax.run import loop, measures, pictures
+from gen_jax.run import loop, measures, modes, pictures
 from gen_jax.run import sample as sampling
 from gen_jax.run import states as states_of
 from gen_jax.run.checkpoint import Checkpoints
 from gen_jax.run.export import export_safetensors
 from gen_jax.run.folder import (
   claim,
+  differences,
   locked,
   note_launch,
   read_json,
@@ -39,14 +40,18 @@ TrainJudge = Callable[..., measures.Judge]  # (source, experiment, mesh, workdir
 
 
 class Setup(NamedTuple):
-  """A config made real: its data, its program, the devices, and its fingerprint."""
+  """A config made real: its data, its program, the devices, and the steps of all stages."""
 
   experiment: configs.Experiment
   source: Source
   program: Program
   mesh: Mesh
-  fingerprint: str
   total: int
+
+  def claim(self, workdir: Path) -> str:
+    """Makes the folder this config's, or refuses; returns the fingerprint."""
+    sizes = {name: len(split) for name, split in self.source.splits.items()}
+    return claim(workdir, self.experiment.config, self.source.spec, sizes)
 
 
 def set_up(config: Mapping) -> Setup:
@@ -55,10 +60,8 @@ def set_up(config: Mapping) -> Setup:
   source = sources.load(**experiment.data)
   program = configs.build(experiment.config, source.spec)
   measures.check(tuple(experiment.config["measures"]), program, source)
-  sizes = {name: len(split) for name, split in source.splits.items()}
-  mark = configs.fingerprint(experiment.config, source.spec, sizes)
   total = sum(states_of.stage_steps(program, experiment.train))
-  return Setup(experiment, source, program, make_mesh(), mark, total)
+  return Setup(experiment, source, program, make_mesh(), total)
 
 
 def config_of(workdir: Path) -> dict:
@@ -78,7 +81,7 @@ def train(
   """Trains, resumes, or says that there is nothing left to do; then evaluates."""
   setup = set_up(config)
   with locked(workdir):
-    claim(workdir, setup.experiment.config, setup.source.spec, setup.fingerprint)
+    mark = setup.claim(workdir)
     (workdir / "checkpoints").mkdir(exist_ok=True)
     done = max(Checkpoints(workdir / "checkpoints", writable=False).steps(), default=0)
     if done >= setup.total and (workdir / "evaluation.json").exists():
@@ -91,7 +94,7 @@ def train(
       note_launch(workdir, provenance() | {"from_step": done, "init_from": init_from})
     result = loop.train(
       setup.program, setup.source, setup.experiment, mesh=setup.mesh, workdir=workdir,
-      fingerprint=setup.fingerprint, title=workdir.name, wandb=wandb,
+      fingerprint=mark, title=workdir.name, wandb=wandb,
       warm=warm_start(init_from, setup) if init_from and not done else None,
       on_step=tracer(workdir, profile, done),
     )  # fmt: skip
@@ -110,7 +113,7 @@ def finish(setup: Setup, workdir: Path, states: list[PyTree], train_judge: Train
   model, spec = setup.program.model, setup.source.spec
   if model.trajectory is not None:
     save_trajectory(workdir / "samples" / "trajectory.gif", setup, states)
-  write_weights(workdir / "weights.safetensors", setup.program, states, setup.fingerprint)
+  write_weights(workdir, setup.program, states)
   if model.sample is not None:
     print(f"samples: {workdir}/samples/{setup.total:06d}.png of shape {spec.shape}")
 
@@ -215,16 +218,11 @@ def open_run(config: Mapping, workdir: Path, checkpoint: str) -> tuple[Program, 
     UserError: if the folder is another config's, or holds no checkpoint.
   """
   record = read_json(workdir / "config.json")
-  wanted = configs.parse(config).config
-  for group in ("builder", "model", "data", "seed"):
-    where = configs.WHERE if group == "data" else ()
-    strip = lambda g, where=where: (
-      {k: v for k, v in g.items() if k not in where} if isinstance(g, Mapping) else g
+  wanted, theirs = configs.parse(config).config, configs.parse(record["config"]).config
+  if configs.identity(wanted) != configs.identity(theirs):
+    raise UserError(
+      f"{workdir} belongs to another config ({differences(theirs, wanted)}): give its --workdir"
     )
-    mine = configs.plain(strip(wanted[group]))
-    theirs = configs.plain(strip(record["config"].get(group)))
-    if mine != theirs:
-      raise UserError(f"{workdir} belongs to another config (its {group} differs): give --workdir")
   spec = read_spec(record)
   program = configs.build(wanted, spec)
   return program, wanted, restore(workdir, program, spec, checkpoint, make_mesh()), spec
@@ -275,30 +273,52 @@ def evaluate(config: Mapping, workdir: Path, train_judge: TrainJudge, *, checkpo
   setup = set_up(config)
   read_json(workdir / "config.json")
   with locked(workdir):
-    claim(workdir, setup.experiment.config, setup.source.spec, setup.fingerprint)
+    setup.claim(workdir)
     states = restore(workdir, setup.program, setup.source.spec, checkpoint, setup.mesh)
     take_measures(setup, workdir, states, train_judge)
+  return 0
+
+
+def use(config: Mapping, workdir: Path, mode: str, *, n: int, checkpoint: str) -> int:
+  """Runs one of the modes that show what a trained model is for.
+
+  Raises:
+    UserError: if the model lacks what the mode needs.
+  """
+  if n < 1:
+    raise UserError(f"--n must be 1 or more, not {n}")
+  needs = modes.MODES[mode].needs
+  setup = set_up(config)
+  missing = [name for name in needs if getattr(setup.program.model, name) is None]
+  if missing:
+    raise UserError(f"--mode={mode} needs a model with {', '.join(missing)}; {workdir} has none")
+  program, _, states, _ = open_run(config, workdir, checkpoint)
+  trained = modes.Trained(
+    program.model, states, setup.source, setup.experiment, setup.mesh, workdir
+  )
+  print(modes.MODES[mode].run(trained, n))
   return 0
 
 
 def export(config: Mapping, workdir: Path, *, checkpoint: str) -> int:
   """Writes the learnt weights as <workdir>/weights.safetensors."""
   program, _, states, _ = open_run(config, workdir, checkpoint)
-  path = workdir / "weights.safetensors"
-  write_weights(path, program, states, read_json(workdir / "config.json")["fingerprint"])
-  print(f"weights: {path}")
+  print(f"weights: {write_weights(workdir, program, states)}")
   return 0
 
 
-def write_weights(path: Path, program: Program, states: list[PyTree], fingerprint: str) -> None:
-  """Every stage's entries named in Model.weights, as one safetensors file."""
+def write_weights(workdir: Path, program: Program, states: list[PyTree]) -> Path:
+  """Every stage's entries named in Model.weights, as <workdir>/weights.safetensors."""
   trees = [
     {name: state[name] for name in stage.model.weights}
     for stage, state in zip(program.stages, states, strict=True)
   ]
   tree = trees[0] if len(trees) == 1 else {f"stage{i}": t for i, t in enumerate(trees)}
+  path = workdir / "weights.safetensors"
   if jax.process_index() == 0:
-    export_safetensors(path, tree, {"fingerprint": fingerprint})
+    mark = read_json(workdir / "config.json")["fingerprint"]
+    export_safetensors(path, tree, {"fingerprint": mark})
+  return path
 
 
 def dry_run(config: Mapping) -> int:

@@ -1,0 +1,175 @@
+"""Autoencoders: a code of few numbers that the input can be restored from.
+
+  learn      || x - g(f(x)) ||^2                       (Hinton & Salakhutdinov 2006)
+  denoising  || x - g(f(x')) ||^2, x' ~ C(x' | x)      (Vincent et al. 2008, section 2.3)
+
+with pixels in [0, 1], encoder f and decoder g. The two differ in the corruption C alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from gen_jax.core import Array, Program, Spec, UserError, single, unit
+from gen_jax.learn.game import Player, averaged, game, minimise
+from gen_jax.learn.optimizer import Optimizer
+from gen_jax.losses.likelihoods import sum_dims
+from gen_jax.nets.conv import coders
+from gen_jax.nets.mlp import Activation
+
+
+@dataclasses.dataclass(frozen=True)
+class Corruption:
+  """What is done to an image, with pixels in [0, 1].
+
+  kind: gaussian adds noise (the result is not clipped); masking makes pixels 0; salt_and_pepper
+    makes them 0 or 1, either as often; blur is a Gaussian filter. All channels of a pixel share
+    their fate.
+  amount: standard deviation of the noise; share of the pixels; or the filter's, in pixels.
+  """
+
+  kind: Literal["none", "gaussian", "masking", "salt_and_pepper", "blur"] = "none"
+  amount: float = 0.0
+
+
+def blur(x: Array, sigma: float) -> Array:
+  """x [B, H, W, C] filtered by a Gaussian cut off at 3 sigma, its borders repeated outwards."""
+  reach = max(1, round(3 * sigma))
+  offset = jnp.arange(-reach, reach + 1)
+  weights = jnp.exp(-0.5 * (offset / sigma) ** 2).astype(x.dtype)
+  weights = weights / weights.sum()
+  for axis in (1, 2):
+    # Shifted sums and no convolution: those are slow on CPU inside a loop of steps.
+    at = jnp.clip(jnp.arange(x.shape[axis]) + offset[:, None], 0, x.shape[axis] - 1)
+    x = sum(w * x.take(i, axis=axis) for w, i in zip(weights, at, strict=True))
+  return x
+
+
+def corrupt(x: Array, key: Array, corruption: Corruption) -> Array:
+  """A draw from C(x' | x) of x [B, H, W, C] in [0, 1]."""
+  kind, amount = corruption.kind, corruption.amount
+  if kind == "none":
+    return x
+  if kind == "gaussian":
+    return x + amount * jax.random.normal(key, x.shape, x.dtype)
+  if kind == "blur":
+    return blur(x, amount)
+  u = jax.random.uniform(key, (*x.shape[:-1], 1), x.dtype)
+  if kind == "masking":
+    return jnp.where(u < amount, 0, x)
+  return jnp.where(u < amount / 2, 0, jnp.where(u < amount, 1, x))
+
+
+def build(
+  spec: Spec,
+  *,
+  corruption: Corruption = Corruption(),
+  denoising: bool = True,
+  latent: int = 30,
+  widths: tuple[int, ...] = (),
+  hidden: tuple[int, ...] = (1000, 500, 250),
+  activation: Activation = "relu",
+  dtype: Literal["float32", "bfloat16", "float64"] = "float32",
+  optimizer: Optimizer = Optimizer(learning_rate=1e-3),
+) -> Program:
+  """Autoencoder of images [H, W, C], with codes [B, latent].
+
+  The defaults are the 784-1000-500-250-30 network of Hinton & Salakhutdinov 2006 (rectified
+  instead of logistic, and trained at once instead of layer by layer).
+
+  `evaluate` gives squared_error, summed over an image; with a corruption also
+  squared_error_corrupted, of what is restored from corrupted images, and identity_squared_error, of
+  leaving those as they are. `transform` restores images as they are given; it and `decode` are
+  real-valued, in grey levels.
+
+  Args:
+    spec: of the data.
+    corruption: see there.
+    denoising: learn from corrupted images; if False, they only appear in `evaluate`, which makes
+      the plain autoencoder comparable.
+    latent: number of code units, which are linear.
+    widths, hidden, activation: of the encoder, convolutional where there are widths; the decoder
+      mirrors it.
+    dtype: of the networks' computation.
+    optimizer: see there.
+
+  Raises:
+    UserError: if the data are not images with grey levels, or an option is out of range.
+  """
+  check(spec, corruption, latent)
+  real = jnp.promote_types(dtype, jnp.float32)
+  encoder, decoder = coders(
+    spec.shape, latent, widths=widths, hidden=hidden, activation=activation, dtype=jnp.dtype(dtype)
+  )
+
+  def scaled(x):
+    chex.assert_shape(x, (None, *spec.shape))
+    return unit(x, spec.levels, real)
+
+  def init(key, batch):
+    e_key, d_key = jax.random.split(key)
+    params = {
+      "encoder": encoder.init(e_key, scaled(batch["x"][:1]))["params"],
+      "decoder": decoder.init(d_key, jnp.zeros((1, latent), real))["params"],
+    }
+    return {"ae": params}, {"ae": {}}
+
+  def code_of(params, x):
+    return encoder.apply({"params": params["encoder"]}, x)
+
+  def image_of(params, z):
+    return decoder.apply({"params": params["decoder"]}, z)
+
+  def restore(params, x):
+    return image_of(params, code_of(params, x))
+
+  def loss(params, mutable, batch, key, step):
+    del step
+    x = scaled(batch["x"])
+    seen = corrupt(x, key, corruption) if denoising else x
+    error = sum_dims((x - restore(params["ae"], seen)) ** 2)
+    return error, (mutable["ae"], {"squared_error": error})
+
+  def evaluate(state, batch, keys):
+    """Squared errors summed over an image, pixels in [0, 1]."""
+    params, x = averaged(state, "ae"), scaled(batch["x"])
+    terms = {"squared_error": sum_dims((x - restore(params, x)) ** 2)}
+    if corruption.kind != "none":
+      one = lambda x, key: corrupt(x[None], key, corruption)[0]
+      corrupted = jax.vmap(one)(x, keys)
+      terms["squared_error_corrupted"] = sum_dims((x - restore(params, corrupted)) ** 2)
+      terms["identity_squared_error"] = sum_dims((x - corrupted) ** 2)
+    return terms
+
+  def in_levels(x):
+    return (spec.levels - 1) * jnp.clip(x, 0, 1)
+
+  model = game(
+    {"ae": Player(minimise("ae", loss), optimizer.make())},
+    init,
+    evaluate=evaluate,
+    encode=lambda state, x, keys=None, cond=None: code_of(averaged(state, "ae"), scaled(x)),
+    decode=lambda state, z, cond=None: in_levels(image_of(averaged(state, "ae"), z)),
+    transform=lambda state, x, keys=None, cond=None: in_levels(
+      restore(averaged(state, "ae"), scaled(x))
+    ),
+  )
+  return single(model)
+
+
+def check(spec: Spec, corruption: Corruption, latent: int) -> None:
+  """Refuses what the builder cannot serve, in one line."""
+  if len(spec.shape) != 3 or spec.levels is None:
+    raise UserError(f"ae models images with grey levels, not data of shape {spec.shape}")
+  if latent < 1:
+    raise UserError(f"model.latent must be 1 or more, not {latent}")
+  kind, amount = corruption.kind, corruption.amount
+  if kind != "none" and amount <= 0:
+    raise UserError(f"model.corruption.amount of {kind} must be positive, not {amount}")
+  if kind in ("masking", "salt_and_pepper") and amount > 1:
+    raise UserError(f"model.corruption.amount of {kind} is a share of the pixels, not {amount}")

@@ -1,0 +1,216 @@
+"""Games whose every iterate is known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from gen_jax.core import Model
+from gen_jax.learn.game import Player, averaged, game, minimise
+
+RATE = 0.3
+
+
+def sgd(rate=RATE):
+  return optax.sgd(rate)
+
+
+def init_of(**params):
+  """init of players with those parameters and nothing else."""
+
+  def init(key, batch):
+    return {k: jnp.asarray(v, jnp.float32) for k, v in params.items()}, {k: {} for k in params}
+
+  return init
+
+
+def start(model):
+  return model.init(jax.random.key(0), {})
+
+
+def batch_of(*values):
+  """Microbatches of one example each."""
+  return {"v": jnp.asarray(values, jnp.float32)[:, None]}
+
+
+def play(model, rounds, batch=None):
+  """Parameters after each round: {player: [rounds]}, from the start."""
+  batch = batch_of(*[0.0] * model.microbatches) if batch is None else batch
+  body = lambda state, step: (model.update(state, batch, jax.random.key(1), step)[0],) * 2
+  _, states = jax.jit(lambda s: jax.lax.scan(body, s, jnp.arange(rounds)))(start(model))
+  return {name: np.asarray(value) for name, value in states["params"].items()}
+
+
+def test_minimise_is_the_gradient_of_least_squares():
+  rng = np.random.default_rng(0)
+  x, y = rng.normal(size=(8, 3)), rng.normal(size=8)
+  w, other = rng.normal(size=3), rng.normal(size=3)
+  mask = np.arange(8) < 6
+  x[6:] = 1e3  # whatever stands in the padding
+
+  def loss(params, mutable, batch, key, step):
+    residual = batch["x"] @ (params["own"] - params["other"]) - batch["y"]
+    return residual**2, ("mine", {"error": jnp.abs(residual), "step": step})
+
+  batch = {"x": jnp.asarray(x), "y": jnp.asarray(y), "mask": jnp.asarray(mask)}
+  params = {"own": jnp.asarray(w), "other": jnp.asarray(other)}
+  direction = minimise("own", loss)
+  gradient, (mutable, metrics, value) = direction(
+    params, {}, batch, jax.random.key(0), jnp.float32(3)
+  )
+  x, residual = x[:6], x[:6] @ (w - other) - y[:6]
+  np.testing.assert_allclose(gradient, 2 * x.T @ residual / 6, rtol=1e-5)  # the normal equations
+  np.testing.assert_allclose(value, np.mean(residual**2), rtol=1e-5)
+  np.testing.assert_allclose(metrics["error"], np.mean(np.abs(residual)), rtol=1e-5)
+  assert metrics["step"] == 3 and mutable == "mine"
+
+
+def test_minimise_equals_jax_grad_where_the_loss_is_a_scalar():
+  loss = lambda params, mutable, batch, key, step: (
+    jnp.sum(jnp.sin(params["own"]) * params["other"]), ({}, {}),
+  )  # fmt: skip
+  own, other = jnp.array([0.1, 2.0]), jnp.array([1.5, -1.0])
+  arguments = ({"own": own, "other": other}, {}, {"mask": jnp.array([True])}, None, 0)
+  gradient, _ = minimise("own", loss)(*arguments)
+  expected = jax.grad(lambda own: loss({"own": own, "other": other}, {}, {}, None, 0)[0])(own)
+  np.testing.assert_array_equal(gradient, expected)
+
+
+def bilinear(order):
+  """min over a, max over b of a b."""
+  players = {
+    "a": Player(minimise("a", lambda p, m, batch, k, s: (p["a"] * p["b"], ({}, {}))), sgd()),
+    "b": Player(minimise("b", lambda p, m, batch, k, s: (-p["a"] * p["b"], ({}, {}))), sgd()),
+  }
+  return game(players, init_of(a=1.0, b=0.5), order=order, evaluate=None)
+
+
+def test_simultaneous_play_of_the_bilinear_game_spirals_outwards():
+  # z = a + i b is multiplied by 1 + i rate.
+  path = play(bilinear("simultaneous"), 12)
+  z = (1 + 0.5j) * (1 + 1j * RATE) ** np.arange(1, 13)
+  np.testing.assert_allclose(path["a"] + 1j * path["b"], z, rtol=1e-5)
+
+
+def test_alternating_play_of_the_bilinear_game_stays_on_an_ellipse():
+  # One round has determinant 1 and trace 2 - rate^2 = 2 cos(theta), so that its k-th power is a
+  # combination of itself and the identity with Chebyshev's coefficients.
+  path = play(bilinear((("a", 1), ("b", 1))), 40)
+  a1, b1 = 1 - RATE * 0.5, 0.5 + RATE * (1 - RATE * 0.5)
+  theta, k = np.arccos(1 - RATE**2 / 2), np.arange(1, 41)
+  u, v = np.sin(k * theta) / np.sin(theta), np.sin((k - 1) * theta) / np.sin(theta)
+  np.testing.assert_allclose(path["a"], u * a1 - v * 1.0, atol=2e-5)
+  np.testing.assert_allclose(path["b"], u * b1 - v * 0.5, atol=2e-5)
+
+
+def test_players_take_turns_each_on_its_own_microbatch():
+  # A loss that is linear moves a player by the microbatches that it saw, and by no other.
+  loss = lambda name: lambda p, m, batch, k, s: (p[name] * batch["v"], ({}, {"seen": batch["v"]}))
+  players = {name: Player(minimise(name, loss(name)), sgd(1.0)) for name in "ab"}
+  model = game(players, init_of(a=0.0, b=0.0), order=(("a", 2), ("b", 1)), evaluate=None)
+  assert model.microbatches == 3
+  batch = batch_of(1.0, 10.0, 100.0)
+  state, metrics = model.update(start(model), batch, jax.random.key(0), 0)
+  assert (float(state["params"]["a"]), float(state["params"]["b"])) == (-11.0, -100.0)
+  assert metrics["seen"] == 100.0  # of the last turn
+  at_once = game(players, init_of(a=0.0, b=0.0), evaluate=None)
+  assert at_once.microbatches == 1
+  state, _ = at_once.update(start(at_once), batch_of(1.0), jax.random.key(0), 0)
+  assert (float(state["params"]["a"]), float(state["params"]["b"])) == (-1.0, -1.0)
+
+
+def test_every_turn_and_player_has_a_key_of_its_own():
+  def remember(name):
+    def loss(params, mutable, batch, key, step):
+      bits = jax.random.bits(key, (), "uint32")
+      return params[name], ({"seen": jnp.append(mutable[name]["seen"][1:], bits)}, {})
+
+    return loss
+
+  def init(key, batch):
+    seen = {"seen": jnp.zeros(2, jnp.uint32)}
+    return {"a": jnp.float32(0), "b": jnp.float32(0)}, {"a": seen, "b": seen}
+
+  players = {name: Player(minimise(name, remember(name)), sgd()) for name in "ab"}
+  found = []
+  for order in ((("a", 2), ("b", 2)), "simultaneous"):
+    model = game(players, init, order=order, evaluate=None)
+    batch = batch_of(*[0.0] * model.microbatches)
+    state, _ = jax.jit(model.update)(start(model), batch, jax.random.key(0), 0)
+    bits = np.concatenate([state["mutable"][name]["seen"] for name in "ab"])
+    found.append(bits[bits != 0])
+  assert [len(set(bits.tolist())) for bits in found] == [4, 2]
+
+
+def test_metrics_carry_the_players_names_where_there_are_several():
+  loss = lambda name: lambda p, m, batch, k, s: (
+    jnp.sum(p[name] ** 2) / 2, ({}, {f"size_of_{name}": jnp.float32(p[name].size)}),
+  )  # fmt: skip
+  players = {name: Player(minimise(name, loss(name)), sgd()) for name in "ab"}
+  both = game(players, init_of(a=[3.0, 4.0], b=[2.0]), evaluate=None)
+  _, metrics = both.update(start(both), batch_of(0.0), jax.random.key(0), 0)
+  assert {k: float(v) for k, v in metrics.items()} == {
+    "a_loss": 12.5, "a_gradient_norm": 5.0, "size_of_a": 2.0,
+    "b_loss": 2.0, "b_gradient_norm": 2.0, "size_of_b": 1.0,
+  }  # fmt: skip
+  alone = game({"a": players["a"]}, init_of(a=[3.0, 4.0]), evaluate=None)
+  _, metrics = alone.update(start(alone), batch_of(0.0), jax.random.key(0), 0)
+  assert set(metrics) == {"loss", "gradient_norm", "size_of_a"}
+
+
+def test_only_named_players_are_averaged():
+  loss = lambda name: lambda p, m, batch, k, s: (p[name], ({}, {}))
+  players = {name: Player(minimise(name, loss(name)), sgd(1.0)) for name in "ab"}
+  model = game(players, init_of(a=0.0, b=0.0), ema={"b": 0.5}, evaluate=None)
+  state = start(model)
+  assert set(state["ema"]) == {"b"}
+  state, _ = model.update(state, batch_of(0.0), jax.random.key(0), 1000)
+  assert state["params"]["b"] == -1.0
+  assert averaged(state, "b") == -0.5 and averaged(state, "a") == -1.0
+  assert isinstance(model, Model) and set(model.weights) < set(state)
+
+
+def test_a_player_returns_its_own_mutable_state_only():
+  def loss(name):
+    return lambda p, m, batch, k, s: (p[name], (m[name] + m["a"] + 1, {}))
+
+  init = lambda key, batch: ({"a": jnp.zeros(()), "b": jnp.zeros(())}, {"a": 0, "b": 10})
+  players = {name: Player(minimise(name, loss(name)), sgd()) for name in "ab"}
+  state = {}
+  for order in ("simultaneous", (("a", 1), ("b", 1))):
+    model = game(players, init, order=order, evaluate=None)
+    batch = batch_of(*[0.0] * model.microbatches)
+    state[str(order)], _ = model.update(start(model), batch, jax.random.key(0), 0)
+  # At once both see what was; in turns b sees what a has just left.
+  assert [s["mutable"] for s in state.values()] == [{"a": 1, "b": 11}, {"a": 1, "b": 12}]
+
+
+def test_the_value_reaches_the_optimiser():
+  constant = lambda p, m, batch, k, s: (0 * p["a"] + batch["v"], ({}, {}))
+
+  def update(updates, state, params=None, *, value, **extra):
+    return updates, value
+
+  recorder = optax.GradientTransformationExtraArgs(lambda params: jnp.float32(0), update)
+  model = game({"a": Player(minimise("a", constant), recorder)}, init_of(a=1.0), evaluate=None)
+  state, _ = model.update(start(model), batch_of(7.0), jax.random.key(0), 0)
+  assert state["opt"]["a"] == 7.0
+
+  plateau = optax.contrib.reduce_on_plateau(factor=0.5, patience=2)
+  tx = optax.chain(optax.sgd(1.0), plateau)
+  model = game({"a": Player(minimise("a", constant), tx)}, init_of(a=1.0), evaluate=None)
+  state, scales = start(model), []
+  update = jax.jit(model.update)
+  for step in range(6):
+    state, _ = update(state, batch_of(7.0), jax.random.key(0), step)
+    scales.append(float(optax.tree.get(state["opt"], "scale")))
+  # The first loss is the best so far; every second one after it fails to improve on it.
+  assert scales == [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
+
+
+@pytest.mark.parametrize("kwargs", [{"order": (("a", 1), ("c", 1))}, {"ema": {"c": 0.9}}])
+def test_unknown_players_are_refused(kwargs):
+  players = {"a": Player(minimise("a", lambda *_: None), sgd())}
+  with pytest.raises(ValueError, match="'c' is not among the players"):
+    game(players, init_of(a=0.0), evaluate=None, **kwargs)

@@ -1,0 +1,106 @@
+"""Optimisers against the papers' updates by hand, schedules at the points where they are known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from gen_jax.core import UserError
+from gen_jax.learn.optimizer import Optimizer
+
+
+def run(optimizer, gradients, start):
+  """Parameters after each of some gradients."""
+  tx = optimizer.make()
+  params, state, path = jnp.asarray(start), tx.init(jnp.asarray(start)), []
+  update = jax.jit(lambda g, s, p: tx.update(g, s, p, value=0.0))
+  for g in gradients:
+    updates, state = update(jnp.asarray(g), state, params)
+    params = optax.apply_updates(params, updates)
+    path.append(np.asarray(params))
+  return np.stack(path)
+
+
+START = np.array([1.0, -2.0, 0.5], np.float32)
+GRADIENTS = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+
+
+def test_adam_is_algorithm_1_of_the_paper():
+  # Kingma & Ba 2015, in float64 and without the bias corrections folded into anything.
+  rate, b1, b2, eps = 0.1, 0.8, 0.95, 1e-3
+  theta, m, v, expected = START.astype(np.float64), np.zeros(3), np.zeros(3), []
+  for t, g in enumerate(GRADIENTS.astype(np.float64), 1):
+    m = b1 * m + (1 - b1) * g
+    v = b2 * v + (1 - b2) * g * g
+    theta = theta - rate * (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + eps)
+    expected.append(theta)
+  found = run(Optimizer("adam", rate, b1=b1, b2=b2, eps=eps), GRADIENTS, START)
+  np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_adamw_decays_weights_apart_from_the_gradient():
+  plain = run(Optimizer("adam", 0.1), GRADIENTS[:1], START)
+  decayed = run(Optimizer("adamw", 0.1, weight_decay=0.3), GRADIENTS[:1], START)
+  np.testing.assert_allclose(decayed - plain, -0.1 * 0.3 * START[None], rtol=1e-4)
+  still = run(Optimizer("adamw", 0.1, weight_decay=0.3), np.zeros((5, 3), np.float32), START)
+  np.testing.assert_allclose(still[-1], 0.97**5 * START, rtol=1e-5)
+
+
+def test_sgd_with_momentum_under_a_constant_gradient_is_a_geometric_series():
+  found = run(Optimizer("sgd", 0.5, b1=0.8), np.ones((6, 3), np.float32), np.zeros(3, np.float32))
+  velocity = (1 - 0.8 ** np.arange(1, 7)) / (1 - 0.8)
+  np.testing.assert_allclose(found[:, 0], -0.5 * np.cumsum(velocity), rtol=1e-5)
+  plain = run(Optimizer("sgd", 0.5, b1=0.0), GRADIENTS, START)
+  np.testing.assert_allclose(plain[-1], START - 0.5 * GRADIENTS.sum(axis=0), rtol=1e-5)
+
+
+def test_rmsprop_under_a_constant_gradient_comes_to_steps_of_the_rate():
+  found = run(Optimizer("rmsprop", 0.01, b2=0.5), np.full((40, 3), -7, np.float32), START)
+  np.testing.assert_allclose(found[-1] - found[-2], 0.01, rtol=1e-3)
+  # The first average of squares is (1 - b2) g^2.
+  np.testing.assert_allclose(found[0] - START, 0.01 / 0.5**0.5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "linear"])
+@pytest.mark.parametrize("warmup", [0, 10])
+def test_schedules(schedule, warmup):
+  rate = Optimizer(learning_rate=0.2, schedule=schedule, warmup=warmup, decay_steps=50).rate()
+  values = np.array([rate(step) for step in range(61)])
+  ramp = np.arange(warmup + 1) / warmup if warmup else 1
+  np.testing.assert_allclose(values[: warmup + 1], 0.2 * ramp, rtol=1e-6)
+  if schedule == "constant":
+    np.testing.assert_allclose(values[warmup:], 0.2, rtol=1e-6)
+    return
+  assert (np.diff(values[warmup:51]) < 0).all()
+  np.testing.assert_allclose(values[50:], 0, atol=1e-8)
+  middle = values[warmup + (50 - warmup) // 2]
+  np.testing.assert_allclose(middle, 0.1, rtol=1e-5)  # both are symmetric about half way
+  quarter = values[warmup + (50 - warmup) // 4 : warmup + 3 * (50 - warmup) // 4 + 1]
+  straight = np.linspace(quarter[0], quarter[-1], len(quarter))
+  assert np.allclose(quarter, straight, rtol=1e-4) == (schedule == "linear")
+
+
+def test_clip_shortens_long_gradients_only():
+  still = np.zeros(3, np.float32)
+  optimizer = Optimizer("sgd", 1.0, b1=0.0, clip=2.0)
+  long, short = np.array([[3.0, 0.0, 4.0]], np.float32), np.array([[0.0, 1.0, 1.5]], np.float32)
+  np.testing.assert_allclose(run(optimizer, long, still)[0], -long[0] * 2 / 5, rtol=1e-6)
+  np.testing.assert_allclose(run(optimizer, short, still)[0], -short[0])
+  unclipped = run(Optimizer("sgd", 1.0, b1=0.0), long, still)
+  np.testing.assert_allclose(unclipped[0], -long[0])
+
+
+@pytest.mark.parametrize(
+  "fields,message",
+  [
+    (dict(learning_rate=0.0), "learning_rate must be positive, not 0.0"),
+    (dict(learning_rate=-1.0), "learning_rate must be positive"),
+    (dict(schedule="cosine"), "schedule=cosine needs optimizer.decay_steps"),
+    (dict(schedule="linear", warmup=5, decay_steps=5), "above optimizer.warmup=5; it is 5"),
+    (dict(name="lion"), "'lion': one of adam, adamw, sgd, rmsprop"),
+  ],
+)
+def test_refusals(fields, message):
+  with pytest.raises(UserError, match=message):
+    Optimizer(**fields).make()
