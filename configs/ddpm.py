@@ -51,7 +51,7 @@ VARIANTS = {
         steps=20_000, log_every=100, validate_every=5000, sample_every=2500, checkpoint_every=2500
       ),
       likelihood=dict(times=20),
-      evaluate=dict(samples=20_000, batch_size=500, classifier_steps=4000),
+      evaluate=dict(samples=20_000, batch_size=100, classifier_steps=4000),
     ),
   ),
   "cifar10": PAPER,

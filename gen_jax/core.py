@@ -70,6 +70,8 @@ class Model(NamedTuple):
   log_prob: (state, x, keys, cond) -> [B] nats. Exact, or a bound that its docstring names.
   predict: (state, x) -> logits.
   transform: (state, x, keys, cond) -> x'.
+  pictures: (state) -> {name: x [n, ...]}. Parameters that can be looked at as examples are: the
+    components of PCA, the centres of clusters.
   microbatches: M, how many batches one update takes.
   cond: names of the batch fields that the functions above take as `cond`, a dict, or None for
     the unconditional model.
@@ -88,6 +90,7 @@ class Model(NamedTuple):
   log_prob: Callable | None = None
   predict: Callable | None = None
   transform: Callable | None = None
+  pictures: Callable | None = None
   microbatches: int = 1
   cond: tuple[str, ...] = ()
   weights: tuple[str, ...] = ()
@@ -127,7 +130,7 @@ def single(model: Model) -> Program:
     name: last(getattr(model, name))
     for name in (
       "evaluate", "prior", "decode", "encode", "sample", "trajectory", "log_prob", "predict",
-      "transform",
+      "transform", "pictures",
     )
   }
   return Program((Stage(model),), model._replace(**functions))

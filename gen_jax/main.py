@@ -26,6 +26,7 @@ CONFIG = config_flags.DEFINE_config_file("config", None, "config file, with :VAR
 WORKDIR = flags.DEFINE_string("workdir", None, "run folder; runs/<config>[-<variant>] by default")
 USES = (
   "reconstruct", "transform", "interpolate", "traverse", "encode", "map", "probe", "neighbours",
+  "density",
 )  # fmt: skip
 MODES = ("train", "sample", "evaluate", "export", *USES)
 MODE = flags.DEFINE_enum("mode", "train", MODES, "what to do")

@@ -76,7 +76,9 @@ def em(
     batch = jax.tree.map(lambda leaf: leaf[0], batch)
     params, stats = state["params"], state["stats"]
     sums, means, weight = gather(params, batch, key)
-    count = weight.sum()
+    # All sums over the batch are of one type, so that devices meet once to add them.
+    count, last = weight.sum(), batch["last"].astype(dtype).sum()
+    ends = last > 0
     n, batches = stats["n"] + count, stats["batches"] + 1
     change = {name: value - stats["means"][name] for name, value in means.items()}
     toward = lambda rate: {name: stats["means"][name] + rate * d for name, d in change.items()}
@@ -86,7 +88,6 @@ def em(
       "n": n,
       "batches": batches,
     }
-    ends = batch["last"].all()
     params, stats = lax.cond(
       ends,
       lambda params, done: (solve(params, done["sums"]), jax.tree.map(jnp.zeros_like, done)),

@@ -1,13 +1,14 @@
 """Log-densities of several Gaussians at once, and draws from them.
 
-  log N(x; mu, L L^T) = -1/2 |L^{-1} (x - mu)|^2 - sum_i log L_ii - D/2 log 2 pi
+  log N(x; mu, Sigma) = -1/2 |R (x - mu)|^2 + sum_i log R_ii - D/2 log 2 pi,   R = L^{-1}, L L^T = Sigma
 
-A `scale` is L: standard deviations [K, D] where the covariance is diagonal, else lower Cholesky
-factors [K, D, D], or one of them [1, D, D] for all K.
+A `whiten` is R: reciprocal standard deviations [K, D] where the covariance is diagonal, else inverse
+Cholesky factors [K, D, D], or one of them [1, D, D] for all K.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 
 import chex
@@ -17,39 +18,46 @@ from jax import lax
 
 from gen_jax.core import Array
 
+einsum = functools.partial(jnp.einsum, precision="highest")
 
-def log_normal(x: Array, mean: Array, scale: Array) -> Array:
-  """log N(x; mean_k, scale_k scale_k^T) in nats.
+
+def whitening(covariance: Array) -> Array:
+  """R of covariances [K, D, D]. NaN where one is not positive definite."""
+  factor = jnp.linalg.cholesky(covariance)
+  identity = jnp.broadcast_to(jnp.eye(factor.shape[-1], dtype=factor.dtype), factor.shape)
+  return lax.linalg.triangular_solve(factor, identity, left_side=True, lower=True)
+
+
+def log_normal(x: Array, mean: Array, whiten: Array) -> Array:
+  """log N(x; mean_k, Sigma_k) in nats.
 
   Args:
     x: [B, D].
     mean: [K, D].
-    scale: see above.
+    whiten: see above.
 
   Returns:
     [B, K].
   """
   chex.assert_rank([x, mean], 2)
-  chex.assert_equal_shape_suffix([x, mean, scale], 1)
+  chex.assert_equal_shape_suffix([x, mean, whiten], 1)
   d = x.shape[-1]
-  centred = x[None] - mean[:, None]
-  if scale.ndim == 2:
-    white, log_det = centred / scale[:, None], jnp.log(scale).sum(-1)
+  centred = x[:, None] - mean
+  if whiten.ndim == 2:
+    white, diagonal = centred * whiten, whiten
   else:
-    factor = jnp.broadcast_to(scale, (len(mean), d, d))
-    white = lax.linalg.triangular_solve(
-      factor, centred.swapaxes(1, 2), left_side=True, lower=True
-    ).swapaxes(1, 2)
-    log_det = jnp.log(jnp.diagonal(scale, axis1=1, axis2=2)).sum(-1)
-  return (-0.5 * (white**2).sum(-1) - log_det[:, None] - 0.5 * d * math.log(2 * math.pi)).T
+    white = einsum("bkd,ked->bke", centred, jnp.broadcast_to(whiten, (len(mean), d, d)))
+    diagonal = jnp.diagonal(whiten, axis1=1, axis2=2)
+  log_det = jnp.log(diagonal).sum(-1)
+  return -0.5 * (white**2).sum(-1) + log_det - 0.5 * d * math.log(2 * math.pi)
 
 
-def draw_normal(keys: Array, mean: Array, scale: Array, index: Array) -> Array:
-  """x [n, D] ~ N(mean_k, scale_k scale_k^T) with k = index [n], each from its own of keys [n]."""
-
-  def one(key, k):
-    eps = jax.random.normal(key, mean.shape[1:], mean.dtype)
-    own = scale[k % len(scale)]
-    return mean[k] + (own * eps if scale.ndim == 2 else jnp.matmul(own, eps, precision="highest"))
-
-  return jax.vmap(one)(keys, index)
+def draw_normal(keys: Array, mean: Array, whiten: Array, index: Array) -> Array:
+  """x [n, D] ~ N(mean_k, Sigma_k) with k = index [n], each from its own of keys [n]."""
+  eps = jax.vmap(lambda key: jax.random.normal(key, mean.shape[1:], mean.dtype))(keys)
+  if whiten.ndim == 2:
+    return mean[index] + eps / whiten[index]
+  # From every covariance, and then the one that is wanted: n factors would take n D^2 numbers.
+  solve = lambda r: lax.linalg.triangular_solve(r, eps.T, left_side=True, lower=True).T
+  every = lax.map(solve, whiten)
+  return mean[index] + every[index % len(whiten), jnp.arange(len(eps))]

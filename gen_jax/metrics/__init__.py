@@ -1,5 +1,6 @@
 """Measures of sets of examples: pure functions of arrays, in float64 where it matters."""
 
+from gen_jax.metrics.anomaly import auroc, noise_like
 from gen_jax.metrics.frechet import frechet_distance
 from gen_jax.metrics.memorisation import (
   nearest_distance,
@@ -10,10 +11,12 @@ from gen_jax.metrics.prdc import precision_recall_density_coverage
 from gen_jax.metrics.probes import probe_errors
 
 __all__ = [
+  "auroc",
   "frechet_distance",
   "nearest_distance",
   "nearest_indices",
   "nearest_train_ratio",
+  "noise_like",
   "precision_recall_density_coverage",
   "probe_errors",
 ]

@@ -107,6 +107,9 @@ def build(
     spec.shape, latent, widths=widths, hidden=hidden, activation=activation, dtype=jnp.dtype(dtype)
   )
 
+  corrupted = denoising and corruption.kind != "none"
+  learnt = "squared_error_corrupted" if corrupted else "squared_error"
+
   def scaled(x):
     chex.assert_shape(x, (None, *spec.shape))
     return unit(x, spec.levels, real)
@@ -131,9 +134,9 @@ def build(
   def loss(params, mutable, batch, key, step):
     del step
     x = scaled(batch["x"])
-    seen = corrupt(x, key, corruption) if denoising else x
+    seen = corrupt(x, key, corruption) if corrupted else x
     error = sum_dims((x - restore(params["ae"], seen)) ** 2)
-    return error, (mutable["ae"], {"squared_error": error})
+    return error, (mutable["ae"], {learnt: error})
 
   def evaluate(state, batch, keys):
     """Squared errors summed over an image, pixels in [0, 1]."""
@@ -141,9 +144,9 @@ def build(
     terms = {"squared_error": sum_dims((x - restore(params, x)) ** 2)}
     if corruption.kind != "none":
       one = lambda x, key: corrupt(x[None], key, corruption)[0]
-      corrupted = jax.vmap(one)(x, keys)
-      terms["squared_error_corrupted"] = sum_dims((x - restore(params, corrupted)) ** 2)
-      terms["identity_squared_error"] = sum_dims((x - corrupted) ** 2)
+      damaged = jax.vmap(one)(x, keys)
+      terms["squared_error_corrupted"] = sum_dims((x - restore(params, damaged)) ** 2)
+      terms["identity_squared_error"] = sum_dims((x - damaged) ** 2)
     return terms
 
   def in_levels(x):

@@ -82,12 +82,17 @@ class Space(NamedTuple):
     return terms
 
 
+def fold_all(keys: Array, i: int) -> Array:
+  """`fold_in` of i into each of keys [n]."""
+  return jax.vmap(lambda key: jax.random.fold_in(key, i))(keys)
+
+
 def space(spec: Spec, dtype: str) -> Space:
   """The space of data with `spec`.
 
   Raises:
     UserError: for float64 where JAX computes in float32 only.
   """
-  if dtype == "float64" and not jax.config.jax_enable_x64:
+  if dtype == "float64" and jax.dtypes.canonicalize_dtype(dtype) != dtype:
     raise UserError("model.dtype=float64 needs JAX_ENABLE_X64=1 in the environment")
   return Space(spec, jnp.dtype(dtype))

@@ -27,9 +27,9 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import Program, Spec, UserError, single
+from gen_jax.core import Array, Program, Spec, UserError, single
 from gen_jax.learn.em import em
-from gen_jax.models.euclidean import Space, space
+from gen_jax.models.euclidean import Space, fold_all, space
 
 LARGEST = 2**14  # dimensions whose covariance is still formed: 1 GiB in float32
 
@@ -83,14 +83,17 @@ def build(
     x, n = at.points(batch["x"]), weight.sum()
     mean = matmul(weight, x) / n
     centred = weight[:, None] * (x - mean)
-    singular, axes = jnp.linalg.svd(centred, full_matrices=False)[1:]
+    denominator = jnp.maximum(n - 1, 1)
     rank = min(components, *x.shape)
+    if len(x) < at.dims:  # the Gram matrix has the same eigenvalues
+      value, vector = top(matmul(centred, centred.T) / denominator, rank)
+      axes = matmul(vector, centred)
+    else:
+      value, axes = top(matmul(centred.T, centred) / denominator, rank)
     # Directions that the batch lacks are random: EM never leaves a subspace.
     more = jax.random.normal(key, (components, at.dims), at.dtype)
-    q, r = jnp.linalg.qr(jnp.concatenate([axes[:rank], more]).T)
-    axes = (q * jnp.sign(jnp.diagonal(r))).T[:components]
-    denominator = jnp.maximum(n - 1, 1)
-    variance = jnp.zeros(components, at.dtype).at[:rank].set(singular[:rank] ** 2 / denominator)
+    axes = jnp.linalg.qr(jnp.concatenate([axes, more]).T)[0].T[:components]
+    variance = jnp.zeros(components, at.dtype).at[:rank].set(value)
     params = spectrum(mean, axes, variance + at.noise, (centred**2).sum() / denominator)
     found = jnp.arange(components) < rank
     return params | {"variance": jnp.where(found, params["variance"], 2 * params["noise"])}
@@ -122,8 +125,7 @@ def build(
   def solve_eigh(params, sums):
     n, shift = sums["n"], sums["x"] / sums["n"]
     s = (sums["x x^T"] - n * jnp.outer(shift, shift)) / jnp.maximum(n - 1, 1)
-    value, vector = jnp.linalg.eigh(s)
-    value, axes = value[::-1][:components], vector.T[::-1][:components]
+    value, axes = top(s, components)
     return spectrum(params["mean"] + shift, axes, value + at.noise, jnp.trace(s))
 
   def solve_em(params, sums):
@@ -179,10 +181,9 @@ def build(
     return jax.vmap(lambda key: jax.random.normal(key, (components,), at.dtype))(keys)
 
   def draw(state, keys, cond=None):
-    z_keys, eps_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
-    y = mean_of(state, prior(state, z_keys))
+    y = mean_of(state, prior(state, fold_all(keys, 0)))
     if sample.noise:
-      eps = jax.vmap(lambda key: jax.random.normal(key, (at.dims,), at.dtype))(eps_keys)
+      eps = jax.vmap(lambda key: jax.random.normal(key, (at.dims,), at.dtype))(fold_all(keys, 1))
       y += jnp.sqrt(state["params"]["noise"]) * eps
     return at.draws(y)
 
@@ -200,6 +201,12 @@ def build(
     pictures=lambda state: portraits(at, state["params"]),
   )
   return single(model)
+
+
+def top(matrix: Array, k: int) -> tuple[Array, Array]:
+  """The k largest eigenvalues [k] of a symmetric matrix [D, D], and their eigenvectors [k, D]."""
+  value, vector = jnp.linalg.eigh(matrix)
+  return value[::-1][:k], vector.T[::-1][:k]
 
 
 def portraits(at: Space, params: dict) -> dict:

@@ -1,14 +1,17 @@
 """Checkpoints: orbax behind one class, with digests, because orbax restores flipped bits unnoticed.
 
-A checkpoint holds `state`, a pytree of arrays, and `meta`, JSON: stage, step, fingerprint, digests.
+A checkpoint holds `state`, a pytree of arrays, and `meta`, JSON: stage, step, fingerprint, and the
+layout and digests of the arrays.
 Saves are asynchronous and atomic; the newest ones and the best one are kept.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -33,14 +36,34 @@ def digest(leaf: jax.Array) -> str | None:
   return text.hexdigest()
 
 
-def digests(tree: PyTree) -> dict[str, str | None]:
-  """path -> digest of every leaf."""
+def by_path(tree: PyTree, function: Callable) -> dict[str, Any]:
+  """path -> function(leaf) of every leaf."""
   leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-  return {jax.tree_util.keystr(path): digest(leaf) for path, leaf in leaves}
+  return {jax.tree_util.keystr(path): function(leaf) for path, leaf in leaves}
+
+
+def layout(tree: PyTree) -> dict[str, str]:
+  """path -> shape and type of every leaf."""
+  return by_path(tree, lambda leaf: f"{tuple(leaf.shape)} {leaf.dtype}")
+
+
+def digest_of_record(meta: dict[str, Any]) -> str:
+  """SHA-256 of a JSON record, whatever the order of its fields."""
+  return hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()
 
 
 class Damaged(Exception):
   """A checkpoint whose content is not what was saved."""
+
+
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+  """Orbax raises whatever its readers raise: here that is damage."""
+  try:
+    yield
+  except Exception as error:
+    first = (str(error).splitlines() or [""])[0]
+    raise Damaged(f"{type(error).__name__}: {first[:200]}") from error
 
 
 class Checkpoints:
@@ -77,7 +100,8 @@ class Checkpoints:
 
   def save(self, step: int, state: PyTree, meta: dict[str, Any], best: float | None = None) -> None:
     """Starts to save; returns once the arrays are copied, so that `state` may be donated."""
-    meta = {**meta, BEST: best, "digests": digests(state)}
+    meta = {**meta, BEST: best, "layout": layout(state), "digests": by_path(state, digest)}
+    meta["digest"] = digest_of_record(meta)
     self.manager.save(
       step,
       args=ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta)),
@@ -85,8 +109,18 @@ class Checkpoints:
     )
 
   def meta(self, step: int) -> dict[str, Any]:
-    """The meta record of a checkpoint."""
-    return self.manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
+    """The meta record of a checkpoint.
+
+    Raises:
+      Damaged: if it cannot be read, or is not what was saved.
+    """
+    args = ocp.args.Composite(meta=ocp.args.JsonRestore())
+    with reading():
+      meta = dict(self.manager.restore(step, args=args)["meta"])
+    # Checkpoints of before records had a digest go without.
+    if meta.pop("digest", None) not in (None, digest_of_record(meta)):
+      raise Damaged("its record is not what was saved")
+    return meta
 
   def restore(self, step: int, abstract: Callable[[dict], PyTree]) -> tuple[PyTree, dict]:
     """State and meta of one checkpoint.
@@ -97,38 +131,46 @@ class Checkpoints:
 
     Raises:
       Damaged: if it cannot be read, or a leaf is not what was saved.
+      UserError: if it holds the state of another model.
     """
-    try:
-      meta = self.meta(step)
-      target = abstract(meta)
+    meta = self.meta(step)
+    target = abstract(meta)
+    wanted, saved = layout(target), meta.get("layout", layout(target))
+    for path in sorted(wanted.keys() | saved.keys()):
+      if wanted.get(path) != saved.get(path):
+        raise UserError(
+          f"checkpoint {step} in {self.folder} is another model's: {path} is"
+          f" {saved.get(path, 'missing')} there, {wanted.get(path, 'missing')} here"
+        )
+    with reading():
       args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
       state = self.manager.restore(step, args=args)["state"]
-    except UserError:
-      raise
-    except Exception as error:  # noqa: BLE001  (orbax raises whatever its readers raise)
-      raise Damaged(f"{type(error).__name__}: {str(error).splitlines()[0][:200]}") from error
-    for path, found in digests(state).items():
-      saved = meta["digests"].get(path)
-      if found is not None and saved is not None and found != saved:
+    for path, found in by_path(state, digest).items():
+      original = meta["digests"].get(path)
+      if found is not None and original is not None and found != original:
         raise Damaged(f"{path} is not what was saved")
     return state, meta
 
   def restore_newest(self, abstract: Callable[[dict], PyTree]) -> tuple[PyTree, dict] | None:
     """The newest checkpoint that is whole; None where there is none at all.
 
-    A damaged one is named in a warning, set aside (where writable) and passed over.
+    Damaged ones that are newer are named in a warning and set aside (where writable).
 
     Raises:
-      UserError: if there are checkpoints, and all are damaged.
+      UserError: if there are checkpoints, and all are damaged; they stay where they are.
     """
-    steps = self.steps()
-    for step in reversed(steps):
+    damaged = []
+    for step in reversed(self.steps()):
       try:
-        return self.restore(step, abstract)
+        found = self.restore(step, abstract)
       except Damaged as error:
         logging.warning("checkpoint %d in %s is damaged (%s)", step, self.folder, error)
-        self.set_aside(step)
-    if steps:
+        damaged.append(step)
+        continue
+      for newer in damaged:
+        self.set_aside(newer)
+      return found
+    if damaged:
       raise UserError(f"every checkpoint in {self.folder} is damaged: give another --workdir")
     return None
 
@@ -146,8 +188,15 @@ class Checkpoints:
 
   def best_step(self) -> int | None:
     """Total step of the best checkpoint by the validation term, if any has one."""
-    metas = {step: self.meta(step) for step in self.steps()}
-    scored = [(meta[BEST], step) for step, meta in metas.items() if meta.get(BEST) is not None]
+    scored = []
+    for step in self.steps():
+      try:
+        best = self.meta(step).get(BEST)
+      except Damaged as error:
+        logging.warning("checkpoint %d in %s is damaged (%s)", step, self.folder, error)
+        continue
+      if best is not None:
+        scored.append((best, step))
     return min(scored)[1] if scored else None
 
   def close(self) -> None:

@@ -36,7 +36,8 @@ class Train:
   sample_every: draw a grid of samples.
   checkpoint_every: save.
   keep: newest checkpoints kept; the best is kept besides.
-  best: the validation term whose lowest value is the best checkpoint; empty for none.
+  best: the validation term of the last stage whose lowest value is the best checkpoint; empty for
+    none.
   """
 
   steps: int | tuple[int, ...] = 1000
@@ -68,6 +69,13 @@ class Evaluate:
 
 
 GROUPS = ("model", "data", "train", "sample", "likelihood", "evaluate")
+# What a config consists of: name -> (annotation, default).
+FIELDS: dict[str, tuple[Any, Any]] = {
+  "builder": (str, inspect.Parameter.empty),
+  "seed": (int, 0),
+  "measures": (tuple[str, ...], ()),
+  **{name: (dict, {}) for name in GROUPS},
+}
 # What a builder takes from a config group of the same name, outside its fingerprint.
 OPTIONS = ("sample", "likelihood")
 # Fields of `data` that say where or how it is read, not what it is.
@@ -136,7 +144,7 @@ def convert(value: Any, kind: Any, where: str) -> Any:
     return value
   if origin is Literal:
     if value not in args:
-      refuse("one of " + ", ".join(map(str, args)) + nearest(str(value), args)[:0])
+      refuse("one of " + ", ".join(map(str, args)))
     return value
   if origin in (typing.Union, types.UnionType):
     for option in args:
@@ -153,31 +161,34 @@ def convert(value: Any, kind: Any, where: str) -> Any:
     return kind(**complete(parameters(kind), value, where))
   if origin is tuple:
     if not isinstance(value, list | tuple):
-      refuse("a tuple, such as '(1, 2)'")
+      refuse("a tuple, such as " + ("('a', 'b')" if args[0] is str else "(1, 2)"))
     return tuple(convert(v, args[0], f"{where}[{i}]") for i, v in enumerate(value))
   if kind is float and isinstance(value, int) and not isinstance(value, bool):
     return float(value)
   if kind is type(None):
     return value if value is None else refuse("None")
   if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-    refuse({int: "a whole number", float: "a number", str: "text", bool: "True or False"}[kind])
+    names = {int: "a whole number", float: "a number", str: "text", bool: "True or False"}
+    refuse(names.get(kind, "a group of fields"))
   return value
 
 
 def complete(fields: dict[str, tuple[Any, Any]], given: Mapping, where: str) -> dict[str, Any]:
-  """The given fields checked and converted, with defaults for the others.
+  """The given fields of the group `where` ("" for the config itself) checked and converted, with
+  defaults for the others.
 
   Raises:
     UserError: for a field that does not exist, a missing one, or a value of the wrong type.
   """
+  prefix = f"{where}." if where else ""
   for name in given:
     if name not in fields:
-      raise UserError(f"config.{where}.{name} does not exist{nearest(name, fields)}")
+      raise UserError(f"config.{prefix}{name} does not exist{nearest(name, fields)}")
   out = {}
   for name, (kind, default) in fields.items():
     if name not in given and default is inspect.Parameter.empty:
-      raise UserError(f"config.{where}.{name} is missing: it has no default")
-    out[name] = convert(given.get(name, default), kind, f"{where}.{name}")
+      raise UserError(f"config.{prefix}{name} is missing: it has no default")
+    out[name] = convert(given.get(name, default), kind, f"{prefix}{name}")
   return out
 
 
@@ -210,7 +221,8 @@ def experiment(
       raise UserError(f"config.{name} does not exist{nearest(name, GROUPS)}")
   known = schema(resolve(builder))
   filled = {name: as_dict(complete(known[name], groups.get(name, {}), name)) for name in GROUPS}
-  return ConfigDict({"builder": builder, "seed": seed, "measures": tuple(measures), **filled})
+  given = {"builder": builder, "seed": seed, "measures": measures, **filled}
+  return ConfigDict(complete(FIELDS, given, ""))
 
 
 def variant(name: str, variants: Mapping[str, Mapping]) -> Mapping:
@@ -250,12 +262,10 @@ def parse(config: Mapping) -> Experiment:
   Raises:
     UserError: see `complete`; or if the intervals of `train` do not fit each other.
   """
-  plain = as_dict(config.to_dict() if isinstance(config, ConfigDict) else config)
-  for name in plain:
-    if name not in (*GROUPS, "builder", "seed", "measures"):
-      raise UserError(f"config.{name} does not exist{nearest(name, GROUPS)}")
-  known = schema(resolve(plain["builder"]))
-  groups = {name: complete(known[name], plain.get(name, {}), name) for name in GROUPS}
+  given = as_dict(config.to_dict() if isinstance(config, ConfigDict) else config)
+  given = complete(FIELDS, given, "")
+  known = schema(resolve(given["builder"]))
+  groups = {name: complete(known[name], given[name], name) for name in GROUPS}
   feed = {name: groups["data"][name] for name in parameters(Feed)}
   data = {name: value for name, value in groups["data"].items() if name not in feed}
   train = Train(**groups["train"])
@@ -264,10 +274,10 @@ def parse(config: Mapping) -> Experiment:
   for name, value in dataclasses.asdict(evaluate).items():
     if isinstance(value, int) and value < 1:
       raise UserError(f"config.evaluate.{name} must be 1 or more, not {value}")
-  if not isinstance(plain.get("seed", 0), int) or plain.get("seed", 0) < 0:
-    raise UserError(f"config.seed must be a whole number from 0 on, not {plain['seed']!r}")
-  plain = {**plain, **{name: as_dict(group) for name, group in groups.items()}}
-  return Experiment(plain, data, Feed(**feed), train, evaluate)
+  if given["seed"] < 0:
+    raise UserError(f"config.seed must be 0 or more, not {given['seed']}")
+  checked = {**given, **{name: as_dict(group) for name, group in groups.items()}}
+  return Experiment(checked, data, Feed(**feed), train, evaluate)
 
 
 def check_intervals(train: Train) -> None:

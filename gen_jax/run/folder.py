@@ -30,7 +30,7 @@ def read_json(path: Path) -> Any:
   """
   try:
     return json.loads(path.read_text())
-  except FileNotFoundError:
+  except (FileNotFoundError, NotADirectoryError):
     raise UserError(f"{path} does not exist: {path.parent} is not a run folder") from None
   except ValueError as error:
     raise UserError(f"{path} is not JSON ({error}): the run folder is damaged") from error
@@ -58,6 +58,20 @@ def locked(workdir: Path, wait: bool = False) -> Iterator[None]:
     yield
 
 
+def read_record(workdir: Path) -> dict:
+  """What config.json records: config, spec, sizes of the splits, fingerprint.
+
+  Raises:
+    UserError: if the folder is no run folder, or the record is not whole.
+  """
+  path = workdir / "config.json"
+  record = read_json(path)
+  for name in ("config", "spec", "sizes", "fingerprint"):
+    if not isinstance(record, dict) or name not in record:
+      raise UserError(f"{path} lacks {name!r}: it is not the record of a run of this program")
+  return record
+
+
 def claim(workdir: Path, config: Mapping, spec: Spec, sizes: Mapping[str, int]) -> str:
   """Makes the folder this config's, or checks that it is; returns the config's fingerprint.
 
@@ -69,7 +83,7 @@ def claim(workdir: Path, config: Mapping, spec: Spec, sizes: Mapping[str, int]) 
   """
   path, mark = workdir / "config.json", fingerprint(config, spec, sizes)
   if path.exists():
-    other = read_json(path)
+    other = read_record(workdir)
     theirs = parse(other["config"]).config
     if fingerprint(theirs, read_spec(other), other["sizes"]) != mark:
       raise UserError(

@@ -10,8 +10,8 @@ from jax.sharding import Mesh
 
 from gen_jax.core import Model, Program, PyTree, Spec, UserError
 from gen_jax.run import config as configs
-from gen_jax.run.checkpoint import Checkpoints
-from gen_jax.run.folder import read_json, read_spec
+from gen_jax.run.checkpoint import Checkpoints, Damaged
+from gen_jax.run.folder import read_record, read_spec
 from gen_jax.run.mesh import make_mesh
 from gen_jax.run.states import abstract_states, batch_of_spec
 from gen_jax.run.step import Tally, placed
@@ -39,7 +39,7 @@ def load_run(
   workdir: Path, *, checkpoint: str = "newest", mesh: Mesh | None = None, **options: Mapping
 ) -> tuple[Program, dict, list[PyTree], Spec]:
   """(program, config, states of all stages, spec) of a run; see `load`."""
-  record = read_json(workdir / "config.json")
+  record = read_record(workdir)
   config, spec = record["config"], read_spec(record)
   for name in options:
     if name not in configs.OPTIONS:
@@ -55,7 +55,7 @@ def restore(
   """The states of all stages from the newest or the best checkpoint.
 
   Raises:
-    UserError: if there is none, or the run has not come to its last stage.
+    UserError: if there is none, it is damaged, or the run has not come to its last stage.
   """
   if checkpoint not in ("newest", "best"):
     raise UserError(f"checkpoint {checkpoint!r}: newest or best")
@@ -70,7 +70,10 @@ def restore(
     step = saved.best_step()
     if step is None:
       raise UserError(f"{workdir} has no best checkpoint: train with config.train.best set")
-    found = saved.restore(step, abstract)
+    try:
+      found = saved.restore(step, abstract)
+    except Damaged as error:
+      raise UserError(f"checkpoint {step}, the best of {workdir}, is damaged ({error})") from error
   else:
     found = saved.restore_newest(abstract)
   saved.close()

@@ -150,6 +150,11 @@ def restore(job: Job) -> tuple[int, int, list[PyTree], Tally | None]:
   length = job.offsets[stage + 1] - job.offsets[stage]
   if step > length:
     raise UserError(f"{job.workdir} is at step {step}, past config.train.steps={length}")
+  if step % (calls := job.experiment.train.steps_per_call):
+    raise UserError(
+      f"{job.workdir} is at step {step}, which config.train.steps_per_call={calls} does not divide:"
+      " go on with the number it was trained with"
+    )
   if job.log.title:
     print(f"{job.log.title}: going on from step {job.offsets[stage] + step} of {job.offsets[-1]}")
   return stage, step, content["states"], content["tally"]
@@ -164,6 +169,8 @@ class Run:
     self.offset, self.steps = job.offsets[index], job.offsets[index + 1] - job.offsets[index]
     self.source, self.feed = with_overrides(self.stage, job.source, job.experiment)
     check_divides(self.feed.batch_size, job.mesh, "data.batch_size")
+    if self.settings.validate_every and "validation" not in self.source.splits:
+      raise UserError("config.train.validate_every needs a validation split: set data.validation")
     self.pipeline = sources.make_pipeline(
       self.source.splits["train"], self.feed, job.root, stage=index,
       microbatches=self.stage.model.microbatches, steps=self.steps,
@@ -262,10 +269,9 @@ class Run:
     )
 
   def validate(self, state: PyTree, step: int) -> float | None:
-    """Logs the terms of the validation split; returns the one that says which model is best."""
-    job, split = self.job, self.source.splits.get("validation")
-    if split is None:
-      raise UserError("config.train.validate_every needs a validation split: set data.validation")
+    """Logs the terms of the validation split; returns the one that says which model is best, in the
+    last stage: what an earlier one minimises is another quantity, and not the finished model's."""
+    job, split = self.job, self.source.splits["validation"]
     key = stream(job.root, "validate", self.index)
     if self.validator is None:
       view, model = self.stage.view, self.stage.model
@@ -284,9 +290,11 @@ class Run:
     facts = {"split": "validation", "examples": len(split)}
     job.log.row(self.index, step, self.offset + step, means, **facts)
     best = self.settings.best
-    if best and best not in means:
+    if not best or self.index + 1 < len(job.program.stages):
+      return None
+    if best not in means:
       raise UserError(f"config.train.best={best!r} is no term of evaluation: one of {list(means)}")
-    return means[best] if best else None
+    return means[best]
 
   def sample_grid(self, state: PyTree, step: int) -> None:
     """Draws a grid of samples in the last stage and saves it as samples/NNNNNN.png."""

@@ -6,6 +6,7 @@ Every figure is a record {"value", "examples", "split", ...} that says how it ca
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from jax.sharding import Mesh
 
 from gen_jax import metrics
 from gen_jax.core import Array, Program, PyTree, UserError, stream
-from gen_jax.data import Source
+from gen_jax.data import ArraySplit, Source
 from gen_jax.run import evaluate, sample
 from gen_jax.run.config import Experiment, nearest
 
@@ -156,8 +157,6 @@ def sample_accuracy(scene: Scene) -> dict[str, Record]:
 
 def trained_on_samples(scene: Scene) -> dict[str, Record]:
   """Accuracy on the real split of a classifier that saw samples only."""
-  from gen_jax.data import ArraySplit
-
   splits = {"train": ArraySplit(scene.samples), "test": scene.source.splits[scene.settings.split]}
   judge = scene.train_judge(scene.source._replace(splits=splits), "samples")
   facts = {
@@ -175,6 +174,96 @@ def memorisation(scene: Scene) -> dict[str, Record]:
   ratio = metrics.nearest_train_ratio(*map(as_pixels, sets))
   facts = {"real_examples": len(scene.real["x"]), "distance": "Euclidean, pixels"}
   return {"nearest_train_ratio": scene.record(ratio, **facts)}
+
+
+def active_units(scene: Scene) -> dict[str, Record]:
+  """How many units of the code say something of x: Var_x(E[u | x]) > 0.01 (Burda et al. 2016)."""
+  split, threshold = scene.source.splits[scene.settings.split], 0.01
+  mean = lambda states, batch, keys: {"code": scene.model.encode(states, batch["x"], None, batch)}
+  code = evaluate.terms(
+    evaluate.evaluator(mean, scene.mesh), scene.states, split, stream(scene.key, "evaluate"),
+    batch_size=scene.settings.batch_size, mesh=scene.mesh,
+  )["code"]  # fmt: skip
+  variance = code.reshape(len(code), -1).var(axis=0, dtype=np.float64)
+  facts = {"units": len(variance), "threshold": threshold, "split": scene.settings.split}
+  value = int((variance > threshold).sum())
+  return {"active_units": {"value": value, "examples": len(code), **facts}}
+
+
+def anomaly(scene: Scene) -> dict[str, Record]:
+  """How well log p(x) tells the split from noise: pixels at random, or each from another example.
+
+  `rejected` is the share of the noise whose log p(x) lies below all but 1% of the training split's.
+  """
+  split, settings, share = scene.settings.split, scene.settings, 0.01
+  noise = metrics.noise_like(scene.real["x"], scene.source.spec.levels, np.random.default_rng(0))
+  score = lambda states, batch, keys: {"log_p": scene.model.log_prob(states, batch["x"], keys, None)}
+  compiled = evaluate.evaluator(score, scene.mesh)
+  sets = {"train": scene.train["x"], "real": scene.real["x"], **noise}
+  log_p = {
+    name: evaluate.terms(
+      compiled, scene.states, ArraySplit({"x": x}), stream(scene.key, "evaluate"),
+      batch_size=settings.batch_size, mesh=scene.mesh,
+    )["log_p"]
+    for name, x in sets.items()
+  }  # fmt: skip
+  threshold = float(np.quantile(log_p["train"], share))
+  facts = {"split": split, "threshold": threshold, "threshold_quantile_of_train": share}
+  facts["rejected_of_split"] = float((log_p["real"] < threshold).mean())
+  return {
+    f"auroc_{name}": {
+      "value": metrics.auroc(log_p["real"], log_p[name]),
+      "examples": len(log_p["real"]),
+      "noise_examples": len(log_p[name]),
+      "rejected": float((log_p[name] < threshold).mean()),
+      **facts,
+    }
+    for name in noise
+  }
+
+
+def class_shares(scene: Scene) -> dict[str, Record]:
+  """How evenly samples fall on the classes that a classifier of real data reads in them: the
+  smallest share, and the entropy of the shares in nats. A mode that was lost is a share near 0."""
+  classes = scene.source.spec.classes
+
+  def shares(x):
+    return np.bincount(scene.judge.predict(x), minlength=classes) / len(x)
+
+  def entropy(p):
+    return float(-(p[p > 0] * np.log(p[p > 0])).sum())
+
+  drawn, real = shares(scene.samples["x"]), shares(scene.real["x"])
+  facts = {"real_examples": len(scene.real["x"]), "classes": classes, **scene.extractor()}
+  of_real = lambda value: facts | {"of_real_data": float(value)}
+  return {
+    "smallest_class_share": scene.record(drawn.min(), **of_real(real.min())),
+    "class_share_entropy": scene.record(entropy(drawn), **of_real(entropy(real))),
+  }
+
+
+def code_use(scene: Scene) -> dict[str, Record]:
+  """How many discrete codes are used, their perplexity, and the entropy in nats of one code drawn
+  from their shares: what a prior that knows no more than these pays for each.
+
+  Raises:
+    UserError: if codes are not integers.
+  """
+  encode = lambda states, batch, keys: {"code": scene.model.encode(states, batch["x"], keys, batch)}
+  code = evaluate.terms(
+    evaluate.evaluator(encode, scene.mesh), scene.states,
+    scene.source.splits[scene.settings.split], stream(scene.key, "evaluate"),
+    batch_size=scene.settings.batch_size, mesh=scene.mesh,
+  )["code"]  # fmt: skip
+  if not np.issubdtype(code.dtype, np.integer):
+    raise UserError("the measure code_use needs a model with discrete codes; these are real-valued")
+  share = np.unique(code, return_counts=True)[1] / code.size
+  entropy = float(-(share * np.log(share)).sum())
+  facts = {"examples": len(code), "codes": code.size, "split": scene.settings.split}
+  values = {
+    "codes_used": len(share), "code_perplexity": math.exp(entropy), "unigram_entropy": entropy,
+  }  # fmt: skip
+  return {name: {"value": value, **facts} for name, value in values.items()}
 
 
 class Measure(NamedTuple):
@@ -199,6 +288,12 @@ MEASURES: Mapping[str, Measure] = {
     trained_on_samples, ("sample",), ("trained_on_samples_accuracy",), cond=("label",), labels=True
   ),
   "memorisation": Measure(memorisation, ("sample",), ("nearest_train_ratio",)),
+  "active_units": Measure(active_units, ("encode",), ("active_units",)),
+  "code_use": Measure(code_use, ("encode",), ("codes_used", "code_perplexity", "unigram_entropy")),
+  "anomaly": Measure(anomaly, ("log_prob",), ("auroc_uniform_noise", "auroc_mixed_examples")),
+  "class_shares": Measure(
+    class_shares, ("sample",), ("smallest_class_share", "class_share_entropy"), labels=True
+  ),
 }
 
 

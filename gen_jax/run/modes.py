@@ -66,7 +66,13 @@ class Trained(NamedTuple):
 
 
 def unraveller(code: PyTree) -> Callable[[Array], PyTree]:
-  """[n, Z] -> codes [n, ...] like those given."""
+  """[n, Z] -> codes [n, ...] like those given.
+
+  Raises:
+    UserError: if codes are integers, between which nothing lies.
+  """
+  if any(jnp.issubdtype(leaf.dtype, jnp.integer) for leaf in jax.tree.leaves(code)):
+    raise UserError("this mode moves between codes, and those of this model are discrete")
   return jax.vmap(ravel_pytree(jax.tree.map(lambda a: a[0], code))[1])
 
 
@@ -248,6 +254,32 @@ def neighbours(run: Trained, n: int) -> str:
   return f"{path}: each sample, then its {k} nearest training examples"
 
 
+def density(run: Trained, n: int) -> str:
+  """p(x) = exp log_prob over the plane, beside a histogram of the evaluation split."""
+  del n
+  if run.source.spec.shape != (2,) or run.source.spec.levels is not None or run.model.cond:
+    raise UserError("--mode=density is for unconditional models of real data of 2 dimensions")
+  data = run.source.splits[run.experiment.evaluate.split].arrays()["x"]
+  centre, reach = (data.max(0) + data.min(0)) / 2, 1.05 * np.ptp(data, axis=0).max() / 2
+  side, bin_size = 300, 3
+  edges = [np.linspace(c - reach, c + reach, side + 1) for c in centre]
+  middle = [(e[1:] + e[:-1]) / 2 for e in edges]
+  points = np.stack(np.meshgrid(middle[0], middle[1][::-1]), -1).reshape(-1, 2)
+  bins = [e[::bin_size] for e in edges]
+  log_prob = jax.jit(run.model.log_prob)
+  key, pieces = run.key("evaluate"), []
+  for rows in np.split(np.arange(side**2), side):
+    x = points[rows].astype(np.float32)
+    pieces.append(np.asarray(log_prob(run.states, x, fold_each(key, rows), None)))
+  p = np.exp(np.stack(pieces))
+  histogram = np.histogram2d(*data.T, bins=bins, density=True)[0].T[::-1]
+  histogram = histogram.repeat(bin_size, axis=0).repeat(bin_size, axis=1)
+  path = run.folder("density") / "density.png"
+  pictures.heat(path, np.stack([histogram, p]), p.max())
+  mass = p.sum() * (2 * reach / side) ** 2
+  return f"{path}: the data, and the model's density, of which {mass:.4f} lies in the picture"
+
+
 class Mode(NamedTuple):
   """needs: capabilities of the model. run: (trained, n) -> what to print."""
 
@@ -264,4 +296,5 @@ MODES: Mapping[str, Mode] = {
   "map": Mode(latent_map, ("encode", "decode")),
   "probe": Mode(probe, ("encode",)),
   "neighbours": Mode(neighbours, ("sample",)),
+  "density": Mode(density, ("log_prob",)),
 }

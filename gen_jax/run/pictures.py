@@ -104,6 +104,20 @@ def scatter(
   return image
 
 
+def heat(path: str | Path, maps: np.ndarray, top: float) -> np.ndarray:
+  """Writes a PNG of maps [n, H, W] side by side in false colours, from 0 to `top`.
+
+  Returns:
+    The picture, [H', W', 3] uint8.
+  """
+  import matplotlib
+
+  colours = matplotlib.colormaps["viridis"](to_uint8(maps * (255 / top), 256), bytes=True)
+  image = grid(colours[..., :3], columns=len(maps))
+  save_png(path, image)
+  return image
+
+
 def curves(path: str | Path, rows: Sequence[Mapping], terms: Sequence[str]) -> None:
   """Writes a PNG of metrics over steps: a panel for each term, a line for each stage.
 

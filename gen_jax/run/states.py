@@ -25,7 +25,8 @@ def stage_steps(program: Program, train: Train) -> list[int]:
   """Length of each stage: its own, or else config.train.steps, one number or one for each.
 
   Raises:
-    UserError: if the number of lengths is not the number of stages.
+    UserError: if the number of lengths is not the number of stages, or a length is not made of
+      whole dispatches.
   """
   stages = program.stages
   given = train.steps if isinstance(train.steps, tuple) else (train.steps,) * len(stages)
@@ -33,7 +34,13 @@ def stage_steps(program: Program, train: Train) -> list[int]:
     raise UserError(
       f"config.train.steps has {len(given)} lengths, and this program {len(stages)} stages"
     )
-  return [n if stage.steps is None else stage.steps for stage, n in zip(stages, given, strict=True)]
+  steps = [n if s.steps is None else s.steps for s, n in zip(stages, given, strict=True)]
+  if any(n % train.steps_per_call for n in steps):
+    raise UserError(
+      f"config.train.steps_per_call={train.steps_per_call} must divide the lengths of the stages,"
+      f" {', '.join(map(str, steps))} steps"
+    )
+  return steps
 
 
 def batch_of_spec(spec: Spec, batch_size: int) -> Batch:

@@ -27,6 +27,7 @@ from gen_jax.run.folder import (
   locked,
   note_launch,
   read_json,
+  read_record,
   read_rows,
   read_spec,
   write_json,
@@ -66,7 +67,7 @@ def set_up(config: Mapping) -> Setup:
 
 def config_of(workdir: Path) -> dict:
   """The config that a run folder holds."""
-  return read_json(workdir / "config.json")["config"]
+  return read_record(workdir)["config"]
 
 
 def train(
@@ -113,9 +114,20 @@ def finish(setup: Setup, workdir: Path, states: list[PyTree], train_judge: Train
   model, spec = setup.program.model, setup.source.spec
   if model.trajectory is not None:
     save_trajectory(workdir / "samples" / "trajectory.gif", setup, states)
+  if model.pictures is not None:
+    save_pictures(workdir / "pictures", model.pictures(states), spec.levels)
   write_weights(workdir, setup.program, states)
   if model.sample is not None:
     print(f"samples: {workdir}/samples/{setup.total:06d}.png of shape {spec.shape}")
+
+
+def save_pictures(folder: Path, shown: Mapping[str, Any], levels: int | None) -> None:
+  """Each set of x [n, ...] as <folder>/<name>.png, where examples can be drawn at all."""
+  shown = {name: np.asarray(x) for name, x in shown.items()}
+  if shown and jax.process_index() == 0:
+    folder.mkdir(exist_ok=True)
+    for name, x in shown.items():
+      pictures.show(folder / f"{name}.png", x, levels)
 
 
 def save_trajectory(path: Path, setup: Setup, states: list[PyTree]) -> None:
@@ -217,7 +229,7 @@ def open_run(config: Mapping, workdir: Path, checkpoint: str) -> tuple[Program, 
   Raises:
     UserError: if the folder is another config's, or holds no checkpoint.
   """
-  record = read_json(workdir / "config.json")
+  record = read_record(workdir)
   wanted, theirs = configs.parse(config).config, configs.parse(record["config"]).config
   if configs.identity(wanted) != configs.identity(theirs):
     raise UserError(
@@ -271,7 +283,7 @@ def sample(
 def evaluate(config: Mapping, workdir: Path, train_judge: TrainJudge, *, checkpoint: str) -> int:
   """Takes the measures again."""
   setup = set_up(config)
-  read_json(workdir / "config.json")
+  read_record(workdir)
   with locked(workdir):
     setup.claim(workdir)
     states = restore(workdir, setup.program, setup.source.spec, checkpoint, setup.mesh)
@@ -316,7 +328,7 @@ def write_weights(workdir: Path, program: Program, states: list[PyTree]) -> Path
   tree = trees[0] if len(trees) == 1 else {f"stage{i}": t for i, t in enumerate(trees)}
   path = workdir / "weights.safetensors"
   if jax.process_index() == 0:
-    mark = read_json(workdir / "config.json")["fingerprint"]
+    mark = read_record(workdir)["fingerprint"]
     export_safetensors(path, tree, {"fingerprint": mark})
   return path
 

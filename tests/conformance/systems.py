@@ -30,9 +30,38 @@ class System(NamedTuple):
   }
 
 
+# For losses that are sums over pixels.
+SMALL_STEPS = {"model": {"dtype": "float64", "optimizer": {"name": "sgd", "learning_rate": 1e-3}}}
+
+# Closed forms and EM, which take no optimiser.
+FLOAT64 = {"model": {"dtype": "float64"}}
+
+# For games, whose players have an optimiser each.
+SGD = {"name": "sgd", "learning_rate": 0.1}
+TWO_PLAYERS = {
+  "model": {"dtype": "float64", "critic_optimizer": SGD, "generator_optimizer": SGD}
+}
+
+# For the two stages of a VQ-VAE and the prior over its codes.
+TWO_STAGES = {"model": {"dtype": "float64", "optimizer": SGD, "prior": {"optimizer": SGD}}}
+
 SYSTEMS = (
   System("ddpm:tiny"),
   System("classifier:tiny"),
+  System("vae:tiny", SMALL_STEPS),
+  System("iwae:tiny", SMALL_STEPS),
+  System("beta_vae:tiny", SMALL_STEPS),
+  System("cvae:tiny", SMALL_STEPS),
+  System("ae:tiny", SMALL_STEPS),
+  System("dae:tiny", SMALL_STEPS),
+  System("pca:tiny", FLOAT64),
+  System("kmeans:tiny", FLOAT64),
+  System("gmm:tiny", FLOAT64),
+  System("gda:tiny", FLOAT64),
+  System("gan:tiny", TWO_PLAYERS),
+  System("vqvae:tiny", TWO_STAGES),
+  System("pixelcnn:tiny", SMALL_STEPS),
+  System("realnvp:tiny", SMALL_STEPS),
 )
 
 

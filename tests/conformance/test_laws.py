@@ -163,25 +163,23 @@ def test_law_7_values_are_per_example_and_padding_is_left_out(system, trained):
   for name, value in values.items():
     assert value.shape[:1] == (6,), name
     assert jnp.isfinite(value).all(), name
-  # An update ignores what stands in the rows of the padding.
-  stage, previous = built.program.stages[-1], result.states[:-1]
+  # An update ignores what stands in the rows of the padding, in every stage.
   size = built.experiment.feed.batch_size
   batch = first_batch(built.source, size)
   mask = jnp.arange(size) < size - 3
   garbage = jnp.where(
     mask.reshape(-1, *[1] * (batch["x"].ndim - 1)), batch["x"], jnp.zeros_like(batch["x"])
   )
-  outcomes = []
-  for x in (batch["x"], garbage):
-    padded = {**batch, "x": x, "mask": mask}
-    if stage.view is not None:
-      padded = stage.view(previous, padded, jax.random.key(1))
-    micro = jax.tree.map(lambda a: jnp.stack([a] * stage.model.microbatches), padded)
-    outcomes.append(
-      jax.jit(stage.model.update)(result.states[-1], micro, jax.random.key(2), jnp.int32(0))
-    )
-  equal(outcomes[0][1], outcomes[1][1])
-  equal(outcomes[0][0], outcomes[1][0])
+  for i, stage in enumerate(built.program.stages):
+    update, outcomes = jax.jit(stage.model.update), []
+    for x in (batch["x"], garbage):
+      seen = {**batch, "x": x, "mask": mask}
+      if stage.view is not None:
+        seen = stage.view(result.states[:i], seen, jax.random.key(1))
+      micro = jax.tree.map(lambda a, m=stage.model.microbatches: jnp.stack([a] * m), seen)
+      outcomes.append(update(result.states[i], micro, jax.random.key(2), jnp.int32(0)))
+    equal(outcomes[0][1], outcomes[1][1])
+    equal(outcomes[0][0], outcomes[1][0])
 
 
 def test_law_8_shapes_are_asserted(system, trained):

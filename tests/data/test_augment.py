@@ -37,9 +37,7 @@ def test_shift_moves_by_every_offset_up_to_an_eighth_alike():
 
 
 def test_augmentations_are_made_in_turn_with_keys_of_their_own():
-  both = seen(
-    lambda x, key: augment.augment(x, key, ("flip", "flip")), [IMAGE, np.fliplr(IMAGE)]
-  )
+  both = seen(lambda x, key: augment.augment(x, key, ("flip", "flip")), [IMAGE, np.fliplr(IMAGE)])
   assert stats.chisquare(both).pvalue > 1e-3  # one coin for both would undo every flip
   x = jnp.asarray(IMAGE[None])
   assert augment.augment(x, jax.random.key(0), ()) is x

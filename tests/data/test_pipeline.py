@@ -142,6 +142,7 @@ def test_passes_gives_every_example_once_in_order(batch_size, limit):
   wanted = N if limit is None else min(limit, N)
   assert all(len(v) == batch_size for batch in batches for v in batch.values())
   kept = {k: np.concatenate([b[k][b["mask"]] for b in batches]) for k in ("x", "label", "index")}
-  same(kept, {k: v[:wanted] for k, v in ARRAYS.items()} | {"index": np.arange(wanted, dtype=np.int32)})
+  index = np.arange(wanted, dtype=np.int32)
+  same(kept, {k: v[:wanted] for k, v in ARRAYS.items()} | {"index": index})
   assert [b["last"].all() for b in batches] == [False] * (len(batches) - 1) + [True]
   assert not any(b["last"].any() for b in batches[:-1])

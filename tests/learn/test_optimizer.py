@@ -81,6 +81,17 @@ def test_schedules(schedule, warmup):
   assert np.allclose(quarter, straight, rtol=1e-4) == (schedule == "linear")
 
 
+def test_burda_s_schedule_is_that_of_the_paper():
+  # Section 5: 1e-4 * 10^(1 - i/7), to a tenth of 1e-4, for 3^i epochs, i = 0..7.
+  rate = Optimizer(learning_rate=1e-3, schedule="burda", decay_steps=3280 * 5).rate()
+  values = np.array(rate(np.arange(3280 * 5 + 10)))
+  changes = np.flatnonzero(np.diff(values)) + 1
+  np.testing.assert_array_equal(np.diff([0, *changes, 3280 * 5]), 5 * 3 ** np.arange(8))
+  stages = values[[0, *changes]]
+  np.testing.assert_allclose(stages, 1e-4 * 10 ** (1 - np.arange(8) / 7), atol=0.51e-5)
+  np.testing.assert_allclose(stages * 1e5, np.round(stages * 1e5), rtol=1e-5)
+
+
 def test_clip_shortens_long_gradients_only():
   still = np.zeros(3, np.float32)
   optimizer = Optimizer("sgd", 1.0, b1=0.0, clip=2.0)
@@ -97,6 +108,7 @@ def test_clip_shortens_long_gradients_only():
     (dict(learning_rate=0.0), "learning_rate must be positive, not 0.0"),
     (dict(learning_rate=-1.0), "learning_rate must be positive"),
     (dict(schedule="cosine"), "schedule=cosine needs optimizer.decay_steps"),
+    (dict(schedule="burda"), "schedule=burda needs optimizer.decay_steps"),
     (dict(schedule="linear", warmup=5, decay_steps=5), "above optimizer.warmup=5; it is 5"),
     (dict(name="lion"), "'lion': one of adam, adamw, sgd, rmsprop"),
   ],

@@ -37,7 +37,7 @@ def test_bfloat16_computes_with_float32_parameters():
 
 @pytest.fixture(scope="module")
 def vectors():
-  """A trained-looking net on vectors: (params, (x, key) -> (in use, in training))."""
+  """A net whose parameters are all in use: (params, (x, key) -> (in use, in training))."""
   net = Classifier(3, features=16, dropout=0.5)
   rng = np.random.default_rng(0)
   (_, _), variables = shapes(net, (4,))
@@ -58,7 +58,6 @@ def test_features_are_what_the_logits_are_made_of(vectors):
   params, apply = vectors
   (logits, features), _ = apply(X, jax.random.key(0))
   assert (features >= 0).all() and (features > 0).any() and features.shape == (6, 16)
-  # Logits are affine in the features: one more column fits the bias, and nothing is left over.
   last = params["Dense_2"]
   assert last["kernel"].shape == (16, 3)
   np.testing.assert_allclose(logits, features @ last["kernel"] + last["bias"], rtol=1e-4, atol=1e-4)

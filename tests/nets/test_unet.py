@@ -61,7 +61,8 @@ def test_bfloat16_computes_with_float32_parameters():
   assert out.shape == x.shape and out.dtype == jnp.float32
 
 
-NET = UNet(channels=3, width=4, multipliers=(1, 2), blocks=1, attention=(4,), dropout=0.5, classes=2)
+SMALL = dict(width=4, multipliers=(1, 2), blocks=1, attention=(4,), dropout=0.5)
+NET = UNet(channels=3, classes=2, **SMALL)
 B = 4
 
 

@@ -184,3 +184,13 @@ def test_points_of_an_animation_stay_on_one_scale(tmp_path):
       rows, columns = np.nonzero((pixels[..., 2] > 150) & (pixels[..., 0] < 100))
       spots.append((columns.min(), rows.min()))
   assert spots[0] == spots[1]
+
+
+def test_heat_maps_keep_the_order_of_their_values(tmp_path):
+  maps = np.stack([np.full((10, 10), v) for v in (0.0, 1.0, 5.0)])
+  image = pictures.heat(tmp_path / "heat.png", maps, 1.0)
+  np.testing.assert_array_equal(read(tmp_path / "heat.png"), image)
+  third = image.shape[1] // 3
+  dark, bright, above = (image[20, third // 2 + i * third].astype(int) for i in range(3))
+  assert dark.sum() < bright.sum()
+  np.testing.assert_array_equal(bright, above)  # what is over the top is clipped to it

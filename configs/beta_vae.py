@@ -1,0 +1,54 @@
+"""beta-VAE: a VAE whose KL weighs beta times, or is held at a capacity, on sprites with factors.
+
+Sources: Higgins et al. 2017; Burgess et al. 2018 (arXiv:1804.03599), appendix A, for the network
+and for `capacity`, with gamma 1000 and C raised to 25 nats.
+"""
+
+from gen_jax.run.config import experiment, merge, variant
+
+SHAPES = dict(
+  model=dict(
+    beta=4.0, latent=10, widths=(32, 32, 64), hidden=(256,),
+    optimizer=dict(learning_rate=1e-3, schedule="cosine", decay_steps=4000),
+  ),
+  data=dict(name="shapes", batch_size=64),
+  train=dict(
+    steps=4000, log_every=100, validate_every=0, sample_every=1000, checkpoint_every=1000
+  ),
+  sample=dict(pixels="mean"),
+  evaluate=dict(samples=1000),
+  measures=("likelihood", "active_units"),
+)  # fmt: skip
+
+PAPER = merge(
+  SHAPES,
+  dict(
+    model=dict(optimizer=dict(learning_rate=1e-4, schedule="constant", decay_steps=0)),
+    train=dict(steps=100_000, log_every=500, sample_every=10_000, checkpoint_every=5000),
+  ),
+)
+
+VARIANTS = {
+  "shapes": SHAPES,
+  "beta1": merge(PAPER, dict(model=dict(beta=1.0))),
+  "beta4": PAPER,
+  "beta16": merge(PAPER, dict(model=dict(beta=16.0))),
+  "capacity": merge(PAPER, dict(model=dict(beta=1.0, capacity=dict(nats=25.0, steps=100_000)))),
+  "tiny": merge(
+    SHAPES,
+    dict(
+      model=dict(
+        latent=3, widths=(), hidden=(8,), optimizer=dict(decay_steps=8),
+        capacity=dict(steps=4),
+      ),
+      data=dict(name="digits", batch_size=16),
+      train=dict(steps=8, log_every=2, validate_every=4, sample_every=8, checkpoint_every=4),
+      evaluate=dict(samples=40, batch_size=40),
+    ),
+  ),
+}  # fmt: skip
+
+
+def get_config(name: str = "shapes"):
+  """The config of a variant."""
+  return experiment("gen_jax.models.vae.build", **variant(name, VARIANTS))

@@ -1,0 +1,58 @@
+"""CVAE: a VAE whose encoder and decoder are conditioned on the label.
+
+Sources: Kingma et al. 2014 (arXiv:1406.5298); Sohn, Lee & Yan 2015.
+"""
+
+from gen_jax.run.config import experiment, merge, variant
+
+DIGITS = dict(
+  model=dict(
+    conditional=True, observation="logistic", learn_scale=True, latent=8, hidden=(256, 256),
+    optimizer=dict(schedule="cosine", decay_steps=3000),
+  ),
+  data=dict(name="digits", batch_size=128),
+  train=dict(
+    steps=3000, steps_per_call=50, log_every=100, validate_every=500, sample_every=1000,
+    checkpoint_every=500, best="negative_elbo",
+  ),
+  sample=dict(pixels="mean"),
+  likelihood=dict(importance_samples=500),
+  evaluate=dict(samples=1500),
+  measures=(
+    "likelihood", "active_units", "frechet", "prdc", "sample_accuracy", "trained_on_samples",
+    "memorisation",
+  ),
+)  # fmt: skip
+
+VARIANTS = {
+  "digits": DIGITS,
+  "mnist": merge(
+    DIGITS,
+    dict(
+      model=dict(hidden=(500, 500), latent=16, optimizer=dict(decay_steps=10_000)),
+      data=dict(name="tfds:mnist"),
+      train=dict(
+        steps=10_000, log_every=500, validate_every=2500, sample_every=2500, checkpoint_every=2500
+      ),
+      likelihood=dict(importance_samples=0),
+      evaluate=dict(samples=10_000, batch_size=200, classifier_steps=4000),
+    ),
+  ),
+  "tiny": merge(
+    DIGITS,
+    dict(
+      model=dict(latent=3, hidden=(8,), optimizer=dict(decay_steps=8)),
+      data=dict(batch_size=16),
+      train=dict(
+        steps=8, steps_per_call=1, log_every=2, validate_every=4, sample_every=8, checkpoint_every=4
+      ),
+      likelihood=dict(importance_samples=5, chunk=2),
+      evaluate=dict(samples=40, batch_size=40, classifier_steps=20),
+    ),
+  ),
+}
+
+
+def get_config(name: str = "digits"):
+  """The config of a variant."""
+  return experiment("gen_jax.models.vae.build", **variant(name, VARIANTS))

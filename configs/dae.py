@@ -1,0 +1,47 @@
+"""DAE: denoising autoencoder, which restores the clean image from a corrupted one.
+
+Source: Vincent et al. 2008, and 2010 for the kinds of corruption. The same command with
+--config.model.denoising=False trains the plain autoencoder and measures it on the same corruption.
+"""
+
+from gen_jax.run.config import experiment, merge, variant
+
+GAUSSIAN = dict(
+  model=dict(
+    corruption=dict(kind="gaussian", amount=0.3), latent=64, hidden=(512, 256),
+    optimizer=dict(schedule="cosine", decay_steps=3000),
+  ),
+  data=dict(name="digits", batch_size=128),
+  train=dict(
+    steps=3000, steps_per_call=50, log_every=100, validate_every=500, checkpoint_every=500,
+    best="squared_error_corrupted",
+  ),
+  measures=("likelihood",),
+)  # fmt: skip
+
+
+def corrupted(kind: str, amount: float) -> dict:
+  """The changes to another corruption."""
+  return dict(model=dict(corruption=dict(kind=kind, amount=amount)))
+
+
+VARIANTS = {
+  "gaussian": GAUSSIAN,
+  "masking": merge(GAUSSIAN, corrupted("masking", 0.25)),
+  "salt_and_pepper": merge(GAUSSIAN, corrupted("salt_and_pepper", 0.2)),
+  "blur": merge(GAUSSIAN, corrupted("blur", 1.0)),
+  "tiny": merge(
+    GAUSSIAN,
+    dict(
+      model=dict(latent=3, hidden=(8,), optimizer=dict(decay_steps=8)),
+      data=dict(batch_size=16),
+      train=dict(steps=8, steps_per_call=1, log_every=2, validate_every=4, checkpoint_every=4),
+      evaluate=dict(batch_size=40),
+    ),
+  ),
+}
+
+
+def get_config(name: str = "gaussian"):
+  """The config of a variant."""
+  return experiment("gen_jax.models.ae.build", **variant(name, VARIANTS))

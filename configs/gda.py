@@ -1,0 +1,39 @@
+"""Gaussian discriminant analysis: Bayes' rule over one Gaussian for each class.
+
+Source: Bishop 2006, section 4.2; Friedman 1989 (regularised discriminant analysis).
+"""
+
+from gen_jax.run.config import experiment, merge, variant
+
+# train.steps is the number of passes times the batches in one: ceil(examples / data.batch_size).
+DIGITS = dict(
+  model=dict(shrinkage=0.01),
+  data=dict(name="digits", batch_size=432, remainder="pad"),
+  train=dict(steps=3, log_every=3, sample_every=3, checkpoint_every=3),
+  measures=("likelihood", "anomaly", "sample_accuracy"),
+)
+
+VARIANTS = {
+  "digits": DIGITS,
+  "mnist": merge(
+    DIGITS,
+    dict(
+      model=dict(shrinkage=0.05),
+      data=dict(name="tfds:mnist", batch_size=1000),
+      train=dict(steps=54, log_every=54, sample_every=54, checkpoint_every=54),
+      evaluate=dict(batch_size=1000, classifier_steps=4000),
+    ),
+  ),
+  "tiny": merge(
+    DIGITS,
+    dict(
+      train=dict(steps=12, log_every=3, sample_every=12, checkpoint_every=6),
+      measures=("likelihood", "anomaly"),
+    ),
+  ),
+}
+
+
+def get_config(name: str = "digits"):
+  """The config of a variant."""
+  return experiment("gen_jax.models.gda.build", **variant(name, VARIANTS))

@@ -1,0 +1,65 @@
+"""Gaussian mixture, by EM from k-means++ seeds.
+
+Source: Dempster, Laird & Rubin 1977; Bishop 2006, section 9.2.
+"""
+
+from gen_jax.run.config import experiment, merge, variant
+
+# train.steps is the number of passes times the batches in one: ceil(examples / data.batch_size).
+POINTS = dict(
+  model=dict(components=8),
+  data=dict(name="toy2d:8gaussians", batch_size=10_000, remainder="pad"),
+  train=dict(
+    steps=200, steps_per_call=10, log_every=10, validate_every=50, sample_every=200,
+    checkpoint_every=50,
+  ),
+  evaluate=dict(batch_size=10_000),
+  measures=("likelihood", "anomaly"),
+)  # fmt: skip
+
+DIGITS = merge(
+  POINTS,
+  dict(
+    model=dict(components=20, floor=1e-3),
+    data=dict(name="digits", batch_size=432),
+    train=dict(
+      steps=90, steps_per_call=3, log_every=3, validate_every=15, sample_every=90,
+      checkpoint_every=30,
+    ),
+    evaluate=dict(batch_size=128),
+    measures=("likelihood", "frechet", "prdc", "memorisation", "anomaly"),
+  ),
+)  # fmt: skip
+
+VARIANTS = {
+  "8gaussians": POINTS,
+  "digits": DIGITS,
+  "mnist": merge(
+    DIGITS,
+    dict(
+      model=dict(components=20, floor=1e-3),
+      data=dict(name="tfds:mnist", batch_size=1000),
+      train=dict(
+        steps=54 * 20, steps_per_call=1, log_every=54, validate_every=270, sample_every=270,
+        checkpoint_every=270,
+      ),
+      evaluate=dict(batch_size=500, samples=10_000, classifier_steps=4000),
+      measures=("likelihood", "frechet", "prdc", "anomaly"),
+    ),
+  ),
+  "tiny": merge(
+    DIGITS,
+    dict(
+      model=dict(components=3),
+      train=dict(
+        steps=12, steps_per_call=1, validate_every=6, sample_every=12, checkpoint_every=6
+      ),
+      measures=("likelihood", "anomaly"),
+    ),
+  ),
+}  # fmt: skip
+
+
+def get_config(name: str = "8gaussians"):
+  """The config of a variant."""
+  return experiment("gen_jax.models.gmm.build", **variant(name, VARIANTS))

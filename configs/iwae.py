@@ -1,0 +1,64 @@
+"""IWAE: importance weighted autoencoder, with k samples in its bound.
+
+Source: Burda, Grosse & Salakhutdinov 2016 (arXiv:1509.00519), section 5; `vae1` to `iwae50` are
+rows of its table 1 (one stochastic layer) at full length, 3280 epochs.
+"""
+
+from gen_jax.run.config import experiment, merge, variant
+
+DIGITS = dict(
+  model=dict(
+    bound="iwae", samples=10, binarize="fresh", latent=16, hidden=(200, 200), activation="tanh",
+    optimizer=dict(eps=1e-4, schedule="burda", decay_steps=6000),
+  ),
+  data=dict(name="digits", batch_size=20),
+  train=dict(
+    steps=6000, steps_per_call=50, log_every=100, validate_every=1000, sample_every=2000,
+    checkpoint_every=1000, best="nll_10",
+  ),
+  sample=dict(pixels="mean"),
+  likelihood=dict(importance_samples=5000),
+  evaluate=dict(samples=1500),
+  measures=("likelihood", "active_units", "frechet", "prdc", "memorisation"),
+)  # fmt: skip
+
+EPOCH = 3000  # steps, with all 60,000 examples
+
+PAPER = merge(
+  DIGITS,
+  dict(
+    model=dict(latent=50, optimizer=dict(decay_steps=3280 * EPOCH)),
+    data=dict(name="tfds:mnist", validation=0.0),
+    train=dict(
+      steps=3280 * EPOCH, steps_per_call=100, log_every=EPOCH, validate_every=0,
+      sample_every=10 * EPOCH, checkpoint_every=EPOCH, best="",
+    ),
+    measures=("likelihood", "active_units"),
+  ),
+)  # fmt: skip
+
+VARIANTS = {
+  "digits": DIGITS,
+  "vae1": merge(PAPER, dict(model=dict(bound="elbo", samples=1))),
+  "vae50": merge(PAPER, dict(model=dict(bound="elbo", samples=50))),
+  "iwae5": merge(PAPER, dict(model=dict(samples=5))),
+  "iwae50": merge(PAPER, dict(model=dict(samples=50))),
+  "tiny": merge(
+    DIGITS,
+    dict(
+      model=dict(samples=3, latent=3, hidden=(8,), optimizer=dict(decay_steps=8)),
+      data=dict(batch_size=16),
+      train=dict(
+        steps=8, steps_per_call=1, log_every=2, validate_every=4, sample_every=8,
+        checkpoint_every=4, best="nll_3",
+      ),
+      likelihood=dict(importance_samples=5, chunk=2),
+      evaluate=dict(samples=40, batch_size=40, classifier_steps=20),
+    ),
+  ),
+}
+
+
+def get_config(name: str = "digits"):
+  """The config of a variant."""
+  return experiment("gen_jax.models.vae.build", **variant(name, VARIANTS))

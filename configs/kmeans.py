@@ -1,0 +1,36 @@
+"""k-means: Lloyd's algorithm from greedy k-means++ seeds.
+
+Source: Lloyd 1982; Arthur & Vassilvitskii 2007 (k-means++).
+"""
+
+from gen_jax.run.config import experiment, merge, variant
+
+# train.steps is the number of passes times the batches in one: ceil(examples / data.batch_size).
+DIGITS = dict(
+  model=dict(clusters=10),
+  data=dict(name="digits", batch_size=432, remainder="pad"),
+  train=dict(steps=90, steps_per_call=3, log_every=3, checkpoint_every=30),
+  measures=("likelihood",),
+)
+
+VARIANTS = {
+  "digits": DIGITS,
+  "mnist": merge(
+    DIGITS,
+    dict(
+      model=dict(clusters=50),
+      data=dict(name="tfds:mnist", batch_size=2000),
+      train=dict(steps=27 * 50, steps_per_call=27, log_every=27, checkpoint_every=270),
+      evaluate=dict(batch_size=1000),
+    ),
+  ),
+  "tiny": merge(
+    DIGITS,
+    dict(model=dict(clusters=4), train=dict(steps=12, steps_per_call=1, checkpoint_every=6)),
+  ),
+}
+
+
+def get_config(name: str = "digits"):
+  """The config of a variant."""
+  return experiment("gen_jax.models.kmeans.build", **variant(name, VARIANTS))

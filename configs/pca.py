@@ -1,0 +1,48 @@
+"""PCA: principal components as a probabilistic model; eigenfaces.
+
+Source: Tipping & Bishop 1999 (Probabilistic PCA); Turk & Pentland 1991 (eigenfaces).
+"""
+
+from gen_jax.run.config import experiment, merge, variant
+
+# train.steps is the number of passes times the batches in one: ceil(examples / data.batch_size).
+DIGITS = dict(
+  model=dict(components=16),
+  data=dict(name="digits", batch_size=432, remainder="pad"),
+  train=dict(steps=3, log_every=3, sample_every=3, checkpoint_every=3),
+  measures=("likelihood", "anomaly"),
+)
+
+VARIANTS = {
+  "digits": DIGITS,
+  "mnist": merge(
+    DIGITS,
+    dict(
+      model=dict(components=30),
+      data=dict(name="tfds:mnist", batch_size=1000),
+      train=dict(steps=54, log_every=54, sample_every=54, checkpoint_every=54),
+      evaluate=dict(batch_size=1000),
+    ),
+  ),
+  "faces": merge(
+    DIGITS,
+    dict(
+      model=dict(components=50, method="em"),
+      data=dict(name="folder", resolution=64, batch_size=128),
+      train=dict(steps=300, log_every=15, sample_every=300, checkpoint_every=300),
+      measures=("likelihood",),
+    ),
+  ),
+  "tiny": merge(
+    DIGITS,
+    dict(
+      model=dict(components=4),
+      train=dict(steps=12, log_every=3, sample_every=12, checkpoint_every=6),
+    ),
+  ),
+}
+
+
+def get_config(name: str = "digits"):
+  """The config of a variant."""
+  return experiment("gen_jax.models.pca.build", **variant(name, VARIANTS))

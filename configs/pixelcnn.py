@@ -1,0 +1,57 @@
+"""PixelCNN: an exact likelihood of grey levels, one pixel after another, gated and conditional.
+
+Source: van den Oord et al. 2016 (arXiv:1601.06759, 1606.05328). `mnist_binary` is scored in nats
+(81.30 in the first paper), on pixels that are Bernoulli-sampled once; `mnist` on 8-bit pixels.
+"""
+
+from gen_jax.run.config import experiment, merge, variant
+
+DIGITS = dict(
+  model=dict(
+    conditional=True, width=32, dilations=(1, 2, 1, 2), first_kernel=5, head=64, dropout=0.3,
+    ema=0.995, optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=2000),
+  ),
+  data=dict(name="digits", batch_size=64),
+  train=dict(
+    steps=2000, log_every=50, validate_every=250, sample_every=500, checkpoint_every=250,
+    best="nll",
+  ),
+  evaluate=dict(samples=1500),
+  measures=("likelihood", "frechet", "prdc", "sample_accuracy", "memorisation"),
+)  # fmt: skip
+
+MNIST = merge(
+  DIGITS,
+  dict(
+    model=dict(
+      conditional=False, width=64, dilations=(1, 2, 1, 4, 1, 2, 1), dropout=0.0, ema=0.9995,
+      optimizer=dict(learning_rate=1e-3, decay_steps=60_000),
+    ),  # fmt: skip
+    data=dict(name="tfds:mnist", batch_size=128),
+    train=dict(
+      steps=60_000, log_every=100, validate_every=5000, sample_every=5000, checkpoint_every=5000
+    ),
+    evaluate=dict(samples=2000, batch_size=200, classifier_steps=4000),
+    measures=("likelihood", "frechet", "prdc", "memorisation"),
+  ),
+)
+
+VARIANTS = {
+  "digits": DIGITS,
+  "mnist": MNIST,
+  "mnist_binary": merge(MNIST, dict(data=dict(binarize="static"), measures=("likelihood",))),
+  "tiny": merge(
+    DIGITS,
+    dict(
+      model=dict(width=8, dilations=(1,), first_kernel=3, head=8, optimizer=dict(decay_steps=8)),
+      data=dict(batch_size=16),
+      train=dict(steps=8, log_every=2, validate_every=4, sample_every=8, checkpoint_every=4),
+      evaluate=dict(samples=40, batch_size=40, classifier_steps=20),
+    ),
+  ),
+}
+
+
+def get_config(name: str = "digits"):
+  """The config of a variant."""
+  return experiment("gen_jax.models.pixelcnn.build", **variant(name, VARIANTS))

@@ -1,0 +1,76 @@
+"""RealNVP: an exact density, by a chain of affine couplings, of points in the plane and of images.
+
+Source: Dinh, Sohl-Dickstein & Bengio 2017 (arXiv:1605.08803), with ActNorm for batch normalisation.
+"""
+
+from gen_jax.run.config import experiment, merge, variant
+
+PLANE = dict(
+  model=dict(
+    couplings=16, width=64, blocks=1, activation="silu", ema=0.998,
+    optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=10_000, warmup=200, clip=1.0),
+  ),
+  data=dict(name="toy2d:8gaussians", batch_size=512),
+  train=dict(
+    steps=10_000, steps_per_call=50, log_every=250, validate_every=2000, sample_every=2000,
+    checkpoint_every=1000, best="nll",
+  ),
+  evaluate=dict(samples=5000, batch_size=2000),
+  measures=("likelihood",),
+)  # fmt: skip
+
+IMAGES = dict(
+  model=dict(
+    couplings=3, scales=2, width=32, blocks=1, ema=0.998,
+    optimizer=dict(learning_rate=1e-3, schedule="cosine", decay_steps=3000, warmup=100, clip=10.0),
+  ),
+  data=dict(name="digits", batch_size=64),
+  train=dict(
+    steps=3000, log_every=50, validate_every=500, sample_every=500, checkpoint_every=500,
+    best="bits_per_dim",
+  ),
+  likelihood=dict(importance_samples=8),
+  evaluate=dict(samples=1000),
+  measures=("likelihood", "memorisation"),
+)  # fmt: skip
+
+VARIANTS = {
+  "8gaussians": PLANE,
+  "moons": merge(PLANE, dict(data=dict(name="toy2d:moons"))),
+  "checkerboard": merge(PLANE, dict(data=dict(name="toy2d:checkerboard"))),
+  "rings": merge(PLANE, dict(data=dict(name="toy2d:rings"))),
+  "swissroll": merge(PLANE, dict(data=dict(name="toy2d:swissroll"))),
+  "digits": IMAGES,
+  "mnist": merge(
+    IMAGES,
+    dict(
+      model=dict(
+        couplings=4, scales=3, width=64, blocks=2, ema=0.999,
+        optimizer=dict(decay_steps=100_000, warmup=1000),
+      ),
+      data=dict(name="tfds:mnist"),
+      train=dict(
+        steps=100_000, log_every=100, validate_every=10_000, sample_every=5000,
+        checkpoint_every=5000,
+      ),
+      evaluate=dict(batch_size=250),
+    ),
+  ),
+  "tiny": merge(
+    PLANE,
+    dict(
+      model=dict(couplings=2, width=8, ema=0.9, optimizer=dict(warmup=2, decay_steps=8)),
+      data=dict(batch_size=16),
+      train=dict(
+        steps=8, steps_per_call=1, log_every=2, validate_every=4, sample_every=8,
+        checkpoint_every=4,
+      ),
+      evaluate=dict(samples=40, batch_size=40),
+    ),
+  ),
+}
+
+
+def get_config(name: str = "8gaussians"):
+  """The config of a variant."""
+  return experiment("gen_jax.models.realnvp.build", **variant(name, VARIANTS))

@@ -1,0 +1,63 @@
+"""VAE: variational autoencoder, with the ELBO as its bound.
+
+Source: Kingma & Welling 2014 (arXiv:1312.6114). `digits` is a likelihood of the 17 grey levels.
+`mnist_static` is the setting of Flax's example, 784-500-20, with pixels Bernoulli-sampled once.
+"""
+
+from gen_jax.run.config import experiment, merge, variant
+
+DIGITS = dict(
+  model=dict(
+    observation="logistic", learn_scale=True, latent=16, hidden=(256, 256),
+    optimizer=dict(schedule="cosine", decay_steps=3000),
+  ),
+  data=dict(name="digits", batch_size=128),
+  train=dict(
+    steps=3000, steps_per_call=50, log_every=100, validate_every=500, sample_every=1000,
+    checkpoint_every=500, best="negative_elbo",
+  ),
+  sample=dict(pixels="mean"),
+  likelihood=dict(importance_samples=500),
+  evaluate=dict(samples=1500),
+  measures=("likelihood", "active_units", "frechet", "prdc", "memorisation"),
+)  # fmt: skip
+
+MNIST = dict(
+  data=dict(name="tfds:mnist", binarize="static", validation=0.0),
+  train=dict(
+    steps=4690, steps_per_call=67, log_every=469, validate_every=0, sample_every=938,
+    checkpoint_every=938, best="",
+  ),
+  sample=dict(pixels="mean"),
+  evaluate=dict(samples=10_000, batch_size=200, classifier_steps=4000),
+  measures=("likelihood", "active_units"),
+)  # fmt: skip
+
+VARIANTS = {
+  "digits": DIGITS,
+  "mnist_static": MNIST,
+  "conv": merge(
+    MNIST,
+    dict(
+      model=dict(widths=(32, 64), hidden=(256,)),
+      train=dict(steps_per_call=1),
+    ),
+  ),
+  "tiny": merge(
+    DIGITS,
+    dict(
+      model=dict(latent=3, hidden=(8,), optimizer=dict(decay_steps=8)),
+      data=dict(batch_size=16),
+      train=dict(
+        steps=8, steps_per_call=1, log_every=2, validate_every=4, sample_every=8, checkpoint_every=4
+      ),
+      likelihood=dict(importance_samples=5, chunk=2),
+      evaluate=dict(samples=40, batch_size=40, classifier_steps=20),
+    ),
+  ),
+}
+
+
+def get_config(name: str = "digits"):
+  """The config of a variant."""
+  return experiment("gen_jax.models.vae.build", **variant(name, VARIANTS))

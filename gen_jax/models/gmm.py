@@ -1,0 +1,146 @@
+"""Mixture of Gaussians, by EM (Dempster, Laird & Rubin 1977, section 4.3; Bishop 2006, 9.2.2).
+
+  density    p(x) = sum_k pi_k N(x; mu_k, Sigma_k)
+  E-step     r_ik = p(k | x_i) = pi_k N(x_i; mu_k, Sigma_k) / p(x_i)
+  M-step     pi_k = N_k / N,  N_k = sum_i r_ik
+             mu_k = 1/N_k sum_i r_ik x_i
+             Sigma_k = 1/N_k sum_i r_ik (x_i - mu_k)(x_i - mu_k)^T + floor I
+
+The sums are taken of x - mu_k with the pass's own mu_k, so that nothing cancels. Grey levels are
+dequantised with fresh noise in every pass.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+from gen_jax.core import Program, Spec, UserError, single
+from gen_jax.learn.em import em
+from gen_jax.losses.gaussian import draw_normal, einsum, log_normal, whitening
+from gen_jax.models import kmeans
+from gen_jax.models.euclidean import fold_all, space
+
+def build(
+  spec: Spec,
+  *,
+  components: int = 8,
+  covariance: Literal["full", "diagonal"] = "full",
+  floor: float = 1e-6,
+  warmup: int = 10,
+  dtype: Literal["float32", "float64"] = "float32",
+) -> Program:
+  """Gaussian mixture of any examples, flattened to D dimensions.
+
+  EM begins with k-means++ and a few of Lloyd's iterations on the first batch: take a large one.
+
+  `prior` draws a component as one-hot [n, K], `encode` gives the responsibilities [B, K], `decode`
+  the mean of the components under them. `sample` draws from the component besides. `log_prob` is
+  exact; of grey levels it is the bound of uniform dequantisation. `evaluate` gives nll in nats, and
+  for grey levels bits_per_dim.
+
+  Args:
+    spec: of the data.
+    components: K.
+    covariance: of each component. `full` takes K x D x D numbers.
+    floor: added to every variance, in squared units of the points: of real values, or of
+      (x + u) / levels.
+    warmup: Lloyd's iterations on the first batch.
+    dtype: of everything.
+
+  Raises:
+    UserError: for fewer than one component, a floor that is not positive, or a negative warmup.
+  """
+  if components < 1:
+    raise UserError(f"model.components must be 1 or more, not {components}")
+  if floor <= 0:
+    raise UserError(f"model.floor must be positive, not {floor}")
+  if warmup < 0:
+    raise UserError(f"model.warmup must be 0 or more, not {warmup}")
+  at = space(spec, dtype)
+  full = covariance == "full"
+  tiny = 10 * jnp.finfo(at.dtype).eps
+
+  def init(key, batch, weight):
+    """All components share the variances within the clusters, dimension by dimension."""
+    noise_key, key = jax.random.split(key)
+    y, n = at.points(batch["x"], noise_key), weight.sum()
+    centres = kmeans.start(key, y, components, weight, warmup)
+    index = kmeans.nearest(y, centres)
+    within = (weight[:, None] * (y - centres[index]) ** 2).sum(0) / n
+    count = weight @ jax.nn.one_hot(index, components, dtype=at.dtype)
+    whiten = jnp.tile(1 / jnp.sqrt(within + floor), (components, 1))
+    return {
+      "weight": (count + 1) / (n + components),
+      "mean": centres,
+      "whiten": jax.vmap(jnp.diag)(whiten) if full else whiten,
+    }
+
+  def joint(params, y):
+    """log pi_k + log N(y; mu_k, Sigma_k), [B, K]."""
+    return jnp.log(params["weight"]) + log_normal(y, params["mean"], params["whiten"])
+
+  def statistics(params, batch, weight, key):
+    y = at.points(batch["x"], key)
+    log_joint = joint(params, y)
+    r = weight[:, None] * jax.nn.softmax(log_joint)
+    centred = y[:, None] - params["mean"]
+    sums = {"n": r.sum(0), "x": einsum("bk,bkd->kd", r, centred)}
+    if full:
+      sums["x x^T"] = einsum("bkd,bke->kde", r[..., None] * centred, centred)
+    else:
+      sums["x x^T"] = einsum("bk,bkd->kd", r, centred**2)
+    return sums, {"nll": -at.log_prob(jax.nn.logsumexp(log_joint, axis=1))}
+
+  def solve(params, sums):
+    n = sums["n"] + tiny
+    shift = sums["x"] / n[:, None]
+    if full:
+      second = sums["x x^T"] / n[:, None, None] - einsum("kd,ke->kde", shift, shift)
+      whiten = whitening(second + floor * jnp.eye(at.dims, dtype=at.dtype))
+    else:
+      second = sums["x x^T"] / n[:, None] - shift**2
+      whiten = 1 / jnp.sqrt(jnp.maximum(second, 0) + floor)
+    return {"weight": n / n.sum(), "mean": params["mean"] + shift, "whiten": whiten}
+
+  def log_prob(state, x, keys=None, cond=None):
+    del cond
+    return at.log_prob(jax.nn.logsumexp(joint(state["params"], at.points(x, keys)), axis=1))
+
+  def component(state, keys):
+    log_weight = jnp.log(state["params"]["weight"])
+    return jax.vmap(lambda key: jax.random.categorical(key, log_weight))(keys)
+
+  def prior(state, keys, cond=None):
+    del cond
+    return jax.nn.one_hot(component(state, keys), components, dtype=at.dtype)
+
+  def decode(state, code, cond=None):
+    del cond
+    return at.examples(einsum("nk,kd->nd", code, state["params"]["mean"]))
+
+  def encode(state, x, keys=None, cond=None):
+    del keys, cond
+    return jax.nn.softmax(joint(state["params"], at.points(x)))
+
+  def draw(state, keys, cond=None):
+    del cond
+    p, index = state["params"], component(state, fold_all(keys, 0))
+    return at.draws(draw_normal(fold_all(keys, 1), p["mean"], p["whiten"], index))
+
+  model = em(
+    init,
+    statistics,
+    solve,
+    dtype=at.dtype,
+    evaluate=lambda state, batch, keys: at.likelihood(log_prob(state, batch["x"], keys)),
+    prior=prior,
+    decode=decode,
+    encode=encode,
+    sample=draw,
+    log_prob=log_prob,
+    pictures=lambda state: {"means": at.examples(state["params"]["mean"])},
+  )
+  return single(model)

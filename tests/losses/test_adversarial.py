@@ -1,0 +1,115 @@
+"""Adversarial losses against derivatives on paper, and the critics that are known to be optimal."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import optimize
+from scipy.special import expit
+
+from gen_jax.losses import adversarial
+from gen_jax.losses.adversarial import LOSSES
+
+REAL = np.array([-3.0, -0.4, 0.3, 2.5])
+FAKE = np.array([1.7, -2.2, 0.6, -0.1])
+one = np.ones(4)
+
+# With D = sigmoid(l): d log D / dl = 1 - D and d log(1 - D) / dl = -D.
+GRADIENTS = {
+  # name: by the real logits, by the fake ones, and the generator's
+  "mm": (expit(REAL) - 1, expit(FAKE), -expit(FAKE)),
+  "ns": (expit(REAL) - 1, expit(FAKE), expit(FAKE) - 1),
+  "wgan": (-one, one, -one),
+  "ls": (2 * (REAL - 1), 2 * FAKE, 2 * (FAKE - 1)),
+  "hinge": (-1.0 * (REAL < 1), 1.0 * (FAKE > -1), -one),
+}
+
+
+def test_the_table_is_covered():
+  assert set(GRADIENTS) == set(LOSSES)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradients_at_the_logits_example_by_example(name):
+  loss, (by_real, by_fake, of_generator) = LOSSES[name], GRADIENTS[name]
+  real, fake = jnp.asarray(REAL, jnp.float32), jnp.asarray(FAKE, jnp.float32)
+  jacobians = jax.jacobian(loss.critic, (0, 1))(real, fake)
+  # Diagonal: the loss of an example is a function of its own logits.
+  np.testing.assert_allclose(jacobians[0], np.diag(by_real), rtol=1e-5, atol=1e-6)
+  np.testing.assert_allclose(jacobians[1], np.diag(by_fake), rtol=1e-5, atol=1e-6)
+  np.testing.assert_allclose(
+    jax.jacobian(loss.generator)(fake), np.diag(of_generator), rtol=1e-5, atol=1e-6
+  )
+
+
+# The least of p l_D(l, .) + q l_D(., l) over the logit l of a point with densities p and q.
+OPTIMA = {
+  "mm": lambda p, q: np.log(p / q),
+  "ns": lambda p, q: np.log(p / q),
+  "ls": lambda p, q: p / (p + q),
+  "hinge": lambda p, q: np.sign(p - q),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMA)
+@pytest.mark.parametrize("p,q", [(0.3, 0.7), (0.8, 0.1)])
+def test_the_critic_s_optimum(name, p, q):
+  critic = LOSSES[name].critic
+
+  def cost(l):
+    # Both terms at one logit: the sum's cross terms come off with a logit of the other side fixed.
+    l, nil = jnp.float32([l]), jnp.zeros(1)
+    on_real, on_fake, both = critic(l, nil), critic(nil, l), critic(nil, nil)
+    return float((p * (on_real - both) + q * (on_fake - both))[0])
+
+  found = optimize.minimize_scalar(cost, bounds=(-4, 4), method="bounded", options={"xatol": 1e-5})
+  np.testing.assert_allclose(found.x, OPTIMA[name](p, q), atol=5e-3)
+
+
+def test_mm_at_the_optimum_is_the_jensen_shannon_divergence():
+  # E_p log D + E_q log(1 - D) = -2 log 2 + 2 JSD (Goodfellow et al. 2014, theorem 1).
+  p, q = np.array([0.1, 0.6, 0.3]), np.array([0.5, 0.2, 0.3])
+  logits = jnp.asarray(np.log(p / q), jnp.float32)
+  real, fake = jnp.repeat(logits, 3), jnp.tile(logits, 3)
+  value = np.asarray(LOSSES["mm"].critic(real, fake)) @ np.outer(p, q).reshape(-1)
+  m = (p + q) / 2
+  jsd = (p @ np.log(p / m) + q @ np.log(q / m)) / 2
+  np.testing.assert_allclose(value, 2 * np.log(2) - 2 * jsd, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_far_logits_are_finite_and_the_losing_player_feels_them(name):
+  real, fake = jnp.float32([-200.0]), jnp.float32([200.0])  # the critic is wrong about both
+  value, gradient = jax.value_and_grad(lambda l: LOSSES[name].critic(l, fake).sum())(real)
+  assert jnp.isfinite(value) and value > 100
+  assert jnp.isfinite(gradient).all() and (gradient <= -0.99).all()
+  lost = jax.grad(lambda l: LOSSES[name].generator(l).sum())(jnp.float32([-200.0]))
+  # mm's generator is the one whose gradient vanishes when its fakes are seen through.
+  assert jnp.isfinite(lost).all() and ((jnp.abs(lost) > 0.99) == (name != "mm")).all()
+
+
+def test_which_critic_a_constant_leaves_alone():
+  for name, loss in LOSSES.items():
+    moved = loss.critic(jnp.asarray(REAL) + 0.7, jnp.asarray(FAKE) + 0.7)
+    same = np.allclose(moved, loss.critic(jnp.asarray(REAL), jnp.asarray(FAKE)), atol=1e-5)
+    assert same == loss.translates, name
+
+
+def test_reconstruction_error_is_of_a_whole_example():
+  x = jnp.zeros((3, 2, 2, 1))
+  y = jnp.float32([0, 1, -2])[:, None, None, None] * jnp.float32([[[1], [0]], [[1], [2]]])
+  np.testing.assert_allclose(adversarial.reconstruction_error(x, y), [0, 1, 2])
+
+
+def test_began_s_controller_holds_fakes_at_their_share():
+  # With e(y) rising in proportion to k the controller comes to rest where e(y) = diversity e(x).
+  k, real = jnp.float32(0), jnp.float32(2)
+  for _ in range(300):
+    fake = 4 * k
+    k = adversarial.began_controller(k, real, fake, diversity=0.5, rate=0.01)
+  np.testing.assert_allclose(4 * k, 0.5 * 2, rtol=1e-3)
+  np.testing.assert_allclose(adversarial.began_convergence(real, 4 * k, 0.5), 2, rtol=1e-3)
+  assert adversarial.began_controller(jnp.float32(1), real, jnp.float32(0), 0.5, 0.1) == 1
+  assert adversarial.began_controller(jnp.float32(0), real, jnp.float32(3), 0.5, 0.1) == 0
+  critic = adversarial.began_critic(jnp.float32([1, 2]), jnp.float32([3, 4]), jnp.float32(0.5))
+  np.testing.assert_allclose(critic, [-0.5, 0])

@@ -1,0 +1,232 @@
+"""GANs small enough that a round can be computed by hand."""
+
+import dataclasses
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gen_jax.core import Spec, UserError, fold_each
+from gen_jax.learn.optimizer import Optimizer
+from gen_jax.models import gan
+
+PLANE = Spec((2,), classes=3)
+SGD = Optimizer(name="sgd", learning_rate=0.1, b1=0.0)
+STILL = Optimizer(name="sgd", learning_rate=1e-30, b1=0.0)
+SMALL = dict(
+  widths=(), generator_hidden=(5,), critic_hidden=(4,), latent=3, deviation=0.0,
+  critic_optimizer=SGD, generator_optimizer=SGD,
+)  # fmt: skip
+B = 8
+
+
+def batch_of(seed=0, size=B):
+  rng = np.random.default_rng(seed)
+  return {
+    "x": jnp.asarray(rng.normal(size=(size, 2)), jnp.float32),
+    "label": jnp.asarray(rng.integers(3, size=size), jnp.int32),
+    "mask": jnp.ones(size, bool),
+  }
+
+
+def model_of(**kwargs):
+  return gan.build(PLANE, **{**SMALL, **kwargs}).stages[0].model
+
+
+def start(model, batch):
+  return jax.jit(model.init)(jax.random.key(0), batch)
+
+
+def step(model, state, batch, seed=1):
+  stacked = jax.tree.map(lambda a: jnp.stack([a] * model.microbatches), batch)
+  return jax.jit(model.update)(state, stacked, jax.random.key(seed), jnp.int32(0))
+
+
+LINEAR = dict(loss="wgan", critic_hidden=(), generator_optimizer=STILL)
+
+
+@pytest.mark.parametrize("penalty", ["wgan_gp", "dragan", "r1"])
+def test_the_penalty_moves_the_critic_by_its_gradient(penalty):
+  # D(x) = <w, x>: the penalty is (|w| - 1)^2, or |w|^2 / 2, wherever it is taken.
+  after = {}
+  for weight in (0.0, 10.0):
+    model = model_of(**LINEAR, penalty=penalty, penalty_weight=weight)
+    state = start(model, batch_of())
+    w = np.asarray(state["params"]["critic"]["Dense_0"]["kernel"], np.float64)
+    after[weight], metrics = step(model, state, batch_of())
+  moved = [np.asarray(s["params"]["critic"]["Dense_0"]["kernel"]) for s in after.values()]
+  norm = np.linalg.norm(w)
+  gradient = w if penalty == "r1" else 2 * (norm - 1) * w / norm
+  np.testing.assert_allclose(moved[1] - moved[0], -0.1 * 10 * gradient, rtol=1e-4, atol=1e-5)
+  expected = norm**2 / 2 if penalty == "r1" else (norm - 1) ** 2
+  np.testing.assert_allclose(metrics["penalty"], expected, rtol=1e-5)
+
+
+def test_each_player_moves_its_own_way():
+  model = model_of(loss="wgan", critic_hidden=())
+  state = start(model, batch_of())
+  w = state["params"]["critic"]["Dense_0"]["kernel"]
+  after, metrics = step(model, state, batch_of())
+  # The critic's gradient is E y - E x; a critic without a bias has no other parameter.
+  assert set(state["params"]["critic"]["Dense_0"]) == {"kernel"}
+  fake_mean = (w - after["params"]["critic"]["Dense_0"]["kernel"]) / 0.1 + batch_of()["x"].mean(
+    axis=0
+  )[:, None]
+  np.testing.assert_allclose(fake_mean.T @ w, metrics["critic_on_fake"][None, None], rtol=1e-3)
+  np.testing.assert_allclose(
+    metrics["critic_loss"], metrics["critic_on_fake"] - metrics["critic_on_real"], rtol=1e-5
+  )
+  # The generator's output bias b has the gradient -w' of -<w', G(z)>.
+  bias = after["params"]["generator"]["Dense_1"]["bias"]
+  new = after["params"]["critic"]["Dense_0"]["kernel"]
+  np.testing.assert_allclose(bias, 0.1 * new[:, 0], rtol=1e-4)
+
+
+def test_clipped_weights_stay_inside():
+  model = model_of(loss="wgan", clip=0.01, critic_turns=3)
+  state, _ = step(model, start(model, batch_of()), batch_of())
+  leaves = np.concatenate([np.abs(v).ravel() for v in jax.tree.leaves(state["params"]["critic"])])
+  assert leaves.max() <= 0.01 * (1 + 1e-5) and np.isclose(leaves, 0.01).any()
+  assert max(jnp.abs(v).max() for v in jax.tree.leaves(state["params"]["generator"])) > 0.01
+
+
+def test_a_schedule_is_as_long_as_the_training_for_both_players():
+  decaying = dataclasses.replace(SGD, schedule="linear", decay_steps=2)
+  model = model_of(critic_turns=3, critic_optimizer=decaying, generator_optimizer=decaying)
+  state = start(model, batch_of())
+  for moves in (True, True, False):
+    before = state["params"]
+    state, _ = step(model, state, batch_of())
+    for name in ("critic", "generator"):
+      changed = jax.tree.map(lambda a, b: jnp.any(a != b), before[name], state["params"][name])
+      assert any(jax.tree.leaves(changed)) == moves, name
+
+
+def test_began_keeps_k():
+  balance = gan.Balance(diversity=0.7, rate=0.2, code=2)
+  model = model_of(loss="began", balance=balance, noise="uniform", generator_norm="none")
+  state, k = start(model, batch_of()), 0.0
+  for seed in range(3):
+    state, metrics = step(model, state, batch_of(), seed)
+    real, fake = float(metrics["critic_on_real"]), float(metrics["critic_on_fake"])
+    np.testing.assert_allclose(metrics["critic_loss"], real - k * fake, rtol=1e-4, atol=1e-6)
+    k = min(max(k + 0.2 * (0.7 * real - fake), 0), 1)
+    np.testing.assert_allclose(state["mutable"]["critic"]["k"], k, rtol=1e-5)
+    np.testing.assert_allclose(metrics["convergence"], real + abs(0.7 * real - fake), rtol=1e-5)
+  assert k > 0
+
+
+@pytest.mark.parametrize(
+  "kwargs",
+  [
+    dict(loss="ns", penalty="dragan"),
+    dict(loss="wgan", penalty="wgan_gp", critic_norm="layer", critic_turns=2),
+    dict(loss="began", balance=gan.Balance(code=2)),
+  ],
+  ids=lambda k: k["loss"],
+)
+def test_what_stands_in_the_padding_changes_nothing(kwargs):
+  model = model_of(conditional=True, **kwargs)
+  batch = batch_of() | {"mask": jnp.arange(B) < 5}
+  other_label = jnp.where(batch["mask"], batch["label"], (batch["label"] + 1) % 3)
+  garbage = batch | {"x": batch["x"].at[5:].set(1e3), "label": other_label}
+  state = start(model, batch)
+  a, b = step(model, state, batch), step(model, state, garbage)
+  for p, q in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+    np.testing.assert_array_equal(p, q)
+  other = batch | {"x": batch["x"].at[0].set(1e3)}
+  c, _ = step(model, state, other)
+  assert any(
+    jnp.any(p != q) for p, q in zip(jax.tree.leaves(a[0]), jax.tree.leaves(c), strict=True)
+  )
+
+
+def test_running_statistics_are_those_of_the_averaged_generator():
+  model = model_of(generator_optimizer=STILL, ema=0.5)
+  batch = batch_of(size=64)
+  state = start(model, batch)
+  doubled = jax.tree.map(lambda p: 2 * p, state["params"]["generator"])
+  stacked = jax.tree.map(lambda a: jnp.stack([a] * model.microbatches), batch)
+
+  @jax.jit
+  def run(state):
+    def body(i, state):
+      key = jax.random.fold_in(jax.random.key(3), i)
+      return model.update({**state, "ema": {"generator": doubled}}, stacked, key, 10**6 + i)[0]
+
+    return jax.lax.fori_loop(0, 600, body, state)
+
+  stats = run(state)["mutable"]["generator"]["batch_stats"]["BatchNorm_0"]
+  # Each round begins at twice the parameters and ends at 2 - 0.5 (2 - 1) = 1.5 times them, and
+  # with z ~ N(0, I) an activation <v, z> has mean 0 and variance |v|^2.
+  v = 1.5 * np.asarray(state["params"]["generator"]["Dense_0"]["kernel"], np.float64)
+  spread = np.sum(v**2, axis=0)
+  np.testing.assert_allclose(stats["mean"] / spread**0.5, 0, atol=0.06)
+  np.testing.assert_allclose(stats["var"] / spread, 1, atol=0.1)
+
+
+@pytest.mark.parametrize("noise,variance", [("normal", 1.0), ("uniform", 1 / 3)])
+def test_samples_are_decoded_draws_of_the_prior_by_the_average(noise, variance):
+  model = model_of(noise=noise, ema=0.9)
+  state = start(model, batch_of())
+  keys = lambda n=4: fold_each(jax.random.key(5), jnp.arange(n))
+  z = model.prior(state, keys(4000))
+  np.testing.assert_allclose(z.mean(axis=0), 0, atol=0.08)
+  np.testing.assert_allclose(z.var(axis=0), variance, rtol=0.1)
+  x = model.sample(state, keys())
+  np.testing.assert_array_equal(x, model.decode(state, model.prior(state, keys())))
+  assert x.shape == (4, 2) and x.dtype == jnp.float32
+  moved = jax.tree.map(lambda p: p + 1, state["params"]["generator"])
+  unaveraged = {**state, "params": {**state["params"], "generator": moved}}
+  np.testing.assert_array_equal(model.sample(unaveraged, keys()), x)
+  averaged = {**state, "ema": {"generator": moved}}
+  assert not np.allclose(model.sample(averaged, keys()), x)
+
+
+def test_images_are_whole_grey_levels():
+  spec = Spec((8, 8, 1), 17)
+  model = gan.build(spec, **{**SMALL, "widths": (3, 4)}).stages[0].model
+  batch = {"x": jnp.asarray(np.random.default_rng(0).integers(17, size=(2, 8, 8, 1)), jnp.uint8)}
+  state = start(model, batch)
+  big = jax.tree.map(lambda p: 30 * p, state["ema"])
+  x = model.sample({**state, "ema": big}, fold_each(jax.random.key(5), jnp.arange(6)))
+  assert x.shape == (6, 8, 8, 1) and x.dtype == jnp.uint8
+  assert x.min() == 0 and x.max() == 16
+
+
+def test_the_label_reaches_both_players():
+  model = model_of(conditional=True)
+  state, batch = start(model, batch_of()), batch_of()
+  other = batch | {"label": (batch["label"] + 1) % 3}
+  keys = lambda: fold_each(jax.random.key(5), jnp.arange(B))
+  assert model.cond == ("label",)
+  a, b = (model.evaluate(state, v, keys()) for v in (batch, other))
+  assert a["critic_on_real"].shape == (B,) and (a["critic_on_real"] != b["critic_on_real"]).all()
+  x, y = (model.sample(state, keys(), {"label": v["label"]}) for v in (batch, other))
+  assert (x != y).any(axis=1).all()
+
+
+@pytest.mark.parametrize(
+  "kwargs,message",
+  [
+    (dict(penalty="r1", clip=0.1), "leave that 0"),
+    (dict(loss="began", penalty="r1"), "model.loss=began has none"),
+    (dict(loss="began", maxout=2), "autoencoder"),
+    (dict(critic_turns=0), "model.critic_turns must be 1 or more"),
+    (dict(widths=(4,)), "the data have shape (2,)"),
+    (dict(clip=-1.0), "0 or more"),
+    (dict(ema=1.0), "model.ema"),
+    (dict(critic_hidden=(0,)), "numbers from 1 on"),
+    (dict(loss="began", balance=gan.Balance(diversity=0.0)), "diversity"),
+  ],
+)
+def test_what_cannot_be_is_refused(kwargs, message):
+  with pytest.raises(UserError, match=re.escape(message)):
+    model_of(**kwargs)
+
+
+def test_labels_that_the_data_lack_are_refused():
+  with pytest.raises(UserError, match="these data have none"):
+    gan.build(Spec((2,)), **SMALL, conditional=True)

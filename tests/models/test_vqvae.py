@@ -1,0 +1,168 @@
+"""The two stages: what the codebook becomes, what is frozen, and what the whole makes of both."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gen_jax.core import Spec, UserError, fold_each
+from gen_jax.learn.optimizer import Optimizer
+from gen_jax.models import vqvae
+
+SPEC = Spec((4, 4, 1), 5, 3)
+SMALL = dict(
+  factor=2, codes=6, dim=3, width=4, blocks=0, variance=0.25,
+  optimizer=Optimizer("sgd", 0.1, b1=0.0), conditional=True,
+  prior=vqvae.Prior(width=3, dilations=(1,), first_kernel=3, head=4),
+)  # fmt: skip
+
+
+def images(n=8, seed=0):
+  rng = np.random.default_rng(seed)
+  return {
+    "x": jnp.asarray(rng.integers(0, 5, (n, 4, 4, 1)), jnp.uint8),
+    "label": jnp.asarray(rng.integers(0, 3, n), jnp.int32),
+    "index": jnp.arange(n),
+    "mask": jnp.ones(n, bool),
+  }
+
+
+def stage(**changes):
+  """The program, its first stage, and a state of that with random parameters and codebook."""
+  program = vqvae.build(SPEC, **SMALL | changes)
+  model = program.stages[0].model
+  return program, model, random_state(model, images())
+
+
+def random_state(model, batch):
+  shapes = jax.eval_shape(model.init, jax.random.key(0), batch)
+  rng = np.random.default_rng(0)
+  state = jax.tree.map(lambda p: jnp.asarray(rng.normal(0, 0.2, p.shape), p.dtype), shapes)
+  known = {"count": jnp.full(6, 32 / 6), "variance": jnp.float32(0.25), "moved": jnp.zeros((6, 3))}
+  kept = {name: known.get(name, leaf) for name, leaf in state["mutable"].get("vqvae", {}).items()}
+  return {**state, "mutable": {"vqvae": kept}} if kept else state
+
+
+def step(model, state, batch):
+  stacked = jax.tree.map(lambda a: a[None], batch)
+  return jax.jit(model.update)(state, stacked, jax.random.key(1), jnp.int32(0))
+
+
+def vectors_and_codes(state, batch):
+  """z [N, D] and codes [N] of stage 1's state, with NumPy's arg min."""
+  from gen_jax.nets.vqvae import Encoder
+
+  params = {"params": state["params"]["vqvae"]["encoder"]}
+  z = np.asarray(jax.jit(Encoder(3, 1, 4, 0).apply)(params, batch["x"] / 4 - 0.5)).reshape(-1, 3)
+  table = np.asarray(state["mutable"]["vqvae"]["codebook"])
+  return z, np.linalg.norm(z[:, None] - table, axis=-1).argmin(1), table
+
+
+@pytest.mark.parametrize("start", ["kmeans", "data"])
+def test_the_codebook_begins_as_vectors_of_the_first_batch(start):
+  _, model, _ = stage(start=start)
+  batch = {**images(seed=2), "mask": jnp.arange(8) < 3}
+  state = jax.jit(model.init)(jax.random.key(0), batch)
+  z, _, table = vectors_and_codes(state, batch)
+  gaps = np.linalg.norm(table[:, None] - z[: 3 * 4], axis=-1)
+  np.testing.assert_allclose(gaps.min(1), 0, atol=1e-6)
+  # Vectors of the background coincide, and any of them may be drawn twice; k-means++ does not.
+  assert start == "data" or len(set(gaps.argmin(1))) == 6
+  np.testing.assert_allclose(state["mutable"]["vqvae"]["count"], 12 / 6)
+
+
+def test_the_codebook_moves_to_the_means_of_its_vectors_and_padding_does_not_count():
+  _, model, state = stage(decay=0.0, restart=0.0)
+  batch = {**images(seed=1), "mask": jnp.arange(8) < 5}
+  z, code, table = vectors_and_codes(state, batch)
+  real = np.arange(len(z)) < 5 * 4
+  after, metrics = step(model, state, batch)
+  for k in range(6):
+    members = z[real & (code == k)]
+    want = members.mean(0) if len(members) else table[k]
+    np.testing.assert_allclose(after["mutable"]["vqvae"]["codebook"][k], want, atol=1e-6)
+  share = np.bincount(code[real], minlength=6) / real.sum()
+  want = np.exp(-sum(p * np.log(p) for p in share if p))
+  np.testing.assert_allclose(metrics["perplexity"], want, rtol=1e-5)
+  garbage = {**batch, "x": jnp.where(batch["mask"][:, None, None, None], batch["x"], 4)}
+  again, same = step(model, state, garbage)
+  assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), (after, metrics), (again, same)))
+
+
+@pytest.mark.parametrize("codebook", ["ema", "loss"])
+def test_dead_codes_come_back_to_vectors_of_the_batch(codebook):
+  _, model, state = stage(codebook=codebook, decay=0.0, restart=0.5)
+  kept = state["mutable"]["vqvae"]
+  batch = images(seed=1)
+  # Two entries that nothing is near to.
+  if codebook == "ema":
+    kept = {**kept, "codebook": kept["codebook"].at[:2].add(1e3)}
+  else:
+    kept = {**kept, "moved": kept["moved"].at[:2].add(1e3)}
+  state = {**state, "mutable": {"vqvae": kept}}
+  after, metrics = step(model, state, batch)
+  assert metrics["restarted"] >= 2
+  kept, params = after["mutable"]["vqvae"], state["params"]["vqvae"]
+  table = kept["codebook"] if codebook == "ema" else params["codebook"] + kept["moved"]
+  z = vectors_and_codes({**state, "mutable": {"vqvae": {"codebook": table}}}, batch)[0]
+  gaps = np.linalg.norm(z[:, None] - np.asarray(table)[:2], axis=-1).min(0)
+  # Moving an entry of the loss by an offset of 1000 costs digits.
+  np.testing.assert_allclose(gaps, 0, atol=1e-3)
+  assert (np.asarray(kept["count"])[:2] == 32 / 6).all()
+
+
+def test_codebook_by_its_loss_goes_down_its_gradient():
+  _, model, state = stage(codebook="loss", restart=0.0)
+  batch = images(seed=1)
+  table = state["params"]["vqvae"]["codebook"]
+  z, code, _ = vectors_and_codes({**state, "mutable": {"vqvae": {"codebook": table}}}, batch)
+  gradient = np.zeros((6, 3))
+  # Mean over 4 positions and 3 dimensions of an image, and over 8 images.
+  np.add.at(gradient, code, 2 * (np.asarray(table)[code] - z) / (4 * 3 * 8))
+  after, _ = step(model, state, batch)
+  np.testing.assert_allclose(
+    after["params"]["vqvae"]["codebook"], table - 0.1 * gradient, atol=1e-6
+  )
+
+
+def test_the_first_stage_is_frozen_in_the_second_which_sees_its_codes():
+  program, first, state = stage()
+  batch = images()
+  codes = jax.jit(program.model.encode)([state, {}], batch["x"])
+  assert codes.shape == (8, 2, 2) and codes.dtype == jnp.int32
+  z, want, _ = vectors_and_codes(state, batch)
+  np.testing.assert_array_equal(codes.reshape(-1), want)
+  seen = jax.jit(program.stages[1].view)([state], batch, jax.random.key(0))
+  np.testing.assert_array_equal(seen["x"][..., 0], codes)
+  np.testing.assert_array_equal(seen["label"], batch["label"])
+  prior = random_state(program.stages[1].model, seen)
+  keys = fold_each(jax.random.key(0), jnp.arange(8))
+  terms = jax.jit(program.model.evaluate)([state, prior], batch, keys)
+  nll = -jax.jit(program.stages[1].model.log_prob)(prior, seen["x"], keys, seen)
+  np.testing.assert_allclose(terms["nats_per_code"], nll / 4, rtol=1e-5)
+  decode = jax.jit(program.model.decode)
+  x = np.asarray(decode([state, prior], codes))
+  inside = ((x > 0) & (x < 4)).all((1, 2, 3))  # where decode clips nothing
+  error = np.mean((x - batch["x"]) ** 2, (1, 2, 3)) / 16
+  assert inside.sum() >= 4
+  np.testing.assert_allclose(terms["reconstruction_mse"][inside], error[inside], rtol=1e-4)
+  np.testing.assert_allclose(terms["relative_mse"], terms["reconstruction_mse"] / 0.25, rtol=1e-5)
+  distinct = [len(set(row)) for row in np.asarray(codes).reshape(8, -1)]
+  np.testing.assert_array_equal(terms["distinct_codes"], distinct)
+  cond = {"label": batch["label"]}
+  drawn = jax.jit(program.model.prior)([state, prior], keys, cond)
+  assert drawn.shape == (8, 2, 2) and len(np.unique(drawn)) > 1
+  x = jax.jit(program.model.sample)([state, prior], keys, cond)
+  np.testing.assert_array_equal(x, np.rint(decode([state, prior], drawn)))
+
+
+@pytest.mark.parametrize("change,message", [
+  (dict(factor=3), "power of 2"),
+  (dict(factor=8), "divide"),
+  (dict(codes=1), "codes"),
+  (dict(decay=1.0), "decay"),
+  (dict(spec=Spec((4, 4, 1), 5), conditional=True), "labels"),
+])  # fmt: skip
+def test_what_it_refuses(change, message):
+  with pytest.raises(UserError, match=message):
+    vqvae.build(**{"spec": SPEC, **SMALL, **change})

@@ -1,0 +1,127 @@
+"""Generators and critics: windows against convolutions, statistics against NumPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from gen_jax.nets.conv import double
+from gen_jax.nets.gan import Critic, Generator, border, halve, windows
+
+rng = np.random.default_rng(0)
+X = jnp.asarray(rng.normal(size=(3, 6, 4, 2)), jnp.float32)
+
+
+def test_halve_undoes_double():
+  np.testing.assert_array_equal(double(halve(X)), X)
+  np.testing.assert_array_equal(halve(X)[0, 1, 1], X[0, 2:4, 2:4].reshape(-1))
+
+
+def test_a_dense_layer_on_windows_is_a_3x3_convolution():
+  kernel = rng.normal(size=(3, 3, 2, 5)).astype(np.float32)
+  exact = nn.Conv(5, (3, 3), use_bias=False).apply({"params": {"kernel": kernel}}, X)
+  np.testing.assert_allclose(windows(border(X), 3) @ kernel.reshape(-1, 5), exact, atol=1e-4)
+
+
+def test_a_dense_layer_on_windows_of_a_halved_image_is_a_4x4_convolution_of_stride_2():
+  kernel = rng.normal(size=(4, 4, 2, 5)).astype(np.float32)
+  exact = nn.Conv(5, (4, 4), strides=2, use_bias=False).apply({"params": {"kernel": kernel}}, X)
+  # Rows 2 i + k: the i-th row of windows, and in it the k-th row of pixels.
+  rows = kernel.reshape(2, 2, 2, 2, 2, 5).swapaxes(1, 2).reshape(-1, 5)
+  np.testing.assert_allclose(windows(halve(border(X)), 2) @ rows, exact, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+  "size,widths", [(8, (4,)), (8, (4, 6)), (32, (4, 6, 8)), (64, (2, 4, 6, 8))]
+)
+def test_shapes_and_sizes(size, widths):
+  z, c = jnp.zeros((2, 7)), jnp.zeros((2, 10))
+  generator = Generator((size, size, 3), widths=widths[::-1])
+  critic = Critic(widths, norm="layer")
+
+  def both(key):
+    x, made = generator.init_with_output(key, z, c)
+    logit, judge = critic.init_with_output(key, x, c)
+    return x, logit, made["params"], judge["params"]
+
+  x, logit, made, judge = jax.eval_shape(both, jax.random.key(0))
+  assert x.shape == (2, size, size, 3) and logit.shape == (2,)
+  count = lambda tree: sum(leaf.size for leaf in jax.tree.leaves(tree))
+  low, ups, scale = size >> len(widths), widths[::-1], 2
+  first = low * low * ups[0]
+  inner = sum(9 * a * 4 * b for a, b in zip(ups, ups[1:]))  # no biases
+  assert count(made) == 17 * first + inner + 9 * ups[-1] * 12 + 12 + scale * sum(ups)
+  kernels = [16 * a * b + b for a, b in zip((13, *widths), widths)]
+  assert count(judge) == sum(kernels) + first + 1 + scale * sum(widths[1:])
+
+
+@pytest.fixture(scope="module")
+def dense():
+  net = Generator((4,), hidden=(6,), bounded=False)
+  z = jnp.asarray(rng.normal(size=(5, 3)), jnp.float32)
+  variables = jax.jit(net.init)(jax.random.key(0), z)
+  apply = jax.jit(
+    lambda v, z, mask: net.apply(v, z, None, mask, train=True, mutable=["batch_stats"])
+  )
+  return net, variables, apply, z
+
+
+def test_batch_normalisation_leaves_padding_out(dense):
+  net, variables, apply, z = dense
+  mask = jnp.array([True, True, True, False, False])
+  x, seen = apply(variables, z, mask)
+  hidden = np.asarray(z)[:3] @ np.asarray(variables["params"]["Dense_0"]["kernel"])
+  stats = seen["batch_stats"]["BatchNorm_0"]
+  np.testing.assert_allclose(stats["mean"], hidden.mean(axis=0), atol=1e-6)
+  np.testing.assert_allclose(stats["var"], hidden.var(axis=0), rtol=1e-4)
+  other, again = apply(variables, z.at[3:].set(1e3), mask)
+  np.testing.assert_array_equal(x[:3], other[:3])
+  np.testing.assert_array_equal(stats["var"], again["batch_stats"]["BatchNorm_0"]["var"])
+
+
+def test_with_stored_statistics_an_example_is_its_own(dense):
+  net, variables, apply, z = dense
+  mask = jnp.ones(5, bool)
+  x, seen = apply(variables, z, mask)
+  use = jax.jit(net.apply)
+  stored = {"params": variables["params"], **seen}
+  np.testing.assert_allclose(use(stored, z), x, atol=1e-5)  # the statistics are those of z
+  np.testing.assert_allclose(use(stored, z[:2]), x[:2], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+  "net",
+  [
+    Critic(hidden=(6, 5), norm="layer"),
+    Critic((3, 4), norm="layer"),
+    Critic(hidden=(4,), maxout=3),
+  ],
+)
+def test_a_logit_is_its_example_s_alone(net):
+  x = jnp.asarray(rng.normal(size=(4, 4, 4, 1)), jnp.float32)
+  variables = jax.jit(net.init)(jax.random.key(0), x)
+  variables = jax.tree.map(lambda p: rng.normal(size=p.shape).astype(np.float32), variables)
+  jacobian = jax.jit(jax.jacobian(lambda x: net.apply(variables, x)))(x)
+  each = np.abs(jacobian).sum(axis=(2, 3, 4))
+  np.testing.assert_array_equal(each > 0, np.eye(4, dtype=bool))
+
+
+def test_maxout_takes_the_largest_piece_and_is_convex():
+  net = Critic(hidden=(5,), maxout=3, bias=False)
+  x = jnp.asarray(rng.normal(size=(8, 2)), jnp.float32)
+  variables = jax.jit(net.init)(jax.random.key(1), x)["params"]
+  variables["Dense_1"]["kernel"] = jnp.ones((5, 1))
+  pieces = np.asarray(x @ variables["Dense_0"]["kernel"]).reshape(8, 5, 3)
+  got = net.apply({"params": variables}, x)
+  np.testing.assert_allclose(got, pieces.max(axis=-1).sum(axis=-1), atol=1e-5)
+
+
+def test_bfloat16_computes_with_float32_parameters_and_results():
+  dtype = jnp.bfloat16
+  z, x = jnp.zeros((2, 3)), jnp.zeros((2, 8, 8, 1))
+  for net, given in ((Generator((8, 8, 1), widths=(4,), dtype=dtype), z),
+                     (Critic((4,), (5,), norm="layer", dtype=dtype), x)):  # fmt: skip
+    out, variables = jax.eval_shape(lambda k: net.init_with_output(k, given), jax.random.key(0))  # noqa: B023
+    assert out.dtype == jnp.float32
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}

@@ -1,0 +1,161 @@
+"""A program that compiles in a blink: the mean of points, then the spread about it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gen_jax.core import Model, Program, Spec, Stage, single
+from gen_jax.data import ArraySplit, Source
+from gen_jax.learn.game import Player, averaged, game, minimise
+from gen_jax.learn.optimizer import Optimizer
+from gen_jax.run import config as configs
+from gen_jax.run import loop
+
+N, D = 24, 3
+SPEC = Spec((D,))
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampler:
+  """scale: of the noise of a sample."""
+
+  scale: float = 1.0
+
+
+def build(
+  spec: Spec,
+  *,
+  stages: int = 1,
+  second: int | None = None,
+  noise: float = 0.0,
+  nan_at: int = -1,
+  ema: float = 0.0,
+  optimizer: Optimizer = Optimizer("sgd", 0.1, b1=0.0),
+  sample: Sampler = Sampler(),
+) -> Program:
+  """One or two stages on points [D].
+
+  Args:
+    spec: of the points.
+    stages: 1 for the mean, 2 for the spread besides, in a stage with batches of 4.
+    second: steps of that stage, or None for what the config gives.
+    noise: of the gradient of the mean.
+    nan_at: step whose loss is NaN.
+    ema: decay of the average of the mean, or 0.
+    optimizer, sample: see there.
+  """
+
+  def distance(params, mutable, batch, key, step):
+    w = params["mean"]["w"]
+    loss = jnp.sum((batch["x"] - w) ** 2, axis=-1) / 2
+    loss += noise * w @ jax.random.normal(key, w.shape)
+    rows = jnp.float32(len(loss))
+    return loss + jnp.where(step == nan_at, jnp.nan, 0.0), (mutable["mean"], {"rows": rows})
+
+  mean = game(
+    {"mean": Player(minimise("mean", distance), optimizer.make())},
+    lambda key, batch: ({"mean": {"w": jnp.zeros(spec.shape)}}, {"mean": {}}),
+    ema={"mean": ema} if ema else {},
+    evaluate=lambda state, batch, keys: {
+      "nll": jnp.sum((batch["x"] - averaged(state, "mean")["w"]) ** 2, axis=-1) / 2
+    },
+    sample=lambda state, keys, cond=None: (
+      averaged(state, "mean")["w"]
+      + sample.scale * jax.vmap(lambda key: jax.random.normal(key, spec.shape))(keys)
+    ),
+  )
+  if stages == 1:
+    return single(mean)
+
+  def nll(params, mutable, batch, key, step):
+    log_std = params["spread"]["log_std"]
+    loss = jnp.sum((batch["x"] * jnp.exp(-log_std)) ** 2 / 2 + log_std, axis=-1)
+    terms = {"rows": jnp.float32(len(loss)), "offset": jnp.abs(batch["x"]).mean(axis=-1)}
+    return loss, (mutable["spread"], terms)
+
+  def init(key, batch):
+    start = {"first": jnp.abs(batch["x"]).mean(), "origin": jnp.zeros(spec.shape)}
+    return {"spread": {"log_std": jnp.zeros(spec.shape)}}, {"spread": start}
+
+  def carry(previous, state):
+    start = {**state["mutable"]["spread"], "origin": previous[0]["params"]["mean"]["w"]}
+    return {**state, "mutable": {"spread": start}}
+
+  def view(previous, batch, key):
+    jitter = 1e-3 * jax.random.normal(key, batch["x"].shape)
+    return {**batch, "x": batch["x"] - previous[0]["params"]["mean"]["w"] + jitter}
+
+  spread = game(
+    {"spread": Player(minimise("spread", nll), optimizer.make())},
+    init,
+    evaluate=lambda state, batch, keys: {"offset": jnp.abs(batch["x"]).mean(axis=-1)},
+  )
+  whole = Model(
+    init=None,
+    update=None,
+    evaluate=lambda states, batch, keys: mean.evaluate(states[0], batch, keys),
+    sample=lambda states, keys, cond=None: (
+      states[0]["params"]["mean"]["w"]
+      + jnp.exp(states[1]["params"]["spread"]["log_std"])
+      * jax.vmap(lambda key: jax.random.normal(key, spec.shape))(keys)
+    ),
+  )
+  last = Stage(spread, second, data={"batch_size": 4}, carry=carry, view=view)
+  return Program((Stage(mean), last), whole)
+
+
+def source(validation_mean: float | None = None, n: int = N) -> Source:
+  """Points about 4 with spread 1/2."""
+  rng = np.random.default_rng(0)
+  points = lambda mean: ArraySplit({"x": rng.normal(mean, 0.5, (n, D)).astype(np.float32)})
+  splits = {"train": points(4.0)}
+  if validation_mean is not None:
+    splits["validation"] = points(validation_mean)
+  return Source("toy", SPEC, splits)
+
+
+def experiment(model=(), data=(), train=(), **groups) -> configs.Experiment:
+  """The checked config of a short run that writes only when it ends."""
+  return configs.parse(
+    configs.experiment(
+      f"{__name__}.build",
+      model=dict(model),
+      data={"name": "digits", "batch_size": 8, **dict(data)},  # no name of the toy's own: not read
+      train={"steps": 12, "log_every": 4, "checkpoint_every": 0, **dict(train)},
+      **groups,
+    )
+  )
+
+
+def program_of(parsed: configs.Experiment) -> Program:
+  return configs.build(parsed.config, SPEC)
+
+
+def go(mesh, parsed: configs.Experiment, data: Source | None = None, **kwargs) -> loop.Result:
+  """Trains a toy."""
+  return loop.train(program_of(parsed), data or source(), parsed, mesh=mesh, **kwargs)
+
+
+def mean_of(result: loop.Result) -> np.ndarray:
+  return np.asarray(result.states[0]["params"]["mean"]["w"])
+
+
+def rows(workdir, split: str = "train") -> list[dict]:
+  """Rows of metrics.jsonl without their clocks."""
+  lines = (workdir / "metrics.jsonl").read_text().splitlines()
+  clocks = ("seconds", "examples_per_second")
+  found = [{k: v for k, v in json.loads(line).items() if k not in clocks} for line in lines]
+  return [row for row in found if row.get("split", "train") == split]
+
+
+def equal(a, b):
+  """The same bits, leaf by leaf."""
+  assert jax.tree.structure(a) == jax.tree.structure(b)
+  for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+    assert x.dtype == y.dtype
+    np.testing.assert_array_equal(np.asarray(x), np.asarray(y))

@@ -1,0 +1,100 @@
+"""Config files by name: what the command line makes of them before anything runs."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+from gen_jax import cli
+from gen_jax.core import UserError
+
+DDPM = str(cli.CONFIGS / "ddpm.py")
+
+
+@pytest.mark.parametrize(
+  "name,file,variant",
+  [("configs/a.py:tiny", "configs/a.py", "tiny"), ("configs/a.py", "configs/a.py", "")],
+)
+def test_split_name(name, file, variant):
+  assert cli.split_name(name) == (file, variant)
+
+
+@pytest.mark.parametrize(
+  "name,workdir",
+  [
+    (DDPM, "runs/ddpm"),
+    (f"{DDPM}:digits", "runs/ddpm"),  # the default by its name
+    (f"{DDPM}:tiny", "runs/ddpm-tiny"),
+  ],
+)
+def test_default_workdir(name, workdir):
+  assert cli.default_workdir(name) == Path(workdir)
+
+
+def test_load_config_takes_the_variant():
+  assert cli.load_config(f"{DDPM}:tiny").model.timesteps == 20
+  assert cli.load_config(DDPM) == cli.load_config(f"{DDPM}:{cli.default_variant(module())}")
+  with pytest.raises(UserError, match="no variant 'tinny' in this config; did you mean tiny?"):
+    cli.load_config(f"{DDPM}:tinny")
+
+
+def module():
+  return cli.load_module(DDPM)
+
+
+def test_files_that_are_no_configs(tmp_path):
+  with pytest.raises(
+    UserError, match="no config file configs/dppm.py; did you mean ddpm.* in conf"
+  ):
+    cli.load_module("configs/dppm.py")
+  with pytest.raises(UserError, match="no config file .*zzz.py; one of .*ddpm"):
+    cli.load_module("zzz.py")
+  with pytest.raises(UserError, match="no config file"):
+    cli.load_module(str(tmp_path))
+  (tmp_path / "a.py").write_text("x = 1")
+  with pytest.raises(UserError, match="a.py has no get_config"):
+    cli.load_module(str(tmp_path / "a.py"))
+
+
+@pytest.mark.parametrize(
+  "style", [["--config", DDPM], [f"--config={DDPM}"], [f"-config={DDPM}:tiny"]]
+)
+@pytest.mark.parametrize(
+  "override,message",
+  [
+    ("--config.model.widht=3", "config.model.widht does not exist; did you mean width?"),
+    ("--config.modle.width=3", "config.modle does not exist; did you mean model?"),
+    ("--config.model.optimizer.warmupp=3", "config.model.optimizer.warmupp .*did you mean warmup?"),
+    ("--noconfig.model.conditionl", "config.model.conditionl .* did you mean conditional?"),
+    ("--config.model.width.deep=3", "config.model.width.deep does not exist$"),
+    ("--config.model=3", "config.model is a group of .*width.*: set one of them"),
+    ("--config.model.optimizer=adam", "config.model.optimizer is a group of .*learning_rate"),
+  ],
+)
+def test_overrides_of_what_is_not_there(style, override, message):
+  with pytest.raises(UserError, match=message):
+    cli.check_overrides(["main", *style, "--n=3", override])
+  with pytest.raises(UserError, match=message):
+    cli.check_overrides(["main", override, *style])
+
+
+def test_overrides_of_what_is_there():
+  overrides = ["--config.model.width=3", "--config.seed", "4", "-config.train.steps=5"]
+  cli.check_overrides(["main", "--config", DDPM, *overrides, "--noconfig.model.conditional"])
+  cli.check_overrides(["main", "--config.model.widht=3"])  # without a config there is no saying
+  cli.check_overrides(["main", "--configs=x", "--config"])
+
+
+def test_the_listing_names_every_config_and_its_variants():
+  listed = cli.listing().splitlines()
+  files = sorted(cli.CONFIGS.glob("*.py"))
+  heads = [line for line in listed if not line.startswith(" ")]
+  assert [line.split()[0] for line in heads] == [f"configs/{file.name}" for file in files]
+  for file, line in zip(files, heads, strict=True):
+    assert line.endswith(inspect.getdoc(cli.load_module(str(file))).splitlines()[0])
+  start = listed.index(heads[[f.name for f in files].index("ddpm.py")])
+  variants = module().VARIANTS
+  assert [line.split()[0] for line in listed[start + 1 : start + 1 + len(variants)]] == [
+    f":{name}" for name in variants
+  ]
+  assert sum(line.endswith("(default)") for line in listed) == len(files)
