@@ -4,11 +4,15 @@ Sources: Gulrajani et al. 2017 (arXiv:1704.00028) for `wgan_gp`; Goodfellow et a
 DCGAN's settings for `mm` and `ns`; Mao et al. 2017 `ls`; Arjovsky et al. 2017 `wgan`; Kodali et
 al. 2017 `dragan`; Berthelot et al. 2017 `began`. `ring8` and `grid25` have the networks with which
 PacGAN (Lin et al. 2018, section 4.1) counts modes.
+
+`wgan_gp` with seed 0: Frechet distance 11.6 (training data 3.5), precision 0.76, recall 0.97,
+coverage 0.96, smallest share of a class 0.087 (test data 0.089), nearest-training ratio 1.33. The
+other variants' lengths have not been tried out.
 """
 
 from gen_jax.run.config import experiment, merge, variant
 
-ADAM_GP = dict(learning_rate=5e-4, b1=0.5, b2=0.9, schedule="linear", decay_steps=3000)
+ADAM_GP = dict(learning_rate=5e-4, b1=0.5, b2=0.9, schedule="linear", decay_steps=1500)
 DCGAN = dict(learning_rate=2e-4, b1=0.5)
 
 BASE = dict(
@@ -28,6 +32,7 @@ WGAN_GP = merge(
       loss="wgan", penalty="wgan_gp", critic_turns=5, critic_norm="layer", deviation=0.0,
       critic_optimizer=ADAM_GP, generator_optimizer=ADAM_GP,
     ),
+    train=dict(steps=1500),
   ),
 )  # fmt: skip
 

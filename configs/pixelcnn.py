@@ -24,7 +24,11 @@ MNIST = merge(
   DIGITS,
   dict(
     model=dict(
-      conditional=False, width=64, dilations=(1, 2, 1, 4, 1, 2, 1), dropout=0.0, ema=0.9995,
+      conditional=False,
+      width=64,
+      dilations=(1, 2, 1, 4, 1, 2, 1),
+      dropout=0.0,
+      ema=0.9995,
       optimizer=dict(learning_rate=1e-3, decay_steps=60_000),
     ),  # fmt: skip
     data=dict(name="tfds:mnist", batch_size=128),

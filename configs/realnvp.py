@@ -1,6 +1,20 @@
 """RealNVP: an exact density, by a chain of affine couplings, of points in the plane and of images.
 
 Source: Dinh, Sohl-Dickstein & Bengio 2017 (arXiv:1605.08803), with ActNorm for batch normalisation.
+
+  launch/run.sh --config configs/realnvp.py[:VARIANT]
+
+For the plane, on two CPU cores shared with other work: 10000 steps of 512 points in 4.2 to 5
+minutes (2 minutes of CPU time). nll in nats over 100000 test points, beside the entropy of the
+data, which no model can undercut:
+
+  8gaussians    2.856   (2.832)
+  moons         2.396   (2.394)
+  checkerboard  3.568   (3.466)
+  rings         2.708   (2.623)
+  swissroll     2.694   (2.670)
+
+--mode=density shows the density beside the data. `mnist` has not been run.
 """
 
 from gen_jax.run.config import experiment, merge, variant

@@ -2,7 +2,11 @@
 
 Source: van den Oord et al. 2017 (arXiv:1711.00937); `images` is the setting of DeepMind Sonnet's
 example on CIFAR-10 (10k steps of 32: MSE / variance 0.056, perplexity about 327), for a folder or
-zip of colour images. `train.steps` are those of the VQ-VAE, then those of the prior.
+zip of colour images. `train.steps` are those of the VQ-VAE, then those of the prior, which overfits
+the 1294 digits soon after its 500.
+
+`digits`, on the test split: MSE / variance 0.041, 64 of 64 codes used, 2.11 nats a code against a
+unigram entropy of 3.97, 94% of samples read as their class.
 """
 
 from gen_jax.run.config import experiment, merge, variant
@@ -18,7 +22,7 @@ DIGITS = dict(
   ),
   data=dict(name="digits", batch_size=128),
   train=dict(
-    steps=(1500, 1500), log_every=50, validate_every=250, sample_every=500, checkpoint_every=250,
+    steps=(1500, 500), log_every=50, validate_every=250, sample_every=500, checkpoint_every=250,
     best="nll",
   ),
   evaluate=dict(samples=1500),

@@ -22,6 +22,7 @@ from gen_jax.losses.gaussian import draw_normal, einsum, log_normal, whitening
 from gen_jax.models.bayes import bayes
 from gen_jax.models.euclidean import fold_all, space
 
+
 def build(
   spec: Spec,
   *,

@@ -23,6 +23,7 @@ from gen_jax.losses.gaussian import draw_normal, einsum, log_normal, whitening
 from gen_jax.models import kmeans
 from gen_jax.models.euclidean import fold_all, space
 
+
 def build(
   spec: Spec,
   *,
@@ -64,14 +65,14 @@ def build(
   tiny = 10 * jnp.finfo(at.dtype).eps
 
   def init(key, batch, weight):
-    """All components share the variances within the clusters, dimension by dimension."""
+    """Round components, all of the variance within the clusters."""
     noise_key, key = jax.random.split(key)
     y, n = at.points(batch["x"], noise_key), weight.sum()
     centres = kmeans.start(key, y, components, weight, warmup)
     index = kmeans.nearest(y, centres)
-    within = (weight[:, None] * (y - centres[index]) ** 2).sum(0) / n
+    within = (weight[:, None] * (y - centres[index]) ** 2).sum() / (n * at.dims)
     count = weight @ jax.nn.one_hot(index, components, dtype=at.dtype)
-    whiten = jnp.tile(1 / jnp.sqrt(within + floor), (components, 1))
+    whiten = jnp.full((components, at.dims), 1 / jnp.sqrt(within + floor))
     return {
       "weight": (count + 1) / (n + components),
       "mean": centres,

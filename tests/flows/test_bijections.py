@@ -30,8 +30,8 @@ def quick_jit(function):
 
 
 
-def coupling(mask, features):
-  net = Conditioner(2 * features, width=4, blocks=1, activation=jax.nn.silu, dtype=jnp.float64)
+def coupling(mask, features, blocks=0):
+  net = Conditioner(2 * features, width=4, blocks=blocks, activation=jnp.tanh, dtype=jnp.float64)
   return affine_coupling(mask, net)
 
 
@@ -53,7 +53,7 @@ def multiscale():
 # name: (bijection, event shape, shape of cond or None)
 BIJECTIONS = {
   "actnorm": (actnorm(), IMAGE, None),
-  "alternating": (coupling(alternating((5,), 1), 5), (5,), None),
+  "alternating": (coupling(alternating((5,), 1), 5, blocks=1), (5,), None),
   "checkerboard, given labels": (coupling(checkerboard(IMAGE), 2), IMAGE, (3,)),
   "checkerboard, given images": (coupling(checkerboard(IMAGE), 2), IMAGE, (4, 4, 1)),
   "half, given labels": (coupling(channels((5,)), 5), (5,), (3,)),
@@ -208,7 +208,7 @@ def test_the_density_of_a_flow_integrates_to_one():
   x_key, init_key, key = jax.random.split(jax.random.key(2), 3)
   x = jax.random.normal(x_key, (64, 2), jnp.float64)
   params = scramble(quick_jit(bijection.init)(init_key, x)[0], key)
-  side, reach = 400, 16.0
+  side, reach = 320, 16.0
   axis = (jnp.arange(side) + 0.5) * (2 * reach / side) - reach
   points = jnp.stack(jnp.meshgrid(axis, axis), -1).reshape(-1, 2)
   y, log_det = quick_jit(bijection.forward)(params, points)
@@ -226,18 +226,3 @@ def test_the_logit_carries_the_uniform_density_of_grey_levels():
   mass = density.reshape(-1).sum() * levels / 100_000
   low, high = (jax.scipy.stats.norm.cdf(jnp.log(a / (1 - a))) for a in (0.05, 0.95))
   np.testing.assert_allclose(mass, high - low, atol=1e-4)
-
-
-def test_learnt_noise_has_the_density_that_it_says():
-  flow = noise(plane())
-  eps = jax.random.normal(jax.random.key(0), (40_000, 2), jnp.float64)
-  params = scramble(quick_jit(flow.init)(jax.random.key(1), eps[:64])[0], jax.random.key(3))
-  u, log_det = quick_jit(flow.forward)(params, eps)
-  assert (u >= 0).all() and (u <= 1).all()
-  log_q = jax.scipy.stats.norm.logpdf(eps).sum(-1) - log_det
-  # E_q [1(u in A) / q(u)] is the area of A.
-  inside = (jnp.abs(u - jnp.median(u, axis=0)) < 0.05).all(-1)
-  area = jnp.where(inside, jnp.exp(-log_q), 0)
-  error = area.std() / len(u) ** 0.5
-  np.testing.assert_allclose(area.mean(), 0.01, atol=4 * error)
-  assert error < 1e-3

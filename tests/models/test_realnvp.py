@@ -19,7 +19,7 @@ def float64():
 
 
 def model_of(spec, **how):
-  small = {"couplings": 2, "width": 4, "activation": "silu", "dtype": "float64"}
+  small = {"couplings": 2, "width": 4, "blocks": 0, "activation": "silu", "dtype": "float64"}
   return build(spec, **(small | how)).stages[0].model
 
 
@@ -60,24 +60,25 @@ def test_log_prob_of_a_sample_is_that_of_its_code_over_the_jacobian_of_decode():
     decode = lambda z, y: model.decode(state, z[None], {"label": y[None]})[0]
     jacobian = jax.vmap(jax.jacfwd(decode))(z, label)
     x = model.decode(state, z, cond)
-    return x, jacobian, model.log_prob(state, x, None, cond), model.encode(state, x, None, cond)
+    same = model.sample(state, keys_of(4), cond)
+    log_p = [model.log_prob(state, x, None, c) for c in (cond, {"label": (label + 1) % 3})]
+    return x, same, jacobian, *log_p, model.encode(state, x, None, cond)
 
-  x, jacobian, log_p, code = run(z)
+  x, same, jacobian, log_p, others, code = run(z)
   want = normal(z) - jnp.linalg.slogdet(jacobian)[1]
   np.testing.assert_allclose(log_p, want, atol=1e-5)  # samples are float32
   np.testing.assert_allclose(code, z, atol=1e-5)
-  np.testing.assert_array_equal(quick_jit(model.sample)(state, keys_of(4), cond), x)
-  others = model.log_prob(state, x, None, {"label": (label + 1) % 3})
+  np.testing.assert_allclose(same, x, rtol=1e-6)
   assert jnp.abs(others - log_p).min() > 1e-3
 
 
 @pytest.mark.parametrize("shape,how", [((3,), {}), ((4, 4, 1), {"scales": 2, "couplings": 1})])
 def test_bits_per_dim_of_uniform_data_at_the_start(shape, how):
   """Couplings begin as the identity, and an ActNorm makes N(m, s^2) of the logits y = logit(p)."""
-  levels, alpha, n = 256, 0.05, 12_000 // shape[0]
-  model = model_of(Spec(shape, levels), alpha=alpha, blocks=0, **how)
-  x = jax.random.randint(jax.random.key(0), (n, *shape), 0, levels).astype(jnp.uint8)
-  batch = {"x": x}
+  levels, alpha, n = 256, 0.05, 12_000 // int(np.prod(shape))
+  model = model_of(Spec(shape, levels), alpha=alpha, **how)
+  x = np.random.default_rng(0).integers(0, levels, (n, *shape), np.uint8)
+  batch = {"x": jnp.asarray(x)}
 
   @quick_jit
   def run(key):
@@ -91,7 +92,7 @@ def test_bits_per_dim_of_uniform_data_at_the_start(shape, how):
   gaussian = 0.5 * np.log(2 * np.pi * y.var()) + 0.5
   nats = gaussian + np.log(p * (1 - p)).mean() - np.log((1 - 2 * alpha) / levels)
   assert nats / np.log(2) > 8  # no model codes uniform bytes in less
-  np.testing.assert_allclose(terms["bits_per_dim"].mean(), nats / np.log(2), atol=0.01)
+  np.testing.assert_allclose(terms["bits_per_dim"].mean(), nats / np.log(2), atol=0.02)
   np.testing.assert_allclose(terms["nll"], terms["bits_per_dim"] * x[0].size * np.log(2))
   assert terms["inverse_error"].shape == (n,) and terms["inverse_error"].max() < 1e-9
 
@@ -101,10 +102,7 @@ def test_importance_samples_approach_the_integral_of_the_density_over_a_cell():
   x = jnp.stack(jnp.meshgrid(jnp.arange(levels), jnp.arange(levels)), -1).reshape(-1, 2)
   bound = {k: model_of(spec, likelihood=Likelihood(k)) for k in (1, 2000)}
   state = scrambled(started(bound[1], {"x": x}))
-  log_p = {
-    k: quick_jit(lambda keys, m=m: m.log_prob(state, x, keys))(keys_of(len(x)))
-    for k, m in bound.items()
-  }
+  log_p = quick_jit(lambda keys: bound[2000].log_prob(state, x, keys))(keys_of(len(x)))
   # P(x): how likely a draw from the prior is to fall into the cell.
   z = jax.random.normal(jax.random.key(5), (400_000, 2), jnp.float64)
   drawn = quick_jit(bound[1].decode)(state, z)
@@ -113,19 +111,17 @@ def test_importance_samples_approach_the_integral_of_the_density_over_a_cell():
   # Draws outside all cells are clipped into the outer ones; only the middle cell has none of them.
   middle = 4
   assert 0.002 < frequency[middle] / len(z) < 0.9
-  np.testing.assert_allclose(np.exp(log_p[2000][middle]), frequency[middle] / len(z), rtol=0.05)
-  assert np.exp(log_p[2000]).sum() < 1.02
+  np.testing.assert_allclose(np.exp(log_p[middle]), frequency[middle] / len(z), rtol=0.05)
+  assert np.exp(log_p).sum() < 1.02
   many = quick_jit(lambda keys: bound[1].log_prob(state, jnp.repeat(x, 500, 0), keys))
   mean = many(keys_of(len(x) * 500)).reshape(len(x), 500).mean(1)
-  assert (mean < log_p[2000]).all()
+  assert (mean < log_p).all()
 
 
 def test_learnt_noise_bounds_the_same_probability():
   spec, n = Spec((2, 2, 1), 2), 4
-  how = {"likelihood": Likelihood(4000), "blocks": 0}
-  learnt, uniform = (
-    model_of(spec, dequantization=d, **how) for d in ("variational", "uniform")
-  )
+  how = {"likelihood": Likelihood(2000)}
+  learnt, uniform = (model_of(spec, dequantization=d, **how) for d in ("variational", "uniform"))
   x = jnp.array([[0, 0, 0, 0], [1, 0, 0, 1], [0, 1, 1, 1], [1, 1, 1, 1]]).reshape(n, 2, 2, 1)
   start = started(learnt, {"x": jnp.concatenate([x, x])})
   state = scrambled(start)
@@ -140,7 +136,7 @@ def test_learnt_noise_bounds_the_same_probability():
 
 def test_integers_come_back_from_their_codes():
   spec = Spec((4, 4, 1), 17)
-  model = model_of(spec, scales=2, couplings=1, blocks=0, dtype="float32")
+  model = model_of(spec, scales=2, couplings=1, dtype="float32")
   x = jax.random.randint(jax.random.key(0), (32, 4, 4, 1), 0, 17).astype(jnp.uint8)
   state = scrambled(started(model, {"x": x}))
   code, back = quick_jit(

@@ -126,7 +126,11 @@ def test_codebook_by_its_loss_goes_down_its_gradient():
 
 
 def test_the_first_stage_is_frozen_in_the_second_which_sees_its_codes():
-  program, first, state = stage()
+  program, _, state = stage()
+  own = state["params"]["vqvae"]
+  # Small, so that pixels stay between the levels and decode clips none.
+  faint = {**own, "decoder": jax.tree.map(lambda p: 0.3 * p, own["decoder"])}
+  state = {**state, "params": {"vqvae": faint}}
   batch = images()
   codes = jax.jit(program.model.encode)([state, {}], batch["x"])
   assert codes.shape == (8, 2, 2) and codes.dtype == jnp.int32
@@ -142,10 +146,9 @@ def test_the_first_stage_is_frozen_in_the_second_which_sees_its_codes():
   np.testing.assert_allclose(terms["nats_per_code"], nll / 4, rtol=1e-5)
   decode = jax.jit(program.model.decode)
   x = np.asarray(decode([state, prior], codes))
-  inside = ((x > 0) & (x < 4)).all((1, 2, 3))  # where decode clips nothing
+  assert (x > 0).all() and (x < 4).all() and x.std() > 0.01
   error = np.mean((x - batch["x"]) ** 2, (1, 2, 3)) / 16
-  assert inside.sum() >= 4
-  np.testing.assert_allclose(terms["reconstruction_mse"][inside], error[inside], rtol=1e-4)
+  np.testing.assert_allclose(terms["reconstruction_mse"], error, rtol=1e-4)
   np.testing.assert_allclose(terms["relative_mse"], terms["reconstruction_mse"] / 0.25, rtol=1e-5)
   distinct = [len(set(row)) for row in np.asarray(codes).reshape(8, -1)]
   np.testing.assert_array_equal(terms["distinct_codes"], distinct)

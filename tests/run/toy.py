@@ -42,20 +42,23 @@ def build(
 
   Args:
     spec: of the points.
-    stages: 1 for the mean, 2 for the spread besides, in a stage with batches of 4.
+    stages: 1 for the mean, 2 for the spread besides, in a stage with two microbatches of 4.
     second: steps of that stage, or None for what the config gives.
     noise: of the gradient of the mean.
-    nan_at: step whose loss is NaN.
+    nan_at: step whose loss is NaN; the term `late` is from the next one on.
     ema: decay of the average of the mean, or 0.
     optimizer, sample: see there.
   """
 
   def distance(params, mutable, batch, key, step):
-    w = params["mean"]["w"]
-    loss = jnp.sum((batch["x"] - w) ** 2, axis=-1) / 2
-    loss += noise * w @ jax.random.normal(key, w.shape)
-    rows = jnp.float32(len(loss))
-    return loss + jnp.where(step == nan_at, jnp.nan, 0.0), (mutable["mean"], {"rows": rows})
+    w, draw = params["mean"]["w"], jax.random.normal(key, spec.shape)
+    loss = jnp.sum((batch["x"] - w) ** 2, axis=-1) / 2 + noise * w @ draw
+    terms = {
+      "rows": jnp.float32(len(loss)),
+      "noise": draw[0],
+      "late": jnp.where((nan_at >= 0) & (step > nan_at), jnp.nan, 0.0),
+    }
+    return loss + jnp.where(step == nan_at, jnp.nan, 0.0), (mutable["mean"], terms)
 
   mean = game(
     {"mean": Player(minimise("mean", distance), optimizer.make())},
@@ -73,13 +76,14 @@ def build(
     return single(mean)
 
   def nll(params, mutable, batch, key, step):
-    log_std = params["spread"]["log_std"]
+    log_std, own = params["spread"]["log_std"], mutable["spread"]
     loss = jnp.sum((batch["x"] * jnp.exp(-log_std)) ** 2 / 2 + log_std, axis=-1)
     terms = {"rows": jnp.float32(len(loss)), "offset": jnp.abs(batch["x"]).mean(axis=-1)}
-    return loss, (mutable["spread"], terms)
+    return loss, ({**own, "drawn": jnp.append(own["drawn"][1:], batch["drawn"][0])}, terms)
 
   def init(key, batch):
-    start = {"first": jnp.abs(batch["x"]).mean(), "origin": jnp.zeros(spec.shape)}
+    first = jnp.abs(batch["x"]).mean()
+    start = {"first": first, "origin": jnp.zeros(spec.shape), "drawn": jnp.zeros(4)}
     return {"spread": {"log_std": jnp.zeros(spec.shape)}}, {"spread": start}
 
   def carry(previous, state):
@@ -87,12 +91,13 @@ def build(
     return {**state, "mutable": {"spread": start}}
 
   def view(previous, batch, key):
-    jitter = 1e-3 * jax.random.normal(key, batch["x"].shape)
-    return {**batch, "x": batch["x"] - previous[0]["params"]["mean"]["w"] + jitter}
+    x = batch["x"] - previous[0]["params"]["mean"]["w"]
+    return {**batch, "x": x, "drawn": jax.random.normal(key, (len(x),))}
 
   spread = game(
     {"spread": Player(minimise("spread", nll), optimizer.make())},
     init,
+    order=(("spread", 2),),
     evaluate=lambda state, batch, keys: {"offset": jnp.abs(batch["x"]).mean(axis=-1)},
   )
   whole = Model(
