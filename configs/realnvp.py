@@ -14,7 +14,8 @@ data, which no model can undercut:
   rings         2.708   (2.623)
   swissroll     2.694   (2.670)
 
---mode=density shows the density beside the data. `mnist` has not been run.
+--mode=density shows the density beside the data. `digits`, on a schedule of 3000 steps,
+began to overfit after 1000, at 1.92 bits/dim of the test digits. `mnist` has not been run.
 """
 
 from gen_jax.run.config import experiment, merge, variant
@@ -36,11 +37,11 @@ PLANE = dict(
 IMAGES = dict(
   model=dict(
     couplings=3, scales=2, width=32, blocks=1, ema=0.998,
-    optimizer=dict(learning_rate=1e-3, schedule="cosine", decay_steps=3000, warmup=100, clip=10.0),
+    optimizer=dict(learning_rate=1e-3, schedule="cosine", decay_steps=1500, warmup=100, clip=10.0),
   ),
   data=dict(name="digits", batch_size=64),
   train=dict(
-    steps=3000, log_every=50, validate_every=500, sample_every=500, checkpoint_every=500,
+    steps=1500, log_every=50, validate_every=500, sample_every=500, checkpoint_every=500,
     best="bits_per_dim",
   ),
   likelihood=dict(importance_samples=8),

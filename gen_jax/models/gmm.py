@@ -6,8 +6,14 @@
              mu_k = 1/N_k sum_i r_ik x_i
              Sigma_k = 1/N_k sum_i r_ik (x_i - mu_k)(x_i - mu_k)^T + floor I
 
-The sums are taken of x - mu_k with the pass's own mu_k, so that nothing cancels. Grey levels are
-dequantised with fresh noise in every pass.
+The sums are taken of x - mu_k with the pass's own mu_k, so that nothing cancels. The noise u that
+dequantises grey levels, of variance v, is integrated out, with responsibilities that do not depend
+on it: EM then raises the bound
+
+  E_u log p(x + u) >= log sum_k pi_k exp E_u log N(x + u; mu_k, Sigma_k)
+  E_u log N(x + u; mu, Sigma) = log N(x + 1/2; mu, Sigma) - v/2 tr Sigma^{-1}
+
+and Sigma_k above gets v I besides. Real values have v = 0, and the bound is the likelihood.
 """
 
 from __future__ import annotations
@@ -66,13 +72,12 @@ def build(
 
   def init(key, batch, weight):
     """Round components, all of the variance within the clusters."""
-    noise_key, key = jax.random.split(key)
-    y, n = at.points(batch["x"], noise_key), weight.sum()
+    y, n = at.points(batch["x"]), weight.sum()
     centres = kmeans.start(key, y, components, weight, warmup)
     index = kmeans.nearest(y, centres)
     within = (weight[:, None] * (y - centres[index]) ** 2).sum() / (n * at.dims)
     count = weight @ jax.nn.one_hot(index, components, dtype=at.dtype)
-    whiten = jnp.full((components, at.dims), 1 / jnp.sqrt(within + floor))
+    whiten = jnp.full((components, at.dims), 1 / jnp.sqrt(within + at.noise + floor))
     return {
       "weight": (count + 1) / (n + components),
       "mean": centres,
@@ -83,11 +88,16 @@ def build(
     """log pi_k + log N(y; mu_k, Sigma_k), [B, K]."""
     return jnp.log(params["weight"]) + log_normal(y, params["mean"], params["whiten"])
 
+  def expected_joint(params, x):
+    """The same of x, with the noise integrated out as above."""
+    precision = (params["whiten"].reshape(components, -1) ** 2).sum(1)
+    return joint(params, at.points(x)) - at.noise / 2 * precision
+
   def statistics(params, batch, weight, key):
-    y = at.points(batch["x"], key)
-    log_joint = joint(params, y)
+    del key
+    log_joint = expected_joint(params, batch["x"])
     r = weight[:, None] * jax.nn.softmax(log_joint)
-    centred = y[:, None] - params["mean"]
+    centred = at.points(batch["x"])[:, None] - params["mean"]
     sums = {"n": r.sum(0), "x": einsum("bk,bkd->kd", r, centred)}
     if full:
       sums["x x^T"] = einsum("bkd,bke->kde", r[..., None] * centred, centred)
@@ -100,10 +110,10 @@ def build(
     shift = sums["x"] / n[:, None]
     if full:
       second = sums["x x^T"] / n[:, None, None] - einsum("kd,ke->kde", shift, shift)
-      whiten = whitening(second + floor * jnp.eye(at.dims, dtype=at.dtype))
+      whiten = whitening(second + (at.noise + floor) * jnp.eye(at.dims, dtype=at.dtype))
     else:
       second = sums["x x^T"] / n[:, None] - shift**2
-      whiten = 1 / jnp.sqrt(jnp.maximum(second, 0) + floor)
+      whiten = 1 / jnp.sqrt(jnp.maximum(second, 0) + at.noise + floor)
     return {"weight": n / n.sum(), "mean": params["mean"] + shift, "whiten": whiten}
 
   def log_prob(state, x, keys=None, cond=None):
@@ -124,7 +134,7 @@ def build(
 
   def encode(state, x, keys=None, cond=None):
     del keys, cond
-    return jax.nn.softmax(joint(state["params"], at.points(x)))
+    return jax.nn.softmax(expected_joint(state["params"], x))
 
   def draw(state, keys, cond=None):
     del cond

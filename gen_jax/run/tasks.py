@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,8 +87,11 @@ def train(
     (workdir / "checkpoints").mkdir(exist_ok=True)
     done = max(Checkpoints(workdir / "checkpoints", writable=False).steps(), default=0)
     if done >= setup.total and (workdir / "evaluation.json").exists():
+      steps = setup.experiment.train.steps
+      longer = str(2 * steps if isinstance(steps, int) else (*steps[:-1], 2 * steps[-1]))
       print(
-        f"{workdir} is complete at step {done}. Extend it with --config.train.steps={2 * done},"
+        f"{workdir} is complete at step {done}."
+        f" Extend it with --config.train.steps={shlex.quote(longer)},"
         f" start over with another --workdir or without this folder, or use --mode=sample|evaluate"
       )
       return 0

@@ -50,7 +50,7 @@ def clean_rows(workdir):
   return [{k: v for k, v in r.items() if k not in ("seconds", "examples_per_second")} for r in rows]
 
 
-def test_laws_1_and_3_the_same_run_again_and_a_stopped_one_are_the_same_run(system, trained, tmp_path):
+def test_laws_1_and_3_run_again_or_stopped_it_is_the_same_run(system, trained, tmp_path):
   built, result = trained(system)
   total = result.step
   whole = quick(built, mesh=one_device(), workdir=mkdir(tmp_path / "whole"))

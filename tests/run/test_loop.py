@@ -107,31 +107,27 @@ def test_a_crashed_run_goes_on_exactly_and_writes_no_row_twice(mesh, reference, 
   assert toy.rows(tmp_path) == toy.rows(workdir)
 
 
-@pytest.mark.parametrize("every,saved,rows", [((4, 3), [6], [4]), ((0, 4), [4], [])])
-def test_a_loss_that_is_not_finite_stops_the_run(mesh, tmp_path, every, saved, rows):
-  log_every, checkpoint_every = every
-  train = {"log_every": log_every, "checkpoint_every": checkpoint_every, "keep": 1}
-  bad = max(saved)  # the very step that would follow the last good checkpoint
-  parsed = toy.experiment({"nan_at": bad}, train=train)
-  with pytest.raises(loop.NonFinite, match=f"loss is not finite at step {bad}; .* step {bad}"):
+@pytest.mark.parametrize(
+  "bad,train,saved,rows",
+  [
+    (6, {"log_every": 4, "checkpoint_every": 3}, 6, [4]),  # found when a row is due
+    (5, {"log_every": 0, "checkpoint_every": 4, "steps_per_call": 4}, 4, []),  # or before a save
+  ],
+)
+def test_a_loss_that_is_not_finite_stops_the_run(mesh, tmp_path, bad, train, saved, rows):
+  parsed = toy.experiment({"nan_at": bad}, train={**train, "keep": 1})
+  with pytest.raises(loop.NonFinite, match=f"loss is not finite at step {bad}; .* step {saved}"):
     toy.go(mesh, parsed, workdir=tmp_path)
   record = json.loads((tmp_path / "failure" / "record.json").read_text())
-  assert record == {
-    "step": bad, "term": "loss", "first_bad_steps": {"late": bad + 1, "loss": bad},
-    "checkpoint": bad,
-  }  # fmt: skip
-  assert Checkpoints(tmp_path / "checkpoints", writable=False).steps() == saved
+  first = {"loss": bad, "late": bad + 1}
+  assert record == {"step": bad, "term": "loss", "first_bad_steps": first, "checkpoint": saved}
+  assert Checkpoints(tmp_path / "checkpoints", writable=False).steps() == [saved]
   assert [row["step"] for row in toy.rows(tmp_path)] == rows
 
 
 TWO = {**NOISY, "stages": 2}
-LENGTHS = {
-  "steps": (12, 8),
-  "log_every": 4,
-  "validate_every": 8,
-  "checkpoint_every": 5,
-  "best": "offset",
-}
+LENGTHS = {"steps": (12, 8), "log_every": 4, "validate_every": 8}
+SCORED = {**LENGTHS, "checkpoint_every": 5, "best": "offset"}
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +135,7 @@ def two_stages(tmp_path_factory):
   workdir = tmp_path_factory.mktemp("stages")
   mesh = make_mesh(jax.devices()[:1])
   data = toy.source(validation_mean=4.0)
-  return workdir, toy.go(mesh, toy.experiment(TWO, train=LENGTHS), data, workdir=workdir)
+  return workdir, toy.go(mesh, toy.experiment(TWO, train=SCORED), data, workdir=workdir)
 
 
 def test_the_second_stage_sees_the_first_one_s_frozen_state(two_stages, reference):
@@ -171,7 +167,7 @@ def test_the_second_stage_sees_the_first_one_s_frozen_state(two_stages, referenc
 
 def test_a_run_goes_on_exactly_in_either_stage_and_between_them(mesh, two_stages, tmp_path):
   workdir, whole = two_stages
-  parsed, data = toy.experiment(TWO, train=LENGTHS), toy.source(validation_mean=4.0)
+  parsed, data = toy.experiment(TWO, train=SCORED), toy.source(validation_mean=4.0)
   for at in (7, 12, 17):
     with pytest.raises(Stopped):
       toy.go(mesh, parsed, data, workdir=tmp_path, on_step=sends(signal.SIGTERM, at=at))
