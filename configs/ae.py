@@ -1,6 +1,13 @@
 """AE: deep autoencoder with squared error.
 
-Source: Hinton & Salakhutdinov 2006; `mnist` is its 784-1000-500-250-30 network.
+Source: Hinton & Salakhutdinov 2006; `mnist` is its 784-1000-500-250-30 network, with GELU and Adam
+instead of logistic units and layers trained one by one. Errors are summed over an image, pixels in
+[0, 1].
+
+  python -m gen_jax.main --config configs/ae.py         15 s on two cores
+      squared_error 1.04 (5 numbers for 64 pixels; 359 test digits)
+  python -m gen_jax.main --config configs/ae.py:mnist   7 minutes
+      squared_error 3.83 (10,000 test digits; 3.00 in the paper, 13.87 by PCA)
 """
 
 from gen_jax.run.config import experiment, merge, variant
@@ -20,12 +27,15 @@ DIGITS = dict(
 MNIST = merge(
   DIGITS,
   dict(
-    model=dict(latent=30, hidden=(1000, 500, 250), optimizer=dict(decay_steps=18_000)),
+    model=dict(
+      latent=30, hidden=(1000, 500, 250), activation="gelu",
+      optimizer=dict(learning_rate=2e-3, decay_steps=15_000),
+    ),
     data=dict(name="tfds:mnist", validation=0.0),
-    train=dict(steps=18_000, log_every=500, validate_every=0, checkpoint_every=2000, best=""),
+    train=dict(steps=15_000, log_every=500, validate_every=0, checkpoint_every=2500, best=""),
     evaluate=dict(batch_size=200),
   ),
-)
+)  # fmt: skip
 
 VARIANTS = {
   "digits": DIGITS,

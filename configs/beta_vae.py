@@ -38,8 +38,8 @@ VARIANTS = {
     SHAPES,
     dict(
       model=dict(
-        latent=3, widths=(), hidden=(8,), optimizer=dict(decay_steps=8),
-        capacity=dict(steps=4),
+        beta=1.0, capacity=dict(nats=2.0, steps=4, gamma=10.0), latent=3, widths=(), hidden=(8,),
+        optimizer=dict(decay_steps=8),
       ),
       data=dict(name="digits", batch_size=16),
       train=dict(steps=8, log_every=2, validate_every=4, sample_every=8, checkpoint_every=4),

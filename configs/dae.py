@@ -2,6 +2,14 @@
 
 Source: Vincent et al. 2008, and 2010 for the kinds of corruption. The same command with
 --config.model.denoising=False trains the plain autoencoder and measures it on the same corruption.
+
+  python -m gen_jax.main --config configs/dae.py:VARIANT   25 s on two cores
+
+Squared error of restored images (summed over an image, pixels in [0, 1]; 359 test digits):
+                       gaussian  masking  salt_and_pepper  blur
+  denoising                0.96     0.74             1.05  0.31
+  plain autoencoder        3.39     3.04             3.48  2.89
+  left as they are         5.69     3.76             5.37  2.95
 """
 
 from gen_jax.run.config import experiment, merge, variant

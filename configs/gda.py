@@ -7,7 +7,7 @@ from gen_jax.run.config import experiment, merge, variant
 
 # train.steps is the number of passes times the batches in one: ceil(examples / data.batch_size).
 DIGITS = dict(
-  model=dict(shrinkage=0.01),
+  model=dict(shrinkage=0.003),
   data=dict(name="digits", batch_size=432, remainder="pad"),
   train=dict(steps=3, log_every=3, sample_every=3, checkpoint_every=3),
   measures=("likelihood", "anomaly", "sample_accuracy"),
@@ -19,9 +19,10 @@ VARIANTS = {
     DIGITS,
     dict(
       model=dict(shrinkage=0.05),
-      data=dict(name="tfds:mnist", batch_size=1000),
-      train=dict(steps=54, log_every=54, sample_every=54, checkpoint_every=54),
-      evaluate=dict(batch_size=1000, classifier_steps=4000),
+      data=dict(name="tfds:mnist", batch_size=1000, validation=0.0),
+      train=dict(steps=60, log_every=60, sample_every=60, checkpoint_every=60),
+      evaluate=dict(batch_size=1000),
+      measures=("likelihood", "anomaly"),
     ),
   ),
   "tiny": merge(

@@ -20,7 +20,7 @@ POINTS = dict(
 DIGITS = merge(
   POINTS,
   dict(
-    model=dict(components=20, floor=1e-3),
+    model=dict(components=10, floor=1e-4),
     data=dict(name="digits", batch_size=432),
     train=dict(
       steps=90, steps_per_call=3, log_every=3, validate_every=15, sample_every=90,
@@ -37,14 +37,14 @@ VARIANTS = {
   "mnist": merge(
     DIGITS,
     dict(
-      model=dict(components=20, floor=1e-3),
-      data=dict(name="tfds:mnist", batch_size=1000),
+      model=dict(components=10, floor=1e-3),
+      data=dict(name="tfds:mnist", batch_size=1000, validation=0.0),
       train=dict(
-        steps=54 * 20, steps_per_call=1, log_every=54, validate_every=270, sample_every=270,
-        checkpoint_every=270,
+        steps=60 * 10, steps_per_call=1, log_every=60, validate_every=0, sample_every=300,
+        checkpoint_every=60,
       ),
-      evaluate=dict(batch_size=500, samples=10_000, classifier_steps=4000),
-      measures=("likelihood", "frechet", "prdc", "anomaly"),
+      evaluate=dict(batch_size=500),
+      measures=("likelihood", "anomaly"),
     ),
   ),
   "tiny": merge(

@@ -19,8 +19,8 @@ VARIANTS = {
     DIGITS,
     dict(
       model=dict(clusters=50),
-      data=dict(name="tfds:mnist", batch_size=2000),
-      train=dict(steps=27 * 50, steps_per_call=27, log_every=27, checkpoint_every=270),
+      data=dict(name="tfds:mnist", batch_size=2000, validation=0.0),
+      train=dict(steps=30 * 50, steps_per_call=30, log_every=30, checkpoint_every=300),
       evaluate=dict(batch_size=1000),
     ),
   ),

@@ -19,8 +19,8 @@ VARIANTS = {
     DIGITS,
     dict(
       model=dict(components=30),
-      data=dict(name="tfds:mnist", batch_size=1000),
-      train=dict(steps=54, log_every=54, sample_every=54, checkpoint_every=54),
+      data=dict(name="tfds:mnist", batch_size=1000, validation=0.0),
+      train=dict(steps=60, log_every=60, sample_every=60, checkpoint_every=60),
       evaluate=dict(batch_size=1000),
     ),
   ),
@@ -30,6 +30,7 @@ VARIANTS = {
       model=dict(components=50, method="em"),
       data=dict(name="folder", resolution=64, batch_size=128),
       train=dict(steps=300, log_every=15, sample_every=300, checkpoint_every=300),
+      sample=dict(noise=False),
       measures=("likelihood",),
     ),
   ),

@@ -14,8 +14,6 @@ from PIL import Image
 
 import gen_jax
 
-pytestmark = pytest.mark.xdist_group("main")  # they share one finished run
-
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = [sys.executable, "-m", "gen_jax.main"]
 TINY = ["--config", "configs/ddpm.py:tiny"]

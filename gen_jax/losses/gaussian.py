@@ -1,9 +1,10 @@
 """Log-densities of several Gaussians at once, and draws from them.
 
-  log N(x; mu, Sigma) = -1/2 |R (x - mu)|^2 + sum_i log R_ii - D/2 log 2 pi,   R = L^{-1}, L L^T = Sigma
+  log N(x; mu, Sigma) = -1/2 |R (x - mu)|^2 + sum_i log R_ii - D/2 log 2 pi
+  R = L^{-1},  L L^T = Sigma
 
-A `whiten` is R: reciprocal standard deviations [K, D] where the covariance is diagonal, else inverse
-Cholesky factors [K, D, D], or one of them [1, D, D] for all K.
+A `whiten` is R: reciprocal standard deviations [K, D] where the covariance is diagonal, else
+inverse Cholesky factors [K, D, D], or one of them [1, D, D] for all K.
 """
 
 from __future__ import annotations

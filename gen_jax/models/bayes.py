@@ -1,4 +1,4 @@
-"""Bayes' rule over any conditional density p(x | y): a classifier, and a judge of what is unlike it.
+"""Bayes' rule over any conditional density p(x | y): a classifier that knows what it never saw.
 
   p(x, y) = p(x | y) p(y),   p(x) = sum_y p(x, y),   p(y | x) = p(x, y) / p(x)
 

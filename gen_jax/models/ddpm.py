@@ -160,6 +160,7 @@ def build(
 
   def bound(state, x, keys, cond):
     """The terms of the variational bound of x [B, ...] in nats, each [B], and simple_loss."""
+    chex.assert_shape(x, (None, *spec.shape))
     params, label = averaged(state, "unet"), label_of(cond)
     return variational_bound(
       lambda x_t, t: predict(params, x_t, t, label), noise, x, centre(x, spec.levels, real), keys,

@@ -9,8 +9,12 @@ with U, Lambda the first eigenvectors and eigenvalues of the covariance S. Two w
 
   eigh       S from one pass of (n, sum x, sum x x^T), then its eigenvectors: D x D numbers
   em         S W alone, D x k numbers a pass, and several passes                 (eq. 29-30)
-             W <- S W (sigma^2 I + M^{-1} W^T S W)^{-1},  M = W^T W + sigma^2 I
-             sigma^2 <- 1/D tr(S - S W M^{-1} W_new^T)
+             W' = S W (sigma^2 I + M^{-1} W^T S W)^{-1},  M = W^T W + sigma^2 I
+             sigma^2 <- 1/D tr(S - S W M^{-1} W'^T)
+             W <- W' Phi^{1/2},  Phi = E z z^T = sigma^2 M^{-1} + M^{-1} W^T S W M^{-1}
+
+The last line is the expansion of z's covariance (Liu, Rubin & Wu 1998, "Parameter expansion to
+accelerate EM"): without it the lengths of W's columns change by sigma^2 / lambda only in a pass.
 
 S has n - 1 in the denominator, as scikit-learn's; grey levels are dequantised, which adds the
 noise's variance to the diagonal of S exactly, without a draw. On pictures of faces the
@@ -137,8 +141,9 @@ def build(
     inverse_m = jnp.linalg.inv(matmul(w.T, w) + noise * identity)
     w_s_w = matmul(w.T, s_w)
     new = jnp.linalg.solve(noise * identity + matmul(inverse_m, w_s_w).T, s_w.T).T
-    noise = (trace - (matmul(s_w, inverse_m) * new).sum()) / at.dims
-    noise = jnp.maximum(noise, floor)
+    moment = noise * inverse_m + matmul(inverse_m, matmul(w_s_w, inverse_m))
+    rest = (trace - (matmul(s_w, inverse_m) * new).sum()) / at.dims
+    new, noise = matmul(new, jnp.linalg.cholesky(moment)), jnp.maximum(rest, floor)
     # A rotation of z leaves the model as it is: take the one that makes W's columns orthogonal.
     u, singular, _ = jnp.linalg.svd(new, full_matrices=False)
     largest = jnp.take_along_axis(u, jnp.abs(u).argmax(0, keepdims=True), 0)

@@ -197,7 +197,8 @@ def anomaly(scene: Scene) -> dict[str, Record]:
   """
   split, settings, share = scene.settings.split, scene.settings, 0.01
   noise = metrics.noise_like(scene.real["x"], scene.source.spec.levels, np.random.default_rng(0))
-  score = lambda states, batch, keys: {"log_p": scene.model.log_prob(states, batch["x"], keys, None)}
+  log_prob = scene.model.log_prob
+  score = lambda states, batch, keys: {"log_p": log_prob(states, batch["x"], keys, None)}
   compiled = evaluate.evaluator(score, scene.mesh)
   sets = {"train": scene.train["x"], "real": scene.real["x"], **noise}
   log_p = {

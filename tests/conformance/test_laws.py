@@ -13,9 +13,7 @@ from gen_jax.run.loop import train
 from gen_jax.run.mesh import make_mesh
 from tests.conformance.systems import SYSTEMS, build, first_batch, one_device
 
-# One worker holds all laws over a system, so that it trains it once.
-ROWS = [pytest.param(s, id=s.name, marks=pytest.mark.xdist_group(s.name)) for s in SYSTEMS]
-pytestmark = pytest.mark.parametrize("system", ROWS)
+pytestmark = pytest.mark.parametrize("system", SYSTEMS, ids=lambda s: s.name)
 
 
 def equal(a, b):
@@ -208,6 +206,8 @@ def test_capabilities_have_the_shapes_of_the_contract(system, trained):
     assert shape(model.decode, code, cond).shape == x.shape
   if model.transform is not None:
     assert shape(model.transform, x, keys, cond).shape[0] == n
+  if model.pictures is not None:
+    assert all(p.shape[1:] == built.source.spec.shape for p in shape(model.pictures).values())
   if model.trajectory is not None:
     frames = shape(model.trajectory, keys, cond)
     assert frames.shape[1:] == x.shape and frames.dtype == shape(model.sample, keys, cond).dtype

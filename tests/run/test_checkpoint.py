@@ -17,7 +17,10 @@ from gen_jax.run.step import placed
 from tests.run.toy import equal
 
 # Where one read fails, orbax leaves the others unfinished behind.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+  pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+  pytest.mark.filterwarnings("ignore:coroutine .* was never awaited"),
+]
 
 
 @pytest.fixture(autouse=True, scope="module")

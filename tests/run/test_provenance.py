@@ -2,8 +2,10 @@
 
 import datetime
 import json
+import shlex
 import shutil
 import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -14,9 +16,12 @@ from gen_jax.run import provenance
 
 
 def test_record(monkeypatch):
+  jax.devices()  # before XLA could read the flag below, and refuse it
   monkeypatch.setenv("JAX_MADE_UP_FLAG", "1")
   monkeypatch.setenv("XLA_FLAGS", "--xla_of_a_test")
   monkeypatch.setenv("SECRET_TOKEN", "x")
+  command = ["python", "-m", "gen_jax.main", "--config=a b.py"]
+  monkeypatch.setattr(sys, "orig_argv", command)
   record = provenance.provenance()
   assert json.loads(json.dumps(record)) == record
   age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(record["time"])
@@ -26,7 +31,7 @@ def test_record(monkeypatch):
   assert None not in record["versions"].values()
   assert record["devices"]["count"] == jax.device_count()
   assert record["cpu_threads"] >= 1
-  assert "pytest" in record["command"]
+  assert shlex.split(record["command"]) == command
   assert record["environment"]["JAX_MADE_UP_FLAG"] == "1"
   assert record["environment"]["XLA_FLAGS"] == "--xla_of_a_test"
   assert "SECRET_TOKEN" not in record["environment"]
