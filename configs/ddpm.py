@@ -1,6 +1,13 @@
 """DDPM: denoising diffusion probabilistic models, class-conditional, with the variational bound.
 
 Source: Ho, Jain & Abbeel 2020 (arXiv:2006.11239); `cifar10` is the paper's setting.
+
+  ./launch/run.sh --config configs/ddpm.py   5 min 14 s on two cores in a fresh clone, the
+      environment and all measures included: 3.07 bits/dim (359 test digits, 100 timesteps each);
+      of 1500 samples: sample_accuracy 0.984, trained_on_samples_accuracy 0.989, precision 0.973,
+      recall 0.916, density 1.11, coverage 1.00, frechet_distance 3.96, nearest_train_ratio 0.952
+
+`mnist`, `cifar10` and `folder` have not been trained to their length yet.
 """
 
 from gen_jax.run.config import experiment, merge, variant
