@@ -47,6 +47,15 @@ VARIANTS = {
       train=dict(steps=4000, steps_per_call=1),
     ),
   ),
+  "outliers": merge(
+    MNIST,
+    dict(
+      model=dict(hidden=(500, 250), optimizer=dict(decay_steps=1500)),
+      data=dict(only=(0,)),
+      train=dict(steps=1500, checkpoint_every=1500),
+      measures=("likelihood", "outliers_by_error"),
+    ),
+  ),
   "tiny": merge(
     DIGITS,
     dict(

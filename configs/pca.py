@@ -24,6 +24,16 @@ VARIANTS = {
       evaluate=dict(batch_size=1000),
     ),
   ),
+  "outliers": merge(
+    DIGITS,
+    dict(
+      model=dict(components=30),
+      data=dict(name="tfds:mnist", batch_size=1000, validation=0.0, only=(0,)),
+      train=dict(steps=7, log_every=7, sample_every=7, checkpoint_every=7),
+      evaluate=dict(batch_size=1000),
+      measures=("likelihood", "outliers_by_error", "outliers_by_density"),
+    ),
+  ),
   "faces": merge(
     DIGITS,
     dict(

@@ -47,6 +47,17 @@ VARIANTS = {
       train=dict(steps_per_call=1),
     ),
   ),
+  "outliers": merge(
+    MNIST,
+    dict(
+      model=dict(optimizer=dict(schedule="cosine", decay_steps=2000)),
+      data=dict(binarize="", only=(0,)),
+      train=dict(steps=2000, steps_per_call=50, log_every=500, sample_every=2000,
+                 checkpoint_every=2000),
+      likelihood=dict(importance_samples=50),
+      measures=("likelihood", "outliers_by_error", "outliers_by_density"),
+    ),
+  ),
   "tiny": merge(
     DIGITS,
     dict(

@@ -2,6 +2,7 @@
 
   python -m gen_jax.main --config configs/ddpm.py[:VARIANT] [--config.FIELD=VALUE ...]
                          [--workdir DIR] [--mode train|sample|evaluate|export|reconstruct|...]
+  python -m gen_jax.main --config configs/NAME.py --sweep FIELD=VALUE,VALUE,... [--sweep ...]
   python -m gen_jax.main --list
   python -m gen_jax.main compare runs/a runs/b
 
@@ -36,6 +37,9 @@ LABEL = flags.DEFINE_integer("label", None, "sample: the class of all samples")
 CHECKPOINT = flags.DEFINE_enum("checkpoint", "newest", ["newest", "best"], "which one to use")
 INIT_FROM = flags.DEFINE_string("init_from", None, "train: run folder whose weights to start from")
 DRY_RUN = flags.DEFINE_boolean("dry_run", False, "show parameters and memory, compile, stop")
+SWEEP = flags.DEFINE_multi_string(
+  "sweep", [], "train: FIELD=VALUE,VALUE,...: a run for each value, and a table; may be repeated"
+)
 LIST = flags.DEFINE_boolean("list", False, "list the systems and their variants")
 PROFILE = flags.DEFINE_integer("profile", 0, "train: steps to trace into <workdir>/profile")
 WANDB = flags.DEFINE_string("wandb", "", "train: W&B project to log to besides")
@@ -64,6 +68,8 @@ def dispatch(argv: list[str]) -> int:
   if LIST.value:
     print(cli.listing())
     return 0
+  if SWEEP.value:
+    return swept()
   use_compilation_cache()
   from gen_jax.run import tasks
 
@@ -91,6 +97,19 @@ def dispatch(argv: list[str]) -> int:
     config, workdir, train_judge, init_from=INIT_FROM.value, profile=PROFILE.value,
     wandb=WANDB.value,
   )  # fmt: skip
+
+
+def swept() -> int:
+  """A run for each combination of --sweep."""
+  from gen_jax import sweep
+
+  if CONFIG.value is None or MODE.value != "train" or DRY_RUN.value:
+    raise UserError("--sweep trains: it takes --config configs/NAME.py and no other mode")
+  file = flags.FLAGS["config"].config_filename
+  workdir = Path(WORKDIR.value) if WORKDIR.value else cli.default_workdir(file)
+  if WORKDIR.value is None:
+    workdir = workdir.with_name(f"{workdir.name}-sweep")
+  return sweep.sweep(file, SWEEP.value, workdir, sweep.shared_arguments(sys.argv))
 
 
 def train_judge(source, experiment, mesh, workdir):

@@ -179,6 +179,8 @@ REFUSALS = {
   "no run": (["--workdir", "/no/such/run", "--mode=sample"], "/no/such/run"),
   "interval": ([*TINY, "--config.train.steps_per_call=3"], "steps_per_call=3 must divide"),
   "measure": ([*TINY, "--config.measures=('fid',)"], "no measure 'fid'"),
+  "best": ([*TINY, "--config.train.best=nll"], "config.train.best='nll' is no term of evaluation"),
+  "sweep": ([*TINY, "--sweep", "seed"], "give FIELD=VALUE,VALUE,..."),
 }  # fmt: skip
 
 
@@ -197,3 +199,14 @@ def test_bad_input_is_refused_in_one_line(case, finished, tmp_path):
   assert len(lines) == 1 and lines[0].startswith("gen_jax: error: "), err
   assert message in lines[0], err
   assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_sweep(tmp_path):
+  arguments = ("--config", "configs/pca.py:tiny", "--sweep", "model.components=2,3")
+  out, _ = run(*arguments, "--workdir", tmp_path / "s")
+  assert "| model.components | runs |" in out
+  table = json.loads((tmp_path / "s" / "sweep.json").read_text())
+  assert [row["fields"]["model.components"] for row in table] == ["2", "3"]
+  assert table[0]["figures"]["squared_error"]["mean"] > table[1]["figures"]["squared_error"]["mean"]
+  again, _ = run(*arguments, "--workdir", tmp_path / "s")
+  assert again.count("is complete") == 2

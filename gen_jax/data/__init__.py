@@ -10,7 +10,7 @@ from gen_jax import core
 from gen_jax.data import binarize as binary
 from gen_jax.data import digits, folder, images, shapes, tfds, toy2d
 from gen_jax.data.pipeline import Feed, Pipeline, make_pipeline, passes, take
-from gen_jax.data.source import ArraySplit, LazySplit, Source, Split, partition
+from gen_jax.data.source import ArraySplit, LazySplit, Source, Split, keep_classes, partition
 
 __all__ = [
   "ArraySplit", "Feed", "LazySplit", "NAMES", "Pipeline", "Source", "Split", "load",
@@ -33,6 +33,7 @@ def load(
   split_seed: int = 0,
   strict: bool = False,
   binarize: Literal["", "static", "threshold"] = "",
+  only: tuple[int, ...] = (),
 ) -> Source:
   """Opens a source of data; this signature is the schema of a config's data section.
 
@@ -60,6 +61,8 @@ def load(
       instead of leaving the image out or its caption empty with a warning.
     binarize: "static" makes each pixel 1 with the probability of its intensity, once for all;
       "threshold" makes it 1 from half intensity on; "" keeps the grey levels.
+    only: classes to learn from: the training and validation splits keep their examples only, in
+      memory, and the test split keeps all, so that the others are outliers. () for all classes.
 
   Returns:
     A source whose splits "train", "validation" and "test" do not overlap; an empty one is left
@@ -72,7 +75,7 @@ def load(
   held_out = dict(validation=validation, test=test, split_seed=split_seed)
   fit = dict(resolution=resolution, channels=channels, resize=resize)
   source = _open(name, path, data_dir, strict, fit, held_out)
-  return binary.binarize(source, binarize, split_seed)
+  return binary.binarize(keep_classes(source, only), binarize, split_seed)
 
 
 def _open(name, path, data_dir, strict, fit, held_out):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -176,3 +176,32 @@ def hold_out(
       f"and test={test}: lower them or give more data"
     )
   return chosen
+
+
+def keep_classes(data: Source, classes: Collection[int]) -> Source:
+  """The source with examples of these classes only, but for its test split, which keeps all.
+
+  Args:
+    data: with labels.
+    classes: what to learn from; none for all.
+
+  Raises:
+    UserError: if the data lack labels or such classes, or no example is left to train on.
+  """
+  if not classes:
+    return data
+  known = data.spec.classes
+  if known < 2:
+    raise core.UserError(f"data.only needs data with labels, and {data.name} has none")
+  if not all(0 <= label < known for label in classes):
+    raise core.UserError(
+      f"data.only={tuple(classes)}: the classes of {data.name} are 0 to {known - 1}"
+    )
+  splits = dict(data.splits)
+  for name in set(splits) - {"test"}:
+    arrays = splits[name].arrays()
+    kept = np.isin(arrays["label"], list(classes))
+    splits[name] = ArraySplit({k: v[kept] for k, v in arrays.items()})
+  if not len(splits["train"]):
+    raise core.UserError(f"data.only={tuple(classes)}: {data.name} has no training example of them")
+  return data._replace(splits={k: v for k, v in splits.items() if len(v)})

@@ -59,11 +59,6 @@ class Scene:
     self.model, self.states, self.source = program.model, states, source
     self.experiment, self.settings, self.mesh = experiment, experiment.evaluate, mesh
     self.key, self.train_judge = key, train_judge
-    if self.settings.split not in source.splits:
-      raise UserError(
-        f"config.evaluate.split={self.settings.split!r} is no split of {source.name}"
-        f"{nearest(self.settings.split, source.splits)}"
-      )
 
   @functools.cached_property
   def real(self) -> dict[str, np.ndarray]:
@@ -137,7 +132,8 @@ def frechet(scene: Scene) -> dict[str, Record]:
   record = scene.record(
     distance, real_examples=len(f["real"]), of_training_data=floor, **scene.extractor()
   )
-  accuracy = {"value": scene.judge.accuracy, "examples": len(f["real"]), "split": "test"}
+  tested = len(scene.source.splits["test"])
+  accuracy = {"value": scene.judge.accuracy, "examples": tested, "split": "test"}
   return {"frechet_distance": record, "extractor_accuracy": accuracy}
 
 
@@ -223,6 +219,56 @@ def anomaly(scene: Scene) -> dict[str, Record]:
   }
 
 
+def outliers(scene: Scene, score: Callable, name: str) -> dict[str, Record]:
+  """How well a score tells the classes that were learnt from the others, over the whole split.
+
+  Args:
+    scene: of a run whose config.data.only names the classes that it learnt from.
+    score: (states, batch) -> [B], high for what is known.
+    name: of the score.
+
+  Raises:
+    UserError: if the run learnt from all classes.
+  """
+  only = scene.experiment.data["only"]
+  if not only:
+    raise UserError(f"the measure outliers_by_{name} needs classes left out: set config.data.only")
+  scored = lambda states, batch, keys: {"score": score(states, batch, keys)}
+  values = evaluate.terms(
+    evaluate.evaluator(scored, scene.mesh), scene.states,
+    scene.source.splits[scene.settings.split], stream(scene.key, "evaluate"),
+    batch_size=scene.settings.batch_size, mesh=scene.mesh,
+  )["score"]  # fmt: skip
+  known = np.isin(scene.real["label"], list(only))
+  record = {
+    "value": metrics.auroc(values[known], values[~known]),
+    "examples": int(known.sum()),
+    "outliers": int((~known).sum()),
+    "split": scene.settings.split,
+    "learnt_classes": list(only),
+  }
+  return {f"auroc_{name}": record}
+
+
+def outliers_by_error(scene: Scene) -> dict[str, Record]:
+  """AUROC of the squared error of reconstruction: what a model never saw, it restores badly."""
+  model = scene.model
+
+  def score(states, batch, keys):
+    x = model.decode(states, model.encode(states, batch["x"], None, batch), batch)
+    error = (x - batch["x"].astype(x.dtype)) ** 2
+    return -error.reshape(len(error), -1).sum(1)
+
+  return outliers(scene, score, "error")
+
+
+def outliers_by_density(scene: Scene) -> dict[str, Record]:
+  """AUROC of log p(x), or of the bound on it that the model has."""
+  log_prob = scene.model.log_prob
+  score = lambda states, batch, keys: log_prob(states, batch["x"], keys, batch)
+  return outliers(scene, score, "density")
+
+
 def class_shares(scene: Scene) -> dict[str, Record]:
   """How evenly samples fall on the classes that a classifier of real data reads in them: the
   smallest share, and the entropy of the shares in nats. A mode that was lost is a share near 0."""
@@ -292,18 +338,34 @@ MEASURES: Mapping[str, Measure] = {
   "active_units": Measure(active_units, ("encode",), ("active_units",)),
   "code_use": Measure(code_use, ("encode",), ("codes_used", "code_perplexity", "unigram_entropy")),
   "anomaly": Measure(anomaly, ("log_prob",), ("auroc_uniform_noise", "auroc_mixed_examples")),
+  "outliers_by_error": Measure(
+    outliers_by_error, ("encode", "decode"), ("auroc_error",), labels=True
+  ),
+  "outliers_by_density": Measure(
+    outliers_by_density, ("log_prob",), ("auroc_density",), labels=True
+  ),
   "class_shares": Measure(
     class_shares, ("sample",), ("smallest_class_share", "class_share_entropy"), labels=True
   ),
 }
 
 
-def check(names: tuple[str, ...], program: Program, source: Source) -> None:
+def check(names: tuple[str, ...], program: Program, source: Source, split: str) -> None:
   """Refuses measures that do not exist, or that the model or the data cannot serve.
+
+  Args:
+    names: of the measures.
+    program: what they are taken of.
+    source: its data.
+    split: of config.evaluate.
 
   Raises:
     UserError: in one line.
   """
+  if names and split not in source.splits:
+    raise UserError(
+      f"config.evaluate.split={split!r} is no split of {source.name}{nearest(split, source.splits)}"
+    )
   for name in names:
     if name not in MEASURES:
       raise UserError(f"config.measures: no measure {name!r}{nearest(name, MEASURES)}")
@@ -316,6 +378,8 @@ def check(names: tuple[str, ...], program: Program, source: Source) -> None:
         raise UserError(f"the measure {name} needs a model conditioned on {field}")
     if measure.labels and source.spec.classes < 2:
       raise UserError(f"the measure {name} needs data with labels, and {source.name} has none")
+    if measure.labels and "test" not in source.splits:
+      raise UserError(f"the measure {name} needs a test split, and there is none: set data.test")
 
 
 def take(names: tuple[str, ...], scene: Scene) -> dict[str, Record]:

@@ -80,3 +80,27 @@ def abstract_states(program: Program, count: int, batch: Batch, mesh: Mesh) -> l
   for stage in program.stages[:count]:
     states.append(jax.eval_shape(initialiser(stage), states, batch, key, key))
   return placed(states, mesh)
+
+
+def check_best(program: Program, source: Source, best: str) -> None:
+  """Refuses a config.train.best that the last stage's evaluation lacks, without computing anything.
+
+  Raises:
+    UserError: naming the terms there are.
+  """
+  if not best:
+    return
+  stage, batch = program.stages[-1], batch_of_source(source, 1)
+  key = jax.eval_shape(lambda: jax.random.key(0))
+  keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
+
+  def terms(batch, key, keys):
+    states: list[PyTree] = []
+    for each in program.stages:
+      states.append(initialiser(each)(states, batch, key, key))
+    seen = batch if stage.view is None else stage.view(states[:-1], batch, key)
+    return stage.model.evaluate(states[-1], seen, keys)
+
+  found = jax.eval_shape(terms, batch, key, keys)
+  if best not in found:
+    raise UserError(f"config.train.best={best!r} is no term of evaluation: one of {list(found)}")

@@ -61,7 +61,9 @@ def set_up(config: Mapping) -> Setup:
   experiment = configs.parse(config)
   source = sources.load(**experiment.data)
   program = configs.build(experiment.config, source.spec)
-  measures.check(tuple(experiment.config["measures"]), program, source)
+  names, split = tuple(experiment.config["measures"]), experiment.evaluate.split
+  measures.check(names, program, source, split)
+  states_of.check_best(program, source, experiment.train.best)
   total = sum(states_of.stage_steps(program, experiment.train))
   return Setup(experiment, source, program, make_mesh(), total)
 

@@ -152,11 +152,11 @@ def test_samples_are_those_of_their_conditions_whatever_their_number(mesh):
   np.testing.assert_array_equal(many["label"][N:], np.arange(N + 5) % N % K)
 
 
-def test_an_unknown_split_is_refused(mesh):
+def test_an_unknown_split_is_refused():
   with pytest.raises(
     UserError, match="evaluate.split='tset' is no split of clusters; did you .*te"
   ):
-    scene(mesh, TRAIN["x"], split="tset")
+    measures.check(("likelihood",), Program((), MODEL), SOURCE, "tset")
 
 
 SOURCE = Source("clusters", SPEC, {"train": ArraySplit(TRAIN), "test": ArraySplit(TEST)})
@@ -178,14 +178,21 @@ SOURCE = Source("clusters", SPEC, {"train": ArraySplit(TRAIN), "test": ArraySpli
 def test_what_cannot_be_measured_is_refused_beforehand(name, model, spec, message):
   program = Program((), MODEL._replace(**model))
   with pytest.raises(UserError, match=message):
-    measures.check(("likelihood", name), program, SOURCE._replace(spec=SPEC._replace(**spec)))
+    source = SOURCE._replace(spec=SPEC._replace(**spec))
+    measures.check(("likelihood", name), program, source, "test")
+
+
+def test_a_classifier_needs_a_test_split():
+  source = SOURCE._replace(splits={"train": SOURCE.splits["train"]})
+  with pytest.raises(UserError, match="frechet needs a test split"):
+    measures.check(("frechet",), Program((), MODEL), source, "train")
 
 
 def test_what_can_be_measured_is_not():
   program = Program((), MODEL)
   everything = ("likelihood", "frechet", "prdc", "sample_accuracy", "trained_on_samples")
-  measures.check((*everything, "memorisation", "class_shares"), program, SOURCE)
-  measures.check((), Program((), MODEL._replace(sample=None)), SOURCE)
+  measures.check((*everything, "memorisation", "class_shares"), program, SOURCE, "test")
+  measures.check((), Program((), MODEL._replace(sample=None)), SOURCE, "test")
 
 
 @pytest.mark.parametrize("size", [1, 7, N, 100])
