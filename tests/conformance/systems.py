@@ -61,6 +61,7 @@ SYSTEMS = (
   System("gan:tiny", TWO_PLAYERS),
   System("vqvae:tiny", TWO_STAGES),
   System("pixelcnn:tiny", SMALL_STEPS),
+  System("transformer:tiny", SMALL_STEPS),
   System("realnvp:tiny", SMALL_STEPS),
 )
 

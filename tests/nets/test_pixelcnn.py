@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax.nets.pixelcnn import GatedStack, HorizontalConv, PixelCNN, VerticalConv
+from gen_jax.nets.pixelcnn import GatedLayer, GatedStack, MaskedConv, PixelCNN
 
 H, W = 4, 4
+BEFORE = np.tril(np.ones((H * W, H * W), bool), -1)
 
 
 def dependence(function, x):
@@ -37,34 +38,80 @@ def x():
 def test_a_pixel_depends_on_all_pixels_before_it_and_on_no_other(x, kernel, dilations):
   net = GatedStack(width=4, dilations=dilations, kernel=kernel, first_kernel=5)
   seen = dependence(initialised(net, x), x).reshape(H * W, H * W)
-  np.testing.assert_array_equal(seen, np.tril(np.ones((H * W, H * W), bool), -1))
+  np.testing.assert_array_equal(seen, BEFORE)
 
 
+@pytest.mark.parametrize("kernel,dilation", [(3, 1), (3, 2), (5, 1)])
 @pytest.mark.parametrize("mask", ["A", "B"])
-def test_masks_of_one_convolution(x, mask):
-  reach = mask == "B"  # whether it sees its own row or place
+def test_masks_of_one_convolution(x, mask, kernel, dilation):
+  reach, half = mask == "B", kernel // 2  # whether it sees its own row or place
+  back = half if mask == "B" else half - 1
   i, j, a, b = np.ogrid[:H, :W, :H, :W]
-  above = (a <= i - 1 + reach) & (a >= i - 1) & (abs(b - j) <= 1)
-  left = (a == i) & (b <= j - 1 + reach) & (b >= j - 1)
-  for conv, want in ((VerticalConv, above), (HorizontalConv, left)):
-    net = conv(features=3, kernel=3, mask=mask, dilation=1, dtype=jnp.float32)
+
+  def within(gap, most):
+    """Whether what stands `gap` entries behind is under the kernel."""
+    return (gap >= 0) & (gap % dilation == 0) & (gap <= dilation * most)
+
+  own = 1 - reach
+  above = within(i - own - a, back) & within(abs(b - j), half)
+  left = (a == i) & within(j - own - b, back)
+  for axis, want in ((1, above), (2, left)):
+    net = MaskedConv(3, axis, kernel, mask, dilation, dtype=jnp.float32)
     np.testing.assert_array_equal(dependence(initialised(net, x), x), want)
 
 
-@pytest.mark.parametrize("embed", [False, True])
-def test_logits_at_one_position_are_those_of_all_and_see_only_what_is_before(embed):
-  levels, label = 6, jnp.array([1, 2, 2])
-  net = PixelCNN(levels, embed, 1, 8, width=4, dilations=(1,), classes=3)
-  x = jnp.asarray(np.random.default_rng(0).integers(0, levels, (3, H, W)))
+@pytest.mark.parametrize("mask", ["A", "B"])
+def test_masks_of_a_layer(x, mask):
+  """Its vertical features see rows above (and their own under mask B), its horizontal ones all of
+  this one row up, and their own row before them (and their own place under mask B)."""
+  net = GatedLayer(3, 3, mask, 1, 0.0, 0, jnp.float32)
+  both = x if mask == "A" else jnp.concatenate([x, x[..., :1]], -1)  # residual: C = width
+  params = random_params(net, both[None], both[None])
+  i, j, a, b = np.ogrid[:H, :W, :H, :W]
+  own = mask == "B"
+  rows = (a <= i - 1 + own) & (a >= i - 1) & (abs(b - j) <= 1)
+  places = (a == i) & (b <= j - 1 + own) & (b >= j - 1)
+
+  def seen(output, of_v):
+    def run(z):
+      inputs = (z, both[None]) if of_v else (both[None], z)
+      return net.apply(params, *inputs)[output]
+
+    return dependence(run, both)
+
+  np.testing.assert_array_equal(seen(0, True), rows)
+  assert not seen(0, False).any()
+  for output in (1, 2):
+    np.testing.assert_array_equal(seen(output, True), rows)
+    np.testing.assert_array_equal(seen(output, False), places)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_no_logit_depends_on_its_own_value_or_later_ones_in_any_channel(channels):
+  columns = 2 * channels
+  net = PixelCNN(7, columns, channels=channels, width=8, dilations=(1, 2, 1))
+  x = jnp.asarray(np.random.default_rng(1).uniform(0, 6, (2, columns)), jnp.float32)
+  apply = initialised(net, x)
+  jacobian = np.asarray(jax.jit(jax.jacrev(lambda x: apply(x[None])[0]))(x))  # [H, W, K, H, W]
+  seen = (np.abs(jacobian).sum(2) > 0).reshape(2 * columns, 2 * columns)
+  np.testing.assert_array_equal(seen, np.tril(np.ones_like(seen), -1))
+
+
+def test_no_logit_depends_on_its_own_code_or_later_ones():
+  # Each position has a level of its own, so that a row of the table is a position's input.
+  net = PixelCNN(H * W, W, embed=True, width=4, dilations=(1, 1), first_kernel=3)
+  x = jnp.arange(H * W).reshape(1, H, W)
+  params = random_params(net, x)["params"]
+  logits = lambda table: net.apply({"params": params | {"table": {"embedding": table}}}, x)[0]
+  jacobian = jax.jit(jax.jacrev(logits))(params["table"]["embedding"])  # [H, W, K, rows, F]
+  seen = (np.abs(np.asarray(jacobian)).sum((2, 4)) > 0).reshape(H * W, H * W)
+  np.testing.assert_array_equal(seen, BEFORE)
+
+
+def test_logits_depend_on_the_label():
+  net = PixelCNN(6, W, width=4, dilations=(1,), classes=3)
+  x, label = jnp.zeros((3, H, W)), jnp.array([1, 2, 2])
   params = random_params(net, x, label)
-  apply = jax.jit(lambda *args: net.apply(params, *args))
-  logits = apply(x, label)
-  assert logits.shape == (3, H, W, levels)
-  i, j = 2, 2
-  np.testing.assert_allclose(apply(x, label, (i, j)), logits[:, i, j], rtol=1e-5, atol=1e-5)
-  after = (jnp.arange(H * W) >= i * W + j).reshape(H, W)
-  other = apply(jnp.where(after, (x + 1) % levels, x), label)
-  np.testing.assert_array_equal(other[:, i, j], logits[:, i, j])
-  assert np.abs(np.asarray(other - logits))[:, i, j + 1 :].max() > 0
-  by_label = np.abs(np.asarray(apply(x, label[::-1]) - logits)).max((1, 2, 3))
+  apply = jax.jit(lambda label: net.apply(params, x, label))
+  by_label = np.abs(np.asarray(apply(label[::-1]) - apply(label))).max((1, 2, 3))
   assert (by_label > 0).tolist() == [True, False, True]

@@ -1,0 +1,40 @@
+"""Causal transformer: an exact likelihood of grey levels, one pixel after another.
+
+Source: Vaswani et al. 2017 (arXiv:1706.03762), over pixels as in Chen et al. 2020.
+
+  launch/run.sh --config configs/transformer.py
+"""
+
+from gen_jax.run.config import experiment, merge, variant
+
+DIGITS = dict(
+  model=dict(
+    conditional=True, width=64, layers=3, heads=4, dropout=0.3, ema=0.995,
+    optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=2000, warmup=100),
+  ),
+  data=dict(name="digits", batch_size=64),
+  train=dict(
+    steps=2000, log_every=50, validate_every=250, sample_every=500, checkpoint_every=250,
+    best="nll",
+  ),
+  evaluate=dict(samples=1500),
+  measures=("likelihood", "frechet", "prdc", "sample_accuracy", "memorisation"),
+)  # fmt: skip
+
+VARIANTS = {
+  "digits": DIGITS,
+  "tiny": merge(
+    DIGITS,
+    dict(
+      model=dict(width=8, layers=1, heads=2, optimizer=dict(decay_steps=8, warmup=2)),
+      data=dict(batch_size=16),
+      train=dict(steps=8, log_every=2, validate_every=4, sample_every=8, checkpoint_every=4),
+      evaluate=dict(samples=40, batch_size=40, classifier_steps=20),
+    ),
+  ),
+}
+
+
+def get_config(name: str = "digits"):
+  """The config of a variant."""
+  return experiment("gen_jax.models.transformer.build", **variant(name, VARIANTS))

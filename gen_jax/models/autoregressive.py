@@ -1,0 +1,166 @@
+"""Autoregressive models of integers: what those with different networks share.
+
+  model      p(x | c) = prod_i p(x_i | x_1, ..., x_{i-1}, c), a softmax over the K levels of x_i
+                                                (van den Oord et al. 2016, arXiv:1601.06759, eq. 1)
+  learn      -log p(x | c), with every factor from one pass of the network
+  sample     x_i ~ p(x_i | x_1, ..., x_{i-1}, c), i = 1..D, with what the network keeps of those
+             before: each step computes position i only
+
+A network is a linen module with
+  __call__   (x [B, *shape], label [B] or None, train) -> logits [B, *shape, K]
+  start      (n) -> cache of n examples, before their first position
+  step       (cache, i, before [B], label) -> (logits [B, K] of position i, cache), where before is
+             x_{i-1}; called for i = 0, 1, ... in raster order
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import linen as nn
+from jax import lax
+
+from gen_jax.core import Array, Program, Spec, UserError, count_dims, single
+from gen_jax.learn.game import Player, averaged, game, minimise
+from gen_jax.learn.optimizer import Optimizer
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampler:
+  """How samples are drawn.
+
+  temperature: divides the logits; 1 is the model's own distribution, below it a sharper one, and 0
+    takes the likeliest level.
+  top_k: draw among this many likeliest levels only; 0 for all.
+  """
+
+  temperature: float = 1.0
+  top_k: int = 0
+
+
+def autoregressive(
+  name: str,
+  net: nn.Module,
+  shape: tuple[int, ...],
+  spec: Spec,
+  *,
+  conditional: bool,
+  ema: float,
+  optimizer: Optimizer,
+  sample: Sampler,
+  colours: tuple[int, ...] = (),
+) -> Program:
+  """The system of a network; `evaluate` gives nll in nats and bits_per_dim, exact as `log_prob` is.
+
+  Args:
+    name: of the only player.
+    net: see above.
+    shape: of an example as the network takes it, spec.shape in raster order.
+    spec: of the data; K is spec.levels.
+    conditional: condition on the label.
+    ema: decay of the parameter average that samples and likelihoods use; 0 for none.
+    optimizer, sample: see there.
+    colours: order in which the channels of a pixel are taken; () for their own.
+  """
+  dims = count_dims(spec)
+  order = np.asarray(colours or range(spec.shape[-1]))
+
+  def sequence(x):
+    chex.assert_shape(x, (None, *spec.shape))
+    return x[..., order].reshape(len(x), *shape).astype(jnp.int32)
+
+  def label_of(cond):
+    return cond["label"] if conditional else None
+
+  def init(key, batch):
+    first = jax.tree.map(lambda leaf: leaf[:1], batch)
+    return {name: net.init(key, sequence(first["x"]), label_of(first))["params"]}, {name: {}}
+
+  def nll(params, x, label, **how):
+    """-log p(x | label) in nats [B]."""
+    x = sequence(x)
+    logits = net.apply({"params": params}, x, label, **how)
+    each = optax.softmax_cross_entropy_with_integer_labels(logits, x)
+    return each.reshape(len(x), -1).sum(1)
+
+  def bits(nats):
+    return nats / (dims * math.log(2))
+
+  def loss(params, mutable, batch, key, step):
+    del step
+    how = {"train": True, "rngs": {"dropout": key}}
+    value = nll(params[name], batch["x"], label_of(batch), **how)
+    return value, (mutable[name], {"bits_per_dim": bits(value)})
+
+  def evaluate(state, batch, keys):
+    del keys
+    value = nll(averaged(state, name), batch["x"], label_of(batch))
+    return {"nll": value, "bits_per_dim": bits(value)}
+
+  def log_prob(state, x, keys=None, cond=None):
+    """log p(x | cond) in nats [B], exact."""
+    del keys
+    return -nll(averaged(state, name), x, label_of(cond))
+
+  def draw(state, keys, cond=None):
+    params, label = {"params": averaged(state, name)}, label_of(cond)
+
+    def add(i, carry):
+      x, cache = carry
+      logits, cache = net.apply(params, cache, i, x[:, i - 1], label, method="step")
+      return x.at[:, i].set(drawn(keys, i, logits, sample)), cache
+
+    start = jnp.zeros((len(keys), dims), jnp.int32), net.apply(params, len(keys), method="start")
+    x, _ = lax.fori_loop(0, dims, add, start)
+    x = x.reshape(-1, *spec.shape)[..., np.argsort(order)]
+    return x.astype(np.min_scalar_type(spec.levels - 1))
+
+  model = game(
+    {name: Player(minimise(name, loss), optimizer.make())},
+    init,
+    ema={name: ema} if ema else {},
+    evaluate=evaluate,
+    sample=draw,
+    log_prob=log_prob,
+    cond=("label",) if conditional else (),
+  )
+  return single(model)
+
+
+def drawn(keys: Array, i: Array, logits: Array, sampler: Sampler) -> Array:
+  """Levels [n] of position i from logits [n, K], each by its own key of keys [n]."""
+  if sampler.top_k:
+    smallest = lax.top_k(logits, sampler.top_k)[0][:, -1:]
+    logits = jnp.where(logits < smallest, -jnp.inf, logits)
+  if not sampler.temperature:
+    return logits.argmax(-1).astype(jnp.int32)
+  one = lambda key, row: jax.random.categorical(jax.random.fold_in(key, i), row)
+  return jax.vmap(one)(keys, logits / sampler.temperature).astype(jnp.int32)
+
+
+def check(
+  spec: Spec, conditional: bool, dropout: float, ema: float, sample: Sampler, colours=()
+) -> None:
+  """Refuses what no autoregressive model can serve, in one line."""
+  if spec.levels is None or spec.levels < 2:
+    raise UserError("an autoregressive model is of data of integer levels, and these are real")
+  if conditional and spec.classes < 1:
+    raise UserError("conditional=True needs labels, and these data have none: set it False")
+  if not 0 <= dropout < 1:
+    raise UserError(f"dropout is a share from 0 up to, not including, 1, not {dropout}")
+  if not 0 <= ema < 1:
+    raise UserError(f"ema is a decay from 0 up to, not including, 1, not {ema}")
+  if colours and sorted(colours) != list(range(spec.shape[-1])):
+    raise UserError(f"colours={colours} is no order of the {spec.shape[-1]} channels from 0 on")
+  if sample.temperature < 0:
+    raise UserError(f"sample.temperature must be 0 or more, not {sample.temperature}")
+  if not 0 <= sample.top_k <= spec.levels:
+    raise UserError(
+      f"sample.top_k must be 0 (all) or up to {spec.levels}, the levels, not {sample.top_k}"
+    )

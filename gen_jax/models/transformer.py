@@ -1,0 +1,64 @@
+"""Causal transformer: an exact likelihood, one integer after another.
+
+  model      p(x | c) = prod_i p(x_i | x_1, ..., x_{i-1}, c), by causal self-attention
+                                          (Chen et al. 2020, "Generative pretraining from pixels")
+
+Images are taken in raster order, the channels of a pixel in theirs. Levels and positions are
+looked up in tables, which know no order among them. Learning and sampling are those of
+`models.autoregressive`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import jax.numpy as jnp
+
+from gen_jax.core import Program, Spec, UserError, count_dims
+from gen_jax.learn.optimizer import Optimizer
+from gen_jax.models.autoregressive import Sampler, autoregressive, check
+from gen_jax.nets.transformer import Transformer
+
+
+def build(
+  spec: Spec,
+  *,
+  conditional: bool = False,
+  width: int = 128,
+  layers: int = 4,
+  heads: int = 4,
+  dropout: float = 0.1,
+  dtype: Literal["float32", "bfloat16", "float64"] = "float32",
+  ema: float = 0.999,
+  optimizer: Optimizer = Optimizer(learning_rate=1e-3, warmup=100),
+  sample: Sampler = Sampler(),
+) -> Program:
+  """Causal transformer of sequences [T] or images [H, W, C] of integers 0..K-1.
+
+  Args:
+    spec: of the data; K is spec.levels.
+    conditional: condition on the label, by a token before the first.
+    width, layers, heads: of the network; its time and memory grow with the square of T or H W C.
+    dropout: of the embeddings and of what each block adds.
+    dtype: of the network's computation.
+    ema: decay of the parameter average that samples and likelihoods use; 0 for none.
+    optimizer, sample: see there.
+
+  Raises:
+    UserError: if the data are not integers, labels are asked for that they lack, or an option is
+      out of range.
+  """
+  if min(width, layers, heads) < 1 or width % heads:
+    raise UserError(
+      f"width, layers and heads are numbers from 1 on, and heads divides width, not {width},"
+      f" {layers}, {heads}"
+    )
+  check(spec, conditional, dropout, ema, sample)
+  length, classes = count_dims(spec), spec.classes if conditional else 0
+  net = Transformer(
+    spec.levels, length, width, layers, heads, dropout, classes, jnp.dtype(dtype)
+  )
+  return autoregressive(
+    "transformer", net, (length,), spec, conditional=conditional, ema=ema, optimizer=optimizer,
+    sample=sample,
+  )  # fmt: skip

@@ -1,0 +1,122 @@
+"""Causal transformer, decoder only (Vaswani et al. 2017, arXiv:1706.03762; Radford et al. 2019).
+
+  attend     softmax(q k^T / sqrt(d)) v, over the positions up to a query's own           (eq. 1)
+  block      x <- x + attend(LN(x));  x <- x + MLP(LN(x))     (pre-LN: Xiong et al. 2020, eq. 3)
+
+Token i of the input is what stands before position i of the sequence, so that its features, which
+see tokens 0..i, know nothing of position i or later. Token 0 stands for the label, or for the
+beginning. One position after another, the keys and values of those before are kept.
+"""
+
+from __future__ import annotations
+
+import chex
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+
+from gen_jax.core import Array
+
+Memory = tuple[Array, Array]  # keys and values [B, T, heads, width / heads]
+
+
+class Block(nn.Module):
+  """x [B, S, width], memory or None -> (x, memory with the keys and values of x).
+
+  heads: of attention.
+  dropout: of what is added to x.
+  """
+
+  heads: int
+  dropout: float
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(
+    self, x: Array, memory: Memory | None = None, at: Array | int = 0, train: bool = False
+  ) -> tuple[Array, Memory]:
+    """at: position of the first of x; memory has those before it."""
+    width = x.shape[-1]
+    kwargs = {"dtype": self.dtype, "param_dtype": jnp.promote_types(self.dtype, jnp.float32)}
+    drop = nn.Dropout(self.dropout, deterministic=not train)
+    # Without biases: that of the keys would have no gradient but rounding noise.
+    qkv = nn.Dense(3 * width, use_bias=False, **kwargs)(nn.LayerNorm(**kwargs)(x))
+    split = qkv.reshape(*x.shape[:-1], 3, self.heads, width // self.heads)
+    q, k, v = (split[..., i, :, :] for i in range(3))
+    if memory is not None:
+      k, v = (lax.dynamic_update_slice_in_dim(m, new, at, 1) for m, new in zip(memory, (k, v)))
+    behind = at + jnp.arange(x.shape[1])[:, None] >= jnp.arange(k.shape[1])
+    h = jax.nn.dot_product_attention(q, k, v, mask=behind[None, None])
+    x = x + drop(nn.Dense(width, **kwargs)(h.reshape(x.shape)))
+    h = nn.gelu(nn.Dense(4 * width, **kwargs)(nn.LayerNorm(**kwargs)(x)))
+    return x + drop(nn.Dense(width, **kwargs)(h)), (k, v)
+
+
+class Transformer(nn.Module):
+  """Integers x [B, T] in 0..levels-1, label [B] or None -> logits [B, T, levels] of each given
+  those before it.
+
+  levels: K.
+  length: T.
+  width, layers, heads: of the blocks.
+  dropout: of the embeddings and of what blocks add.
+  classes: of the label, 0 for none.
+  dtype: of the computation; parameters and logits are float32 or wider.
+  """
+
+  levels: int
+  length: int
+  width: int = 128
+  layers: int = 4
+  heads: int = 4
+  dropout: float = 0.0
+  classes: int = 0
+  dtype: jnp.dtype = jnp.float32
+
+  def setup(self):
+    real = jnp.promote_types(self.dtype, jnp.float32)
+    kwargs = {"dtype": self.dtype, "param_dtype": real}
+    small = nn.initializers.normal(0.02)
+    self.token = nn.Embed(self.levels, self.width, embedding_init=small, **kwargs)
+    self.first = nn.Embed(max(self.classes, 1), self.width, embedding_init=small, **kwargs)
+    self.position = self.param("position", small, (self.length, self.width), real)
+    self.drop = nn.Dropout(self.dropout)
+    self.blocks = [Block(self.heads, self.dropout, self.dtype) for _ in range(self.layers)]
+    self.norm = nn.LayerNorm(**kwargs)
+    # Zero logits at first: the uniform distribution.
+    self.logits = nn.Dense(self.levels, kernel_init=nn.initializers.zeros, **kwargs)
+
+  def __call__(self, x: Array, label: Array | None = None, train: bool = False) -> Array:
+    chex.assert_shape(x, (None, self.length))
+    tokens = [self.beginning(label, len(x))[:, None], self.token(x[:, :-1])]
+    h = jnp.concatenate(tokens, axis=1) + self.position.astype(self.dtype)
+    h = self.drop(h, deterministic=not train)
+    for block in self.blocks:
+      h, _ = block(h, train=train)
+    return self.read(h)
+
+  def start(self, n: int) -> list[Memory]:
+    """The memory of n sequences before their first position."""
+    zeros = jnp.zeros((n, self.length, self.heads, self.width // self.heads), self.dtype)
+    return [(zeros, zeros) for _ in range(self.layers)]
+
+  def step(
+    self, cache: list[Memory], i: Array, before: Array, label: Array | None = None
+  ) -> tuple[Array, list[Memory]]:
+    """(logits [B, levels] of position i, cache), from position i - 1, `before` [B]; of position 0
+    whatever that is."""
+    h = jnp.where(i == 0, self.beginning(label, len(before)), self.token(before))
+    h, memories = (h + self.position[i].astype(self.dtype))[:, None], []
+    for block, memory in zip(self.blocks, cache):
+      h, memory = block(h, memory, i)
+      memories.append(memory)
+    return self.read(h[:, 0]), memories
+
+  def beginning(self, label: Array | None, n: int) -> Array:
+    """Token 0 of n sequences, [n, width]."""
+    return self.first(label if self.classes else jnp.zeros(n, jnp.int32))
+
+  def read(self, h: Array) -> Array:
+    """Logits from the features of the tokens."""
+    return self.logits(self.norm(h)).astype(jnp.promote_types(self.dtype, jnp.float32))
