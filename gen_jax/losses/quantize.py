@@ -107,9 +107,12 @@ def choose(key: Array, weight: Array, size: int) -> Array:
   return chosen[jnp.arange(size) % len(chosen)]
 
 
-def kmeans_start(key: Array, z: Array, size: int, use: Array) -> Array:
-  """A codebook [size, D] out of vectors z [N, D] with use [N] True, by k-means++ (Arthur &
-  Vassilvitskii 2007): each entry in proportion to the squared distance from those before it."""
+def kmeans_start(key: Array, z: Array, size: int, use: Array, iterations: int = 10) -> Array:
+  """A codebook [size, D] of the vectors z [N, D] with use [N] True, by k-means.
+
+  Seeds by k-means++ (Arthur & Vassilvitskii 2007), each in proportion to the squared distance from
+  those before it; then Lloyd's iterations. An entry that nothing is near to stays where it is.
+  """
 
   def add(i, carry):
     codebook, distance = carry
@@ -118,8 +121,13 @@ def kmeans_start(key: Array, z: Array, size: int, use: Array) -> Array:
     distance = jnp.where(i == 0, new, jnp.minimum(distance, new))
     return codebook.at[i].set(z[row]), distance
 
+  def move(_, codebook):
+    n, total = assigned(z, nearest(z, codebook), size, use)
+    return jnp.where(n[:, None] > 0, total / jnp.maximum(n, 1)[:, None], codebook)
+
   start = jnp.zeros((size, z.shape[-1]), z.dtype), use.astype(z.dtype)
-  return lax.fori_loop(0, size, add, start)[0]
+  seeds, _ = lax.fori_loop(0, size, add, start)
+  return lax.fori_loop(0, iterations, move, seeds)
 
 
 def restart(key: Array, codebook: Array, dead: Array, z: Array, use: Array) -> Array:

@@ -3,7 +3,8 @@
   stage 1    || x - D(z_q) ||^2 / var(x) + beta || z - sg(e) ||^2,  z = E(x),  e = e_k nearest to z,
              z_q = z + sg(e - z); the codebook by || sg(z) - e ||^2 (eq. 3) or by moving averages of
              the vectors of each code (appendix A.1)
-  stage 2    -log p(k | c) of the codes k [h, w] of the frozen first stage, by a gated PixelCNN
+  stage 2    -log p(k | c) of the codes k [h, w] of the frozen first stage, by an autoregressive
+             prior: a gated PixelCNN or a causal transformer
   sample     x = D(e_k),  k ~ p(k | c)
 
 Errors and losses are means over positions and dimensions, and pixels run from -1/2 to 1/2, as in
@@ -24,14 +25,15 @@ from gen_jax.core import Array, Program, Spec, Stage, UserError, quantize, unit
 from gen_jax.learn.game import Player, game, minimise
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.losses import quantize as vq
-from gen_jax.models import pixelcnn
-from gen_jax.models.pixelcnn import Sampler
+from gen_jax.models.autoregressive import Sampler
+from gen_jax.models.pixelcnn import build as build_pixelcnn
+from gen_jax.models.transformer import build as build_transformer
 from gen_jax.nets.vqvae import Decoder, Encoder
 
 
 @dataclasses.dataclass(frozen=True)
-class Prior:
-  """The PixelCNN over the codes, and how it learns: see `models.pixelcnn.build`."""
+class PixelCNN:
+  """A PixelCNN over the codes, and how it learns: see `models.pixelcnn.build`."""
 
   width: int = 64
   dilations: tuple[int, ...] = (1, 1, 1, 1, 1)
@@ -41,6 +43,18 @@ class Prior:
   dropout: float = 0.1
   ema: float = 0.999
   optimizer: Optimizer = Optimizer(learning_rate=1e-3)
+
+
+@dataclasses.dataclass(frozen=True)
+class Transformer:
+  """A transformer over the codes, and how it learns: see `models.transformer.build`."""
+
+  width: int = 128
+  layers: int = 4
+  heads: int = 4
+  dropout: float = 0.1
+  ema: float = 0.999
+  optimizer: Optimizer = Optimizer(learning_rate=1e-3, warmup=100)
 
 
 def build(
@@ -61,7 +75,9 @@ def build(
   conditional: bool = False,
   dtype: Literal["float32", "bfloat16", "float64"] = "float32",
   optimizer: Optimizer = Optimizer(learning_rate=3e-4),  # noqa: B008
-  prior: Prior = Prior(),
+  prior: Literal["pixelcnn", "transformer"] = "pixelcnn",
+  pixelcnn: PixelCNN = PixelCNN(),
+  transformer: Transformer = Transformer(),
   sample: Sampler = Sampler(),
 ) -> Program:
   """VQ-VAE of images [H, W, C] with integer levels: codes [H / factor, W / factor] in 0..K-1.
@@ -69,9 +85,12 @@ def build(
   Two stages: the VQ-VAE, then the prior over its codes. `encode` gives codes [B, h, w]; `prior`
   draws them; `decode` gives the image, real-valued, in grey levels; `sample` is decode of prior.
 
-  `evaluate` of the whole gives reconstruction_mse (pixels in [0, 1], mean over dimensions), the
-  same relative to the pixels' variance, commitment (squared distance of vectors to their codes),
-  distinct_codes (in one image) and nats_per_code, -log p(codes | label) / (h w).
+  `evaluate` of the whole gives reconstruction_mse (pixels in [0, 1], mean over dimensions),
+  mse_over_variance (of the pixels), commitment (squared distance of vectors to their codes),
+  distinct_codes (in one image) and nats_per_code, -log p(codes | label) / (h w). Training logs how
+  the batch uses the codebook (perplexity, codes_used) and how the last whole epoch did
+  (epoch_perplexity, epoch_codes_used; 1 and 0 before there is one). `pictures` are the codes as
+  the decoder sees them, each all over an image, the most used first.
 
   Args:
     spec: of the data.
@@ -81,14 +100,16 @@ def build(
     codebook: learnt by moving averages, or by the codebook loss.
     decay: of the averages, of which those of how often codes are used decide on restarts.
     commitment: beta.
-    start: the codebook begins as vectors of the first batch: by k-means++, or any of them.
+    start: the codebook begins as the k-means of the first batch's vectors, or as any of them.
     restart: a code used less than this share of even use (1 / K of the vectors), on average, is
       set to a vector of the batch; 0 for never.
-    variance: of the pixels in [0, 1], the unit of the squared error; 0 for that of the first batch.
+    variance: of the pixels in [0, 1], the unit of the squared error; 0 for that of the pixels seen
+      so far.
     conditional: condition the prior on the label.
     dtype: of the networks' computation.
     optimizer: of stage 1.
-    prior: of stage 2.
+    prior: the network of stage 2.
+    pixelcnn, transformer: its options, of which those of the chosen one count.
     sample: how codes are drawn.
 
   Raises:
@@ -131,38 +152,55 @@ def build(
       first = vq.kmeans_start(start_key, z, codes, use)
     else:
       first = z[vq.choose(start_key, use.astype(real), codes)]
-    kept = {"count": jnp.full(codes, use.sum() / codes, real), "variance": spread(x, batch)}
+    kept = {
+      "count": jnp.full(codes, use.sum() / codes, real),
+      "epoch": jnp.zeros(codes, real),
+      "last_epoch": jnp.zeros(codes, real),
+      "pixels": {"n": jnp.zeros((), real), "moments": moments(x, batch)[1]},
+    }
     if codebook == "ema":
       kept["codebook"] = first
     else:
       params["codebook"], kept["moved"] = first, jnp.zeros_like(first)
     return {"vqvae": params}, {"vqvae": kept}
 
-  def spread(x, batch):
+  def moments(x, batch):
+    """The number of examples of a batch, and the means of their pixels and of the squares."""
+    use = vq.at_positions(batch.get("mask"), x)
+    means = [jnp.mean(v, where=use) for v in (x, x**2)]
+    return use[:, 0, 0, 0].sum().astype(real), jnp.stack(means)
+
+  def watched(pixels, x, batch):
+    """The moments of all pixels so far."""
+    n, seen = moments(x, batch)
+    total = pixels["n"] + n
+    rate = n / jnp.maximum(total, 1)
+    return {"n": total, "moments": pixels["moments"] + rate * (seen - pixels["moments"])}
+
+  def variance_of(kept):
     """The variance of the pixels, or the one that is given."""
-    if variance:
-      return jnp.asarray(variance, real)
-    use = jnp.broadcast_to(vq.at_positions(batch.get("mask"), x), x.shape)
-    return jnp.maximum(jnp.var(x, where=use), 1e-6)
+    mean, square = kept["pixels"]["moments"]
+    return jnp.asarray(variance, real) if variance else jnp.maximum(square - mean**2, 1e-6)
 
   def loss(params, mutable, batch, key, step):
     del step
-    own, kept = params["vqvae"], mutable["vqvae"]
+    own, kept, x = params["vqvae"], mutable["vqvae"], scaled(batch["x"])
+    kept = {**kept, "pixels": watched(kept["pixels"], x, batch)}
     table = entries(own, kept)
     z = embed(own, batch["x"])
     code = vq.nearest(z, table)
     e = table[code]
-    error = vq.mean_square(restore(own, vq.straight_through(z, e)) - scaled(batch["x"]))
+    error = vq.mean_square(restore(own, vq.straight_through(z, e)) - x)
     committed = vq.commitment_loss(z, e)
-    value = error / kept["variance"] + commitment * committed
+    value = error / variance_of(kept) + commitment * committed
     if codebook == "loss":
       value = value + vq.codebook_loss(z, e)
-    kept, terms = followed(kept, jax.lax.stop_gradient((table, z)), code, batch.get("mask"), key)
+    kept, terms = followed(kept, jax.lax.stop_gradient((table, z)), code, batch, key)
     return value, (kept, {"reconstruction_mse": error, "commitment": committed, **terms})
 
-  def followed(kept, table_and_z, code, mask, key):
-    """What is kept of the codebook after a batch, and how the batch used it."""
-    table, z = table_and_z
+  def followed(kept, table_and_z, code, batch, key):
+    """What is kept of the codebook after a batch, and how it is used."""
+    (table, z), mask = table_and_z, batch.get("mask")
     n, total = vq.assigned(z, code, codes, mask)
     moved, count = vq.average(table, kept["count"], n, total, decay)
     moved = moved if codebook == "ema" else table
@@ -172,7 +210,9 @@ def build(
       use = vq.at_positions(mask, code).reshape(-1)
       moved = vq.restart(key, moved, dead, z.reshape(-1, dim), use)
       count = jnp.where(dead, even, count)
-    kept = {**kept, "count": count}
+    seen, ends = kept["epoch"] + n, batch["last"].any()
+    last_epoch = jnp.where(ends, seen, kept["last_epoch"])
+    kept = {**kept, "count": count, "epoch": jnp.where(ends, 0, seen), "last_epoch": last_epoch}
     if codebook == "ema":
       kept["codebook"] = moved
     else:
@@ -181,6 +221,8 @@ def build(
     terms = {
       "perplexity": jnp.exp(vq.entropy(n)),
       "codes_used": (n > 0).sum().astype(real),
+      "epoch_perplexity": jnp.exp(vq.entropy(last_epoch)),
+      "epoch_codes_used": (last_epoch > 0).sum().astype(real),
       "restarted": dead.sum().astype(real),
     }
     return kept, terms
@@ -197,8 +239,14 @@ def build(
     chex.assert_shape(code, (None, height, wide))
     return restore(state["params"]["vqvae"], table_of(state)[code])
 
+  def alone(state):
+    """Each code all over an image [K, H, W, C], in grey levels, the most used first."""
+    order = jnp.argsort(-state["mutable"]["vqvae"]["last_epoch"])
+    code = jnp.broadcast_to(order[:, None, None], (codes, height, wide))
+    return levels_of(reconstructed(state, code), spec.levels)
+
   def evaluate(state, batch, keys):
-    """reconstruction_mse, relative_mse, commitment and distinct_codes."""
+    """reconstruction_mse, mse_over_variance, commitment and distinct_codes."""
     del keys
     z = embed(state["params"]["vqvae"], batch["x"])
     code = vq.nearest(z, table_of(state))
@@ -206,7 +254,7 @@ def build(
     seen = jax.nn.one_hot(code.reshape(len(code), -1), codes).max(1)
     return {
       "reconstruction_mse": error,
-      "relative_mse": error / state["mutable"]["vqvae"]["variance"],
+      "mse_over_variance": error / variance_of(state["mutable"]["vqvae"]),
       "commitment": vq.commitment_loss(z, table_of(state)[code]),
       "distinct_codes": seen.sum(-1),
     }
@@ -217,13 +265,16 @@ def build(
     evaluate=evaluate,
     encode=lambda state, x, keys=None, cond=None: codes_of(state, x),
     decode=lambda state, code, cond=None: levels_of(reconstructed(state, code), spec.levels),
+    pictures=lambda state: {"codebook": alone(state)},
   )
 
   code_spec = Spec((height, wide, 1), codes, spec.classes)
-  options = {field.name: getattr(prior, field.name) for field in dataclasses.fields(prior)}
-  second = pixelcnn.build(
-    code_spec, conditional=conditional, embed=True, dtype=dtype, sample=sample, **options
-  ).stages[0].model  # fmt: skip
+  common = dict(conditional=conditional, dtype=dtype, sample=sample)
+  if prior == "pixelcnn":
+    chosen = build_pixelcnn(code_spec, embed=True, **common, **vars(pixelcnn))
+  else:
+    chosen = build_transformer(code_spec, **common, **vars(transformer))
+  second = chosen.stages[0].model
 
   def view(previous, batch, key=None):
     """Images as codes, one grey image [h, w, 1] of K levels each."""
@@ -248,6 +299,7 @@ def build(
     encode=lambda states, x, keys=None, cond=None: codes_of(states[0], x),
     sample=draw,
     log_prob=None,
+    pictures=lambda states: first.pictures(states[0]),
   )
   return Program((Stage(first), Stage(second, view=view)), whole)
 

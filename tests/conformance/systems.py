@@ -43,7 +43,7 @@ TWO_PLAYERS = {
 }
 
 # For the two stages of a VQ-VAE and the prior over its codes.
-TWO_STAGES = {"model": {"dtype": "float64", "optimizer": SGD, "prior": {"optimizer": SGD}}}
+TWO_STAGES = {"model": {"dtype": "float64", "optimizer": SGD, "pixelcnn": {"optimizer": SGD}}}
 
 SYSTEMS = (
   System("ddpm:tiny"),

@@ -13,7 +13,8 @@ SPEC = Spec((4, 4, 1), 5, 3)
 SMALL = dict(
   factor=2, codes=6, dim=3, width=4, blocks=0, variance=0.25,
   optimizer=Optimizer("sgd", 0.1, b1=0.0), conditional=True,
-  prior=vqvae.Prior(width=3, dilations=(1,), first_kernel=3, head=4),
+  pixelcnn=vqvae.PixelCNN(width=3, dilations=(1,), first_kernel=3, head=4),
+  transformer=vqvae.Transformer(width=4, layers=1, heads=2),
 )  # fmt: skip
 
 
@@ -24,6 +25,7 @@ def images(n=8, seed=0):
     "label": jnp.asarray(rng.integers(0, 3, n), jnp.int32),
     "index": jnp.arange(n),
     "mask": jnp.ones(n, bool),
+    "last": jnp.zeros(n, bool),
   }
 
 
@@ -38,7 +40,10 @@ def random_state(model, batch):
   shapes = jax.eval_shape(model.init, jax.random.key(0), batch)
   rng = np.random.default_rng(0)
   state = jax.tree.map(lambda p: jnp.asarray(rng.normal(0, 0.2, p.shape), p.dtype), shapes)
-  known = {"count": jnp.full(6, 32 / 6), "variance": jnp.float32(0.25), "moved": jnp.zeros((6, 3))}
+  known = {
+    "count": jnp.full(6, 32 / 6), "moved": jnp.zeros((6, 3)), "epoch": jnp.zeros(6),
+    "last_epoch": jnp.zeros(6), "pixels": {"n": jnp.float32(0), "moments": jnp.zeros(2)},
+  }  # fmt: skip
   kept = {name: known.get(name, leaf) for name, leaf in state["mutable"].get("vqvae", {}).items()}
   return {**state, "mutable": {"vqvae": kept}} if kept else state
 
@@ -59,15 +64,18 @@ def vectors_and_codes(state, batch):
 
 
 @pytest.mark.parametrize("start", ["kmeans", "data"])
-def test_the_codebook_begins_as_vectors_of_the_first_batch(start):
+def test_the_codebook_begins_as_centres_of_the_first_batch(start):
   _, model, _ = stage(start=start)
   batch = {**images(seed=2), "mask": jnp.arange(8) < 3}
   state = jax.jit(model.init)(jax.random.key(0), batch)
-  z, _, table = vectors_and_codes(state, batch)
-  gaps = np.linalg.norm(table[:, None] - z[: 3 * 4], axis=-1)
-  np.testing.assert_allclose(gaps.min(1), 0, atol=1e-6)
-  # Vectors of the background coincide, and any of them may be drawn twice; k-means++ does not.
-  assert start == "data" or len(set(gaps.argmin(1))) == 6
+  z, code, table = vectors_and_codes(state, batch)
+  z, code = z[: 3 * 4], code[: 3 * 4]  # the rest is padding
+  if start == "data":
+    gaps = np.linalg.norm(table[:, None] - z, axis=-1)
+    np.testing.assert_allclose(gaps.min(1), 0, atol=1e-6)
+  else:
+    means = [z[code == k].mean(0) for k in range(6)]
+    np.testing.assert_allclose(table, means, atol=1e-6)
   np.testing.assert_allclose(state["mutable"]["vqvae"]["count"], 12 / 6)
 
 
@@ -125,8 +133,46 @@ def test_codebook_by_its_loss_goes_down_its_gradient():
   )
 
 
-def test_the_first_stage_is_frozen_in_the_second_which_sees_its_codes():
-  program, _, state = stage()
+def test_use_of_the_codebook_is_counted_over_epochs_and_the_variance_over_all_pixels():
+  _, model, state = stage(decay=0.0, restart=0.0, variance=0.0, optimizer=Optimizer("sgd", 1e-9))
+  use, pixels, counts = np.zeros(6), [], []
+  for seed, last in ((1, False), (2, True), (3, False), (4, True)):
+    batch = {**images(seed=seed), "mask": jnp.arange(8) < 5, "last": jnp.full(8, last)}
+    use += np.bincount(vectors_and_codes(state, batch)[1][: 5 * 4], minlength=6)
+    state, metrics = step(model, state, batch)
+    pixels.append(np.asarray(batch["x"][:5]) / 4)
+    if last:
+      counts.append(use)
+      use = np.zeros(6)
+    if not counts:
+      assert (metrics["epoch_perplexity"], metrics["epoch_codes_used"]) == (1, 0)
+      continue
+    p = counts[-1][counts[-1] > 0] / counts[-1].sum()
+    perplexity = np.exp(-(p * np.log(p)).sum())
+    np.testing.assert_allclose(metrics["epoch_perplexity"], perplexity, rtol=1e-5)
+    assert metrics["epoch_codes_used"] == len(p)
+  keys = fold_each(jax.random.key(0), jnp.arange(8))
+  terms = jax.jit(model.evaluate)(state, images(), keys)
+  variance = np.concatenate(pixels).var()
+  np.testing.assert_allclose(
+    terms["mse_over_variance"], terms["reconstruction_mse"] / variance, rtol=1e-5
+  )
+
+
+def test_the_pictures_are_the_codes_alone_the_most_used_first():
+  program, model, state = stage()
+  kept = state["mutable"]["vqvae"]
+  used = {**kept, "last_epoch": jnp.array([3.0, 0, 9, 1, 4, 0])}
+  states = [{**state, "mutable": {"vqvae": used}}, {}]
+  (picture,) = program.model.pictures(states).values()
+  code = jnp.broadcast_to(jnp.array([2, 4, 0, 3, 1, 5])[:, None, None], (6, 2, 2))
+  np.testing.assert_allclose(picture, program.model.decode(states, code), rtol=1e-5)
+  assert picture.shape == (6, 4, 4, 1) and np.asarray(picture).std(0).max() > 0.01
+
+
+@pytest.mark.parametrize("prior_net", ["pixelcnn", "transformer"])
+def test_the_first_stage_is_frozen_in_the_second_which_sees_its_codes(prior_net):
+  program, _, state = stage(prior=prior_net)
   own = state["params"]["vqvae"]
   # Small, so that pixels stay between the levels and decode clips none.
   faint = {**own, "decoder": jax.tree.map(lambda p: 0.3 * p, own["decoder"])}
@@ -140,6 +186,7 @@ def test_the_first_stage_is_frozen_in_the_second_which_sees_its_codes():
   np.testing.assert_array_equal(seen["x"][..., 0], codes)
   np.testing.assert_array_equal(seen["label"], batch["label"])
   prior = random_state(program.stages[1].model, seen)
+  assert list(prior["params"]) == [prior_net]
   keys = fold_each(jax.random.key(0), jnp.arange(8))
   terms = jax.jit(program.model.evaluate)([state, prior], batch, keys)
   nll = -jax.jit(program.stages[1].model.log_prob)(prior, seen["x"], keys, seen)
@@ -149,7 +196,7 @@ def test_the_first_stage_is_frozen_in_the_second_which_sees_its_codes():
   assert (x > 0).all() and (x < 4).all() and x.std() > 0.01
   error = np.mean((x - batch["x"]) ** 2, (1, 2, 3)) / 16
   np.testing.assert_allclose(terms["reconstruction_mse"], error, rtol=1e-4)
-  np.testing.assert_allclose(terms["relative_mse"], terms["reconstruction_mse"] / 0.25, rtol=1e-5)
+  np.testing.assert_allclose(terms["mse_over_variance"], error / 0.25, rtol=1e-4)
   distinct = [len(set(row)) for row in np.asarray(codes).reshape(8, -1)]
   np.testing.assert_array_equal(terms["distinct_codes"], distinct)
   cond = {"label": batch["label"]}
