@@ -10,8 +10,9 @@ beginning. One position after another, the keys and values of those before are k
 
 from __future__ import annotations
 
+import math
+
 import chex
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
@@ -19,6 +20,17 @@ from jax import lax
 from gen_jax.core import Array
 
 Memory = tuple[Array, Array]  # keys and values [B, T, heads, width / heads]
+
+
+def attend(q: Array, k: Array, v: Array, sees: Array) -> Array:
+  """Softmax attention: q [B, S, N, d], k and v [B, T, N, d], sees [S, T] bool -> [B, S, N, d].
+
+  The softmax is of float32 or wider (`jax.nn.dot_product_attention` has float32 only).
+  """
+  real = jnp.promote_types(q.dtype, jnp.float32)
+  score = jnp.einsum("bsnd,btnd->bnst", q, k).astype(real) / math.sqrt(q.shape[-1])
+  weight = nn.softmax(jnp.where(sees, score, -jnp.inf)).astype(v.dtype)
+  return jnp.einsum("bnst,btnd->bsnd", weight, v)
 
 
 class Block(nn.Module):
@@ -47,8 +59,8 @@ class Block(nn.Module):
     if memory is not None:
       k, v = (lax.dynamic_update_slice_in_dim(m, new, at, 1) for m, new in zip(memory, (k, v)))
     behind = at + jnp.arange(x.shape[1])[:, None] >= jnp.arange(k.shape[1])
-    h = jax.nn.dot_product_attention(q, k, v, mask=behind[None, None])
-    x = x + drop(nn.Dense(width, **kwargs)(h.reshape(x.shape)))
+    h = attend(q, k, v, behind).reshape(x.shape)
+    x = x + drop(nn.Dense(width, **kwargs)(h))
     h = nn.gelu(nn.Dense(4 * width, **kwargs)(nn.LayerNorm(**kwargs)(x)))
     return x + drop(nn.Dense(width, **kwargs)(h)), (k, v)
 

@@ -308,7 +308,7 @@ def code_use(scene: Scene) -> dict[str, Record]:
   entropy = float(-(share * np.log(share)).sum())
   facts = {"examples": len(code), "codes": code.size, "split": scene.settings.split}
   values = {
-    "codes_used": len(share), "code_perplexity": math.exp(entropy), "unigram_entropy": entropy,
+    "codes_used": len(share), "perplexity": math.exp(entropy), "unigram_entropy": entropy,
   }  # fmt: skip
   return {name: {"value": value, **facts} for name, value in values.items()}
 
@@ -336,7 +336,7 @@ MEASURES: Mapping[str, Measure] = {
   ),
   "memorisation": Measure(memorisation, ("sample",), ("nearest_train_ratio",)),
   "active_units": Measure(active_units, ("encode",), ("active_units",)),
-  "code_use": Measure(code_use, ("encode",), ("codes_used", "code_perplexity", "unigram_entropy")),
+  "code_use": Measure(code_use, ("encode",), ("codes_used", "perplexity", "unigram_entropy")),
   "anomaly": Measure(anomaly, ("log_prob",), ("auroc_uniform_noise", "auroc_mixed_examples")),
   "outliers_by_error": Measure(
     outliers_by_error, ("encode", "decode"), ("auroc_error",), labels=True

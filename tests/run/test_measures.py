@@ -139,7 +139,7 @@ def test_use_of_codes(mesh):
   found = values(measures.take(("code_use",), seen))
   entropy = 0.5 * np.log(16) + 0.5 * np.log(2)
   assert found == pytest.approx(
-    {"codes_used": 9, "unigram_entropy": entropy, "code_perplexity": np.exp(entropy)}
+    {"codes_used": 9, "unigram_entropy": entropy, "perplexity": np.exp(entropy)}
   )
   with pytest.raises(UserError, match="discrete codes"):
     measures.take(("code_use",), scene(mesh, TRAIN["x"], encoding(lambda x: x)))
