@@ -1,7 +1,16 @@
 """PixelCNN: an exact likelihood of grey levels, one pixel after another, gated and conditional.
 
 Source: van den Oord et al. 2016 (arXiv:1601.06759, 1606.05328). `mnist_binary` is scored in nats
-(81.30 in the first paper), on pixels that are Bernoulli-sampled once; `mnist` on 8-bit pixels.
+(81.30 in the first paper), on pixels that are Bernoulli-sampled once; `mnist` on 8-bit pixels, in
+bits/dim (0.820 in the UvA deep learning tutorials, with 64 channels and 150 epochs). Both are sized
+for an hour of two CPU cores, seven epochs; `..._wide` are what a GPU has time for. `rgb` is for a
+folder or zip of colour images: red, then green, then blue.
+
+  launch/run.sh --config configs/pixelcnn.py[:mnist_binary|mnist]
+  launch/run.sh --config configs/pixelcnn.py:rgb --config.data.path=IMAGES.zip
+
+Sampling computes each pixel once: 16 images of 28x28 with the network of `mnist_binary` take 0.15
+seconds of CPU time, and 32.6 with a pass of the network for each pixel (the same draws).
 """
 
 from gen_jax.run.config import experiment, merge, variant
@@ -24,26 +33,43 @@ MNIST = merge(
   DIGITS,
   dict(
     model=dict(
-      conditional=False,
-      width=64,
-      dilations=(1, 2, 1, 4, 1, 2, 1),
-      dropout=0.0,
-      ema=0.9995,
-      optimizer=dict(learning_rate=1e-3, decay_steps=60_000),
-    ),  # fmt: skip
-    data=dict(name="tfds:mnist", batch_size=128),
-    train=dict(
-      steps=60_000, log_every=100, validate_every=5000, sample_every=5000, checkpoint_every=5000
+      conditional=False, width=32, dilations=(1, 2, 1, 4, 1, 2, 1), dropout=0.0, ema=0.999,
+      optimizer=dict(decay_steps=11_000, warmup=200),
     ),
-    evaluate=dict(samples=2000, batch_size=200, classifier_steps=4000),
+    data=dict(name="tfds:mnist", batch_size=32, validation=0.02),
+    train=dict(
+      steps=11_000, log_every=100, validate_every=1000, sample_every=1000, checkpoint_every=1000
+    ),
+    evaluate=dict(samples=1000, batch_size=200, classifier_steps=2000),
     measures=("likelihood", "frechet", "prdc", "memorisation"),
   ),
-)
+)  # fmt: skip
+
+WIDE = dict(
+  model=dict(
+    width=64, dilations=(1, 2, 1, 4, 1, 2, 1, 4, 1), dropout=0.1, ema=0.9995,
+    optimizer=dict(learning_rate=1e-3, decay_steps=60_000, warmup=1000),
+  ),
+  data=dict(batch_size=128),
+  train=dict(steps=60_000, validate_every=5000, sample_every=5000, checkpoint_every=5000),
+)  # fmt: skip
+
+BINARY = dict(data=dict(binarize="static"), measures=("likelihood",))
 
 VARIANTS = {
   "digits": DIGITS,
   "mnist": MNIST,
-  "mnist_binary": merge(MNIST, dict(data=dict(binarize="static"), measures=("likelihood",))),
+  "mnist_wide": merge(MNIST, WIDE),
+  "mnist_binary": merge(MNIST, BINARY),
+  "mnist_binary_wide": merge(MNIST, BINARY, WIDE),
+  "rgb": merge(
+    MNIST,
+    WIDE,
+    dict(
+      data=dict(name="folder", resolution=32, channels=3, batch_size=32),
+      measures=("likelihood", "memorisation"),
+    ),
+  ),
   "tiny": merge(
     DIGITS,
     dict(

@@ -14,8 +14,10 @@ data, which no model can undercut:
   rings         2.708   (2.623)
   swissroll     2.694   (2.670)
 
---mode=density shows the density beside the data. `digits`, on a schedule of 3000 steps,
-began to overfit after 1000, at 1.92 bits/dim of the test digits. `mnist` has not been run.
+--mode=density shows the density beside the data. `digits`: 1.93 bits/dim of the test digits in 1.4
+minutes of CPU time; Gaussian mixtures on the same split: 2.67 (full), 2.85 (diagonal; see
+configs/gmm.py). `mnist` (uniform) and `mnist_variational` dequantise in the two ways: 8.7 epochs,
+against 200 of the UvA deep learning tutorials (1.078 and 1.041 bits/dim).
 """
 
 from gen_jax.run.config import experiment, merge, variant
@@ -49,6 +51,19 @@ IMAGES = dict(
   measures=("likelihood", "memorisation"),
 )  # fmt: skip
 
+MNIST = merge(
+  IMAGES,
+  dict(
+    model=dict(couplings=3, scales=3, width=32, ema=0.999, optimizer=dict(decay_steps=8000)),
+    data=dict(name="tfds:mnist", validation=0.02),
+    train=dict(
+      steps=8000, log_every=100, validate_every=2000, sample_every=2000, checkpoint_every=1000
+    ),
+    likelihood=dict(importance_samples=4),
+    evaluate=dict(batch_size=250),
+  ),
+)
+
 VARIANTS = {
   "8gaussians": PLANE,
   "moons": merge(PLANE, dict(data=dict(name="toy2d:moons"))),
@@ -56,21 +71,8 @@ VARIANTS = {
   "rings": merge(PLANE, dict(data=dict(name="toy2d:rings"))),
   "swissroll": merge(PLANE, dict(data=dict(name="toy2d:swissroll"))),
   "digits": IMAGES,
-  "mnist": merge(
-    IMAGES,
-    dict(
-      model=dict(
-        couplings=4, scales=3, width=64, blocks=2, ema=0.999,
-        optimizer=dict(decay_steps=100_000, warmup=1000),
-      ),
-      data=dict(name="tfds:mnist"),
-      train=dict(
-        steps=100_000, log_every=100, validate_every=10_000, sample_every=5000,
-        checkpoint_every=5000,
-      ),
-      evaluate=dict(batch_size=250),
-    ),
-  ),
+  "mnist": MNIST,
+  "mnist_variational": merge(MNIST, dict(model=dict(dequantization="variational"))),
   "tiny": merge(
     PLANE,
     dict(

@@ -17,7 +17,7 @@ from gen_jax.flows.bijection import (
   squeeze,
 )  # fmt: skip
 from gen_jax.flows.coupling import affine_coupling, alternating, channels, checkerboard
-from gen_jax.flows.dequantize import logit, noise
+from gen_jax.flows.dequantize import logit, noise, normal_cdf
 from gen_jax.nets.coupling import Conditioner
 
 IMAGE = (4, 4, 2)
@@ -57,6 +57,9 @@ BIJECTIONS = {
   "checkerboard, given labels": (coupling(checkerboard(IMAGE), 2), IMAGE, (3,)),
   "checkerboard, given images": (coupling(checkerboard(IMAGE), 2), IMAGE, (4, 4, 1)),
   "half, given labels": (coupling(channels((5,)), 5), (5,), (3,)),
+  "logit": (logit(17), (5,), None),
+  "normal distribution function": (chain(actnorm(), normal_cdf()), (5,), None),
+  "flatten": (flatten(IMAGE), IMAGE, None),
   "reverse": (reverse(), (5,), None),
   "permute": (permute((2, 0, 3, 1)), (4,), None),
   "squeeze": (squeeze(), IMAGE, None),
