@@ -17,7 +17,7 @@ SHAPES = dict(
   ),
   sample=dict(pixels="mean"),
   evaluate=dict(samples=1000),
-  measures=("likelihood", "active_units"),
+  measures=("likelihood", "active_units", "disentanglement"),
 )  # fmt: skip
 
 PAPER = merge(
@@ -44,6 +44,7 @@ VARIANTS = {
       data=dict(name="digits", batch_size=16),
       train=dict(steps=8, log_every=2, validate_every=4, sample_every=8, checkpoint_every=4),
       evaluate=dict(samples=40, batch_size=40),
+      measures=("likelihood", "active_units"),
     ),
   ),
 }  # fmt: skip

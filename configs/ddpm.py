@@ -66,14 +66,17 @@ VARIANTS = {
     PAPER,
     dict(
       model=dict(
-        schedule="cosine", width=48, multipliers=(1, 2, 2), blocks=1, attention=(8,), ema=0.999,
-        optimizer=dict(learning_rate=5e-4, warmup=200, clip=1.0),
+        schedule="cosine", width=32, multipliers=(1, 2, 2), blocks=1, attention=(8,), dropout=0.0,
+        ema=0.998,
+        optimizer=dict(
+          learning_rate=2e-3, warmup=100, schedule="cosine", decay_steps=1500, clip=1.0
+        ),
       ),
       data=dict(name="folder", resolution=32, batch_size=32, test=0.1, strict=True),
       train=dict(
-        steps=3000, log_every=50, validate_every=0, sample_every=500, checkpoint_every=500, best=""
+        steps=1500, log_every=50, validate_every=0, sample_every=500, checkpoint_every=500, best=""
       ),
-      sample=dict(method="ddim", steps=100, eta=1.0),
+      sample=dict(method="ddim", steps=50, eta=1.0),
       likelihood=dict(times=20, variance="small"),
       evaluate=dict(samples=128, batch_size=64),
       measures=("likelihood", "memorisation"),

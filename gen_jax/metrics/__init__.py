@@ -1,6 +1,12 @@
 """Measures of sets of examples: pure functions of arrays, in float64 where it matters."""
 
 from gen_jax.metrics.anomaly import auroc, noise_like
+from gen_jax.metrics.disentanglement import (
+  beta_vae_score,
+  dci,
+  factor_vae_score,
+  mutual_information_gap,
+)
 from gen_jax.metrics.frechet import frechet_distance
 from gen_jax.metrics.memorisation import (
   nearest_distance,
@@ -12,7 +18,11 @@ from gen_jax.metrics.probes import probe_errors
 
 __all__ = [
   "auroc",
+  "beta_vae_score",
+  "dci",
+  "factor_vae_score",
   "frechet_distance",
+  "mutual_information_gap",
   "nearest_distance",
   "nearest_indices",
   "nearest_train_ratio",

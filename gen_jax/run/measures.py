@@ -313,6 +313,34 @@ def code_use(scene: Scene) -> dict[str, Record]:
   return {name: {"value": value, **facts} for name, value in values.items()}
 
 
+def disentanglement(scene: Scene) -> dict[str, Record]:
+  """How far single latents carry single factors of the data: see `metrics.disentanglement`.
+
+  Raises:
+    UserError: if the data have no field `factors`, or codes are integers.
+  """
+  if "factors" not in scene.real:
+    raise UserError("the measure disentanglement needs data with factors, such as shapes")
+  encode = lambda states, batch, keys: {"code": scene.model.encode(states, batch["x"], None, batch)}
+  code = evaluate.terms(
+    evaluate.evaluator(encode, scene.mesh), scene.states,
+    scene.source.splits[scene.settings.split], stream(scene.key, "evaluate"),
+    batch_size=scene.settings.batch_size, mesh=scene.mesh,
+  )["code"]  # fmt: skip
+  if np.issubdtype(code.dtype, np.integer):
+    raise UserError("the measure disentanglement needs real-valued codes")
+  codes, factors = code.reshape(len(code), -1).astype(np.float64), scene.real["factors"]
+  half = len(codes) // 2
+  values = metrics.dci(codes[:half], factors[:half], codes[half:], factors[half:])
+  values |= {
+    "mutual_information_gap": metrics.mutual_information_gap(codes, factors),
+    "beta_vae_score": metrics.beta_vae_score(codes, factors, np.random.default_rng(0)),
+    "factor_vae_score": metrics.factor_vae_score(codes, factors, np.random.default_rng(0)),
+  }
+  facts = {"examples": len(codes), "split": scene.settings.split}
+  return {name: {"value": value, **facts} for name, value in values.items()}
+
+
 class Measure(NamedTuple):
   """needs: capabilities of the model. cond: fields it must be conditioned on. labels: whether the
   data must have them. keys: what it writes, or () for one key for each term of evaluation."""
@@ -344,10 +372,17 @@ MEASURES: Mapping[str, Measure] = {
   "outliers_by_density": Measure(
     outliers_by_density, ("log_prob",), ("auroc_density",), labels=True
   ),
+  "disentanglement": Measure(
+    disentanglement, ("encode",),
+    (
+      "dci_disentanglement", "dci_completeness", "dci_informativeness", "mutual_information_gap",
+      "beta_vae_score", "factor_vae_score",
+    ),
+  ),
   "class_shares": Measure(
     class_shares, ("sample",), ("smallest_class_share", "class_share_entropy"), labels=True
   ),
-}
+}  # fmt: skip
 
 
 def check(names: tuple[str, ...], program: Program, source: Source, split: str) -> None:
