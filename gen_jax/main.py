@@ -5,6 +5,7 @@
   python -m gen_jax.main --config configs/NAME.py --sweep FIELD=VALUE,VALUE,... [--sweep ...]
   python -m gen_jax.main --list
   python -m gen_jax.main compare runs/a runs/b
+  python -m gen_jax.main collage OUT.png runs/a runs/b
 
 Running the same command again resumes. Exit status: 0 done, or stopped by SIGINT and saved; 1 a
 metric became non-finite; 2 the input was refused, in one line; 75 stopped by SIGTERM and saved.
@@ -62,6 +63,14 @@ def dispatch(argv: list[str]) -> int:
     if len(argv) < 4:
       raise UserError("compare takes two run folders or more: compare runs/a runs/b")
     print(compare(argv[2:]))
+    return 0
+  if argv[1:2] == ["collage"]:
+    from gen_jax.run.collage import collage
+
+    if len(argv) < 4 or not argv[2].endswith(".png"):
+      raise UserError("collage takes a picture to write and run folders: collage OUT.png runs/a")
+    use_compilation_cache()
+    print(collage(argv[3:], argv[2]))
     return 0
   if argv[1:]:
     raise UserError(f"unexpected argument {argv[1]!r}: the config is given as --config FILE")

@@ -22,7 +22,8 @@ ALLOWED = {
   "metrics": {"core", "data", "run"},
   "run": {"core", "data", "metrics"},
   "cli": {"core", "run"},
-  "main": {"core", "cli", "run", "data", "metrics", "models"},
+  "sweep": {"core", "run"},
+  "main": {"core", "cli", "sweep", "run", "data", "metrics", "models"},
   "__init__": {"run"},
 }
 FACES = ("data", "metrics")  # outside their folder these are reached by their public face only

@@ -8,7 +8,7 @@ from typing import Literal
 
 from gen_jax import core
 from gen_jax.data import binarize as binary
-from gen_jax.data import digits, folder, images, shapes, tfds, toy2d
+from gen_jax.data import digits, folder, images, shapes, stacked, tfds, toy2d
 from gen_jax.data.pipeline import Feed, Pipeline, make_pipeline, passes, take
 from gen_jax.data.source import ArraySplit, LazySplit, Source, Split, keep_classes, partition
 
@@ -17,7 +17,7 @@ __all__ = [
   "make_pipeline", "partition", "passes", "take",
 ]  # fmt: skip
 
-NAMES = ("digits", "shapes", "folder", *(f"toy2d:{name}" for name in toy2d.NAMES))
+NAMES = ("digits", "stacked", "shapes", "folder", *(f"toy2d:{name}" for name in toy2d.NAMES))
 
 
 def load(
@@ -38,9 +38,10 @@ def load(
   """Opens a source of data; this signature is the schema of a config's data section.
 
   Args:
-    name: "digits" (scikit-learn's 8x8 digits), "shapes" (32x32 sprites with known factors,
-      captions and masks), "toy2d:" and one of gen_jax.data.toy2d.NAMES, "folder" (images at
-      `path`), or "tfds:" and the name of a prepared TensorFlow Datasets set of images.
+    name: "digits" (scikit-learn's 8x8 digits), "stacked" (three of them as RGB), "shapes" (32x32
+      sprites with known factors, captions and masks), "toy2d:" and one of gen_jax.data.toy2d.NAMES,
+      "folder" (images at `path`), or "tfds:" and the name of a prepared TensorFlow Datasets set of
+      images.
     path: for "folder": a folder or a zip archive of PNG, JPEG, GIF, BMP, WebP or PNM images named
       split/class/name.png, class/name.png, split/name.png or name.png, where split is train,
       val, validation or test. A captions.tsv beside the images, with lines "file<tab>caption",
@@ -90,6 +91,9 @@ def _open(name, path, data_dir, strict, fit, held_out):
   if name == "digits":
     _only(name, channels=(fit["channels"], 1), resolution=(fit["resolution"], 8))
     return digits.load(**held_out)
+  if name == "stacked":
+    _only(name, channels=(fit["channels"], 3), resolution=(fit["resolution"], 8))
+    return stacked.load(**held_out)
   _only(name, channels=(fit["channels"], 0), resolution=(fit["resolution"], 0))
   return toy2d.load(rest, **held_out)
 

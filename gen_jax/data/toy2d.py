@@ -141,4 +141,7 @@ def load(name: str, *, validation: float, test: float, split_seed: int) -> sourc
     if wanted[split]:
       rng = np.random.default_rng([split_seed, stream, zlib.crc32(name.encode())])
       splits[split] = source.ArraySplit(draw(name, size, rng))
-  return source.Source(f"toy2d:{name}", core.Spec((2,), classes=_TOYS[name].classes), splits)
+  centres, deviation = MODES.get(name, (None, None))
+  notes = {} if centres is None else {"modes": centres, "mode_deviation": deviation}
+  spec = core.Spec((2,), classes=_TOYS[name].classes)
+  return source.Source(f"toy2d:{name}", spec, splits, notes)

@@ -14,10 +14,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from gen_jax.core import Array, Model, PyTree, masked_mean
 from gen_jax.learn import ema as averages
+
+# More turns in a row than these run in a loop: to compile each of a hundred would take minutes.
+UNROLLED = 10
 
 # (params of all, mutable of all, batch [B, ...], key, step)
 #   -> (gradient of own params, (own mutable, {name: scalar}, the value that falls))
@@ -79,10 +83,10 @@ def game(
   """
   ema = dict(ema or {})
   if order == "simultaneous":
-    rounds = (tuple(players),)
+    rounds = ((tuple(players), 1),)
   else:
-    rounds = tuple((name,) for name, turns in order for _ in range(turns))
-  for name in {n for names in rounds for n in names} | set(ema):
+    rounds = tuple(((name,), turns) for name, turns in order)
+  for name in {n for names, _ in rounds for n in names} | set(ema):
     if name not in players:
       raise ValueError(f"{name!r} is not among the players {tuple(players)}")
 
@@ -95,26 +99,43 @@ def game(
       "ema": {name: params[name] for name in ema},
     }
 
+  def turn(names, key, step, now, microbatch):
+    """(params, mutable, opt) after a turn of the named players, and its metrics."""
+    params, mutable, opt = map(dict, now)
+    moves, metrics = {}, {}
+    for i, name in enumerate(names):
+      moves[name] = players[name].direction(
+        params, mutable, microbatch, jax.random.fold_in(key, i), step
+      )
+    for name, (gradient, (own, terms, value)) in moves.items():
+      updates, opt[name] = players[name].tx.update(gradient, opt[name], params[name], value=value)
+      params[name] = optax.apply_updates(params[name], updates)
+      mutable[name] = own
+      prefix = f"{name}_" if len(players) > 1 else ""
+      metrics |= terms
+      metrics[f"{prefix}loss"] = value
+      metrics[f"{prefix}gradient_norm"] = optax.tree.norm(gradient)
+    return (params, mutable, opt), metrics
+
   def update(state, batch, key, step):
-    params, mutable = dict(state["params"]), dict(state["mutable"])
-    opt, metrics = dict(state["opt"]), {}
-    # Unrolled: on CPU, XLA is slow at convolution gradients inside a loop.
-    for turn, names in enumerate(rounds):
-      microbatch = jax.tree.map(lambda leaf, m=turn: leaf[m], batch)
-      moves = {}
-      for i, name in enumerate(names):
-        turn_key = jax.random.fold_in(jax.random.fold_in(key, turn), i)
-        moves[name] = players[name].direction(params, mutable, microbatch, turn_key, step)
-      for name, (gradient, (own, terms, value)) in moves.items():
-        updates, opt[name] = players[name].tx.update(
-          gradient, opt[name], params[name], value=value
-        )
-        params[name] = optax.apply_updates(params[name], updates)
-        mutable[name] = own
-        prefix = f"{name}_" if len(players) > 1 else ""
-        metrics |= terms
-        metrics[f"{prefix}loss"] = value
-        metrics[f"{prefix}gradient_norm"] = optax.tree.norm(gradient)
+    now, metrics, first = (state["params"], state["mutable"], state["opt"]), {}, 0
+    for names, turns in rounds:
+      own = jax.tree.map(lambda leaf, a=first, b=first + turns: leaf[a:b], batch)
+
+      def one(now, at, names=names):
+        i, microbatch = at
+        return turn(names, jax.random.fold_in(key, i), step, now, microbatch)
+
+      if turns > UNROLLED:
+        now, terms = jax.lax.scan(one, now, (jnp.arange(first, first + turns), own))
+        metrics |= {name: term[-1] for name, term in terms.items()}
+      else:
+        # Unrolled: on CPU, XLA is slow at convolution gradients inside a loop.
+        for i in range(turns):
+          now, terms = one(now, (first + i, jax.tree.map(lambda leaf, i=i: leaf[i], own)))
+          metrics |= terms
+      first += turns
+    params, mutable, opt = now
     average = {
       name: averages.update(state["ema"][name], params[name], decay, step)
       for name, decay in ema.items()
@@ -124,7 +145,7 @@ def game(
   return Model(
     init=init_state,
     update=update,
-    microbatches=len(rounds),
+    microbatches=sum(turns for _, turns in rounds),
     weights=("params", "mutable", "ema"),
     **capabilities,
   )

@@ -26,6 +26,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import chex
+import jax
 import jax.numpy as jnp
 from jax.nn import log_sigmoid, relu
 
@@ -56,6 +57,18 @@ LOSSES: Mapping[str, Adversarial] = {
   "ls": Adversarial(lambda real, fake: (real - 1) ** 2 + fake**2, lambda fake: (fake - 1) ** 2),
   "hinge": Adversarial(lambda real, fake: relu(1 - real) + relu(1 + fake), lambda fake: -fake),
 }
+
+
+def saturation(loss: Adversarial, real: Array, fake: Array, slope: float = 0.05) -> Array:
+  """Share (0, 1/2 or 1) of each pair of logits real, fake [B] at which the critic's loss is flat.
+
+  Flat is a derivative within +-slope: for mm and ns an error of less than that, D(x) > 0.95 and
+  D(y) < 0.05. A critic that is sure of everything has nothing to learn, and little to teach.
+  """
+  total = lambda real, fake: loss.critic(real, fake).sum()
+  by_real, by_fake = jax.grad(total, (0, 1))(*jax.lax.stop_gradient((real, fake)))
+  flat = lambda slopes: (jnp.abs(slopes) < slope).astype(real.dtype)
+  return (flat(by_real) + flat(by_fake)) / 2
 
 
 def reconstruction_error(x: Array, reconstruction: Array) -> Array:

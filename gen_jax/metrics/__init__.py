@@ -7,12 +7,15 @@ from gen_jax.metrics.disentanglement import (
   factor_vae_score,
   mutual_information_gap,
 )
+from gen_jax.metrics.diversity import diversity_within_classes
 from gen_jax.metrics.frechet import frechet_distance
+from gen_jax.metrics.health import game_health
 from gen_jax.metrics.memorisation import (
   nearest_distance,
   nearest_indices,
   nearest_train_ratio,
 )
+from gen_jax.metrics.modes import mode_coverage
 from gen_jax.metrics.prdc import precision_recall_density_coverage
 from gen_jax.metrics.probes import probe_errors
 
@@ -20,8 +23,11 @@ __all__ = [
   "auroc",
   "beta_vae_score",
   "dci",
+  "diversity_within_classes",
   "factor_vae_score",
   "frechet_distance",
+  "game_health",
+  "mode_coverage",
   "mutual_information_gap",
   "nearest_distance",
   "nearest_indices",

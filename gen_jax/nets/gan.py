@@ -12,7 +12,9 @@ few positions and many channels (8x8 digits: 158 ms against 13 for a penalised c
 
 Batch normalisation is the generator's only: it would let a critic's logit depend on the other
 examples of its batch, and so take the meaning from a gradient penalty and from a logit's own value.
-Critics have layer normalisation over whole examples, or none (Gulrajani et al. 2017, section 4).
+Critics have layer normalisation over whole examples, or none (Gulrajani et al. 2017, section 4);
+their weights may be divided by their largest singular values (Miyato et al. 2018), and they may see
+several examples at once (`pack`).
 """
 
 from __future__ import annotations
@@ -55,6 +57,17 @@ def windows(x: Array, size: int) -> Array:
 def border(x: Array) -> Array:
   """x [B, H, W, C] with one row or column of zeros on each side."""
   return jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+
+
+def join(x: Array) -> Array:
+  """Groups of m examples [n, m, ..., C] as one of more features or channels each: [n, ..., m C]."""
+  x = jnp.moveaxis(x, 1, -2)
+  return x.reshape(*x.shape[:-2], -1)
+
+
+def pack(x: Array, m: int) -> Array:
+  """PacGAN's packing (Lin et al. 2018, section 3): x [B, ..., C] -> [B / m, ..., m C]."""
+  return join(x.reshape(-1, m, *x.shape[1:]))
 
 
 def kernels(deviation: float):
@@ -132,11 +145,17 @@ class Generator(nn.Module):
 class Critic(nn.Module):
   """x [B, ...], condition [B, K] or None -> logit [B], that of each example from itself alone.
 
+  code: for a critic that is an autoencoder's encoder, length of the code [B, code] that takes the
+    logit's place.
   widths: channels of each convolution, which halves H and W; () for dense layers only.
   hidden: dense layers behind them.
   maxout: pieces of which each unit of a dense layer takes the largest (Goodfellow et al. 2013); 0
     for leaky ReLU with slope 0.2, which follows convolutions always.
   norm: before each hidden activation but the first (DCGAN's rule).
+  spectral: divide all weights by their largest singular value, found by power iteration from the
+    vectors in the collection `batch_stats`, which go one iteration on where `train`.
+  projection: the condition adds <V condition, h> to the logit, h the last hidden layer (Miyato &
+    Koyama 2018, eq. 3), instead of being joined to x.
   bias: whether the logit has one.
   deviation: of the initial weights, see `kernels`.
   dtype: of the computation; parameters and the result are float32 or wider.
@@ -144,29 +163,44 @@ class Critic(nn.Module):
 
   widths: Sequence[int] = ()
   hidden: Sequence[int] = ()
+  code: int = 0
   maxout: int = 0
   norm: Literal["none", "layer"] = "none"
+  spectral: bool = False
+  projection: bool = False
   bias: bool = True
   deviation: float = 0.0
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, x: Array, condition: Array | None = None) -> Array:
+  def __call__(self, x: Array, condition: Array | None = None, train: bool = False) -> Array:
     real = jnp.promote_types(self.dtype, jnp.float32)
     types = {"dtype": self.dtype, "param_dtype": real}
     kwargs = {**types, "kernel_init": kernels(self.deviation)}
     normalise = lambda h, i: layer_norm(h, **types) if self.norm == "layer" and i else h
+
+    def dense(features, h, **other):
+      layer = nn.Dense(features, **kwargs, **other)
+      if not self.spectral:
+        return layer(h)
+      return nn.SpectralNorm(layer, param_dtype=real)(h, update_stats=train)
+
+    joined = None if self.projection else condition
     if self.widths:
       chex.assert_rank(x, 4)
-      h = mlp.join(x, None if condition is None else condition[:, None, None, :])
+      h = mlp.join(x, None if joined is None else joined[:, None, None, :])
     else:
-      h = mlp.join(x.reshape(len(x), -1), condition)
+      h = mlp.join(x.reshape(len(x), -1), joined)
     for i, width in enumerate(self.widths):
-      h = nn.Dense(width, **kwargs)(windows(halve(border(h)), 2))
-      h = leaky(normalise(h, i))
+      h = leaky(normalise(dense(width, windows(halve(border(h)), 2)), i))
     h = h.reshape(len(h), -1)
     pieces = max(self.maxout, 1)
     for i, width in enumerate(self.hidden, start=len(self.widths)):
-      h = normalise(nn.Dense(width * pieces, **kwargs)(h), i)
+      h = normalise(dense(width * pieces, h), i)
       h = h.reshape(len(h), width, pieces).max(axis=-1) if self.maxout else leaky(h)
-    return nn.Dense(1, use_bias=self.bias, **kwargs)(h)[:, 0].astype(real)
+    if self.code:
+      return dense(self.code, h).astype(real)
+    logit = dense(1, h, use_bias=self.bias)[:, 0].astype(real)
+    if self.projection and condition is not None:
+      logit += (dense(h.shape[-1], condition, use_bias=False) * h).sum(axis=-1).astype(real)
+    return logit

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -44,6 +44,7 @@ class Scene:
     mesh: the devices.
     key: of the randomness of the measures.
     train_judge: (source, name) -> Judge trained on the source's training split.
+    rows: of the last stage's metrics.jsonl, in order.
   """
 
   def __init__(
@@ -55,10 +56,11 @@ class Scene:
     mesh: Mesh,
     key: Array,
     train_judge: Callable[[Source, str], Judge],
+    rows: Sequence[Mapping] = (),
   ):
     self.model, self.states, self.source = program.model, states, source
     self.experiment, self.settings, self.mesh = experiment, experiment.evaluate, mesh
-    self.key, self.train_judge = key, train_judge
+    self.key, self.train_judge, self.rows = key, train_judge, rows
 
   @functools.cached_property
   def real(self) -> dict[str, np.ndarray]:
@@ -271,22 +273,73 @@ def outliers_by_density(scene: Scene) -> dict[str, Record]:
 
 def class_shares(scene: Scene) -> dict[str, Record]:
   """How evenly samples fall on the classes that a classifier of real data reads in them: the
-  smallest share, and the entropy of the shares in nats. A mode that was lost is a share near 0."""
+  smallest share, and the entropy of the shares in nats. A mode that was lost is a share near 0.
+  Besides, how far apart samples of a class lie from each other, over how far real ones do."""
   classes = scene.source.spec.classes
+  read = {"samples": scene.samples["x"], "real": scene.real["x"]}
+  label = {name: scene.judge.predict(x) for name, x in read.items()}
 
-  def shares(x):
-    return np.bincount(scene.judge.predict(x), minlength=classes) / len(x)
+  def shares(name):
+    return np.bincount(label[name], minlength=classes) / len(label[name])
 
   def entropy(p):
     return float(-(p[p > 0] * np.log(p[p > 0])).sum())
 
-  drawn, real = shares(scene.samples["x"]), shares(scene.real["x"])
+  drawn, real = shares("samples"), shares("real")
   facts = {"real_examples": len(scene.real["x"]), "classes": classes, **scene.extractor()}
   of_real = lambda value: facts | {"of_real_data": float(value)}
+  diversity = metrics.diversity_within_classes(
+    read["samples"], label["samples"], read["real"], label["real"]
+  )
   return {
-    "smallest_class_share": scene.record(drawn.min(), **of_real(real.min())),
+    "smallest_class_share": scene.record(drawn.min(), **of_real(real.min()), shares=drawn.tolist()),
     "class_share_entropy": scene.record(entropy(drawn), **of_real(entropy(real))),
+    "class_diversity": scene.record(diversity, distance="Euclidean, data's units", **facts),
   }
+
+
+def modes(scene: Scene) -> dict[str, Record]:
+  """How many of the modes of the mixture that the data are from the samples cover, what share of
+  the samples lies within three standard deviations of one, and how unevenly they cover them."""
+  notes = scene.source.notes
+  found = metrics.mode_coverage(scene.samples["x"], notes["modes"], notes["mode_deviation"])
+  real = metrics.mode_coverage(scene.real["x"], notes["modes"], notes["mode_deviation"])
+  of_real = real._asdict()
+  return {
+    name: scene.record(value, of_real_data=of_real[name], modes=len(notes["modes"]))
+    for name, value in found._asdict().items()
+  }
+
+
+def channel_modes(scene: Scene) -> dict[str, Record]:
+  """How many combinations of classes occur that a classifier of single channels reads in those of
+  the samples, and in nats the divergence of their shares q from even ones, KL(q || uniform)."""
+  single = scene.source.notes["channels"]
+  judge, classes = scene.train_judge(single, "real"), single.spec.classes
+
+  def shares(x):
+    read = [judge.predict(x[..., c : c + 1]) for c in range(x.shape[-1])]
+    code = np.ravel_multi_index(read, (classes,) * len(read))
+    return np.unique(code, return_counts=True)[1] / len(code)
+
+  modes = classes ** scene.source.spec.shape[-1]
+  divergence = lambda q: float(np.log(modes) + (q * np.log(q)).sum())
+  drawn, real = shares(scene.samples["x"]), shares(scene.real["x"])
+  facts = {"modes": modes, "real_examples": len(scene.real["x"])}
+  facts |= {"extractor_accuracy": round(judge.accuracy, 4)}
+  return {
+    "channel_modes": scene.record(len(drawn), of_real_data=len(real), **facts),
+    "channel_reverse_kl": scene.record(
+      divergence(drawn), of_real_data=divergence(real), **facts
+    ),
+  }
+
+
+def health(scene: Scene) -> dict[str, Record]:
+  """Whether an adversarial game looks healthy, in words: 1 if so, else 0."""
+  found = metrics.game_health(scene.rows, scene.samples["x"], scene.train["x"])
+  says = {"says": f"{found.verdict}: {found.why}", **found.figures}
+  return {"health": scene.record(found.verdict == "healthy", **says, verdict=found.verdict)}
 
 
 def code_use(scene: Scene) -> dict[str, Record]:
@@ -343,13 +396,15 @@ def disentanglement(scene: Scene) -> dict[str, Record]:
 
 class Measure(NamedTuple):
   """needs: capabilities of the model. cond: fields it must be conditioned on. labels: whether the
-  data must have them. keys: what it writes, or () for one key for each term of evaluation."""
+  data must have them. notes: what the source must state besides (`Source.notes`). keys: what it
+  writes, or () for one key for each term of evaluation."""
 
   take: Callable[[Scene], dict[str, Record]]
   needs: tuple[str, ...]
   keys: tuple[str, ...] = ()
   cond: tuple[str, ...] = ()
   labels: bool = False
+  notes: tuple[str, ...] = ()
 
 
 MEASURES: Mapping[str, Measure] = {
@@ -380,8 +435,21 @@ MEASURES: Mapping[str, Measure] = {
     ),
   ),
   "class_shares": Measure(
-    class_shares, ("sample",), ("smallest_class_share", "class_share_entropy"), labels=True
+    class_shares,
+    ("sample",),
+    ("smallest_class_share", "class_share_entropy", "class_diversity"),
+    labels=True,
   ),
+  "modes": Measure(
+    modes,
+    ("sample",),
+    ("modes_covered", "high_quality_share", "reverse_kl"),
+    notes=("modes", "mode_deviation"),
+  ),
+  "channel_modes": Measure(
+    channel_modes, ("sample",), ("channel_modes", "channel_reverse_kl"), notes=("channels",)
+  ),
+  "health": Measure(health, ("sample",), ("health",)),
 }  # fmt: skip
 
 
@@ -415,6 +483,9 @@ def check(names: tuple[str, ...], program: Program, source: Source, split: str) 
       raise UserError(f"the measure {name} needs data with labels, and {source.name} has none")
     if measure.labels and "test" not in source.splits:
       raise UserError(f"the measure {name} needs a test split, and there is none: set data.test")
+    for note in measure.notes:
+      if note not in source.notes:
+        raise UserError(f"the measure {name} needs data with known {note}, unlike {source.name}")
 
 
 def take(names: tuple[str, ...], scene: Scene) -> dict[str, Record]:

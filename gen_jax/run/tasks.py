@@ -160,16 +160,19 @@ def take_measures(
     kept = workdir.parent / ".classifiers" if name == "real" else None
     return train_judge(source, setup.experiment, setup.mesh, kept)
 
+  rows = read_rows(workdir / "metrics.jsonl")
   scene = measures.Scene(
     setup.program, states, setup.source, setup.experiment, setup.mesh,
     stream(states_of.root_key(setup.experiment.config["seed"]), "measure"), judge,
+    [row for row in rows if row["stage"] == len(setup.program.stages) - 1 and "split" not in row],
   )  # fmt: skip
   step = {"step": setup.total}
   records = {name: record | step for name, record in measures.take(names, scene).items()}
   path = workdir / "evaluation.json"
   write_json(path, (read_json(path) if path.exists() else {}) | records)
   for name, record in records.items():
-    print(f"{name:30s} {record['value']:10.4f}   {record['examples']} of {record['split']}")
+    says = record.get("says") or f"{record['examples']} of {record['split']}"
+    print(f"{name:30s} {record['value']:10.4f}   {says}")
   return records
 
 

@@ -59,6 +59,8 @@ SYSTEMS = (
   System("gmm:tiny", FLOAT64),
   System("gda:tiny", FLOAT64),
   System("gan:tiny", TWO_PLAYERS),
+  System("cgan:tiny", TWO_PLAYERS),
+  System("pacgan:tiny", TWO_PLAYERS),
   System("vqvae:tiny", TWO_STAGES),
   System("pixelcnn:tiny", SMALL_STEPS),
   System("transformer:tiny", SMALL_STEPS),

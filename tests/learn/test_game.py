@@ -143,6 +143,25 @@ def test_every_turn_and_player_has_a_key_of_its_own():
   assert [len(set(bits.tolist())) for bits in found] == [4, 2]
 
 
+def test_many_turns_in_a_loop_are_the_turns_one_by_one(monkeypatch):
+  loss = lambda name: lambda p, m, batch, k, s: (
+    (p[name] - batch["v"]) ** 2 * jax.random.uniform(k), ({"n": m[name]["n"] + 1}, {})
+  )  # fmt: skip
+  init = lambda key, batch: (
+    {"a": jnp.float32(0), "b": jnp.float32(0)}, {name: {"n": jnp.int32(0)} for name in "ab"},
+  )  # fmt: skip
+  players = {name: Player(minimise(name, loss(name)), sgd()) for name in "ab"}
+  model = game(players, init, order=(("a", 5), ("b", 1), ("a", 4)), evaluate=None)
+  batch = batch_of(*np.arange(10.0))
+  found = []
+  for most in (10, 2):
+    monkeypatch.setattr("gen_jax.learn.game.UNROLLED", most)
+    update = jax.jit(lambda *args: model.update(*args))
+    found.append(update(start(model), batch, jax.random.key(0), 0))
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), *found)
+  assert found[0][0]["mutable"]["a"]["n"] == 9
+
+
 def test_metrics_carry_the_players_names_where_there_are_several():
   loss = lambda name: lambda p, m, batch, k, s: (
     jnp.sum(p[name] ** 2) / 2, ({}, {f"size_of_{name}": jnp.float32(p[name].size)}),

@@ -95,6 +95,17 @@ def test_which_critic_a_constant_leaves_alone():
     assert same == loss.translates, name
 
 
+def test_saturation_counts_logits_at_which_the_critic_s_loss_is_flat():
+  # For cross-entropy: D(x) > 0.95 and D(y) < 0.05, that is a logit beyond log 19 = 2.944.
+  edge = np.log(19)
+  real = jnp.float32([edge + 0.01, edge - 0.01, edge + 0.01, -9])
+  fake = jnp.float32([-edge - 0.01, -edge - 0.01, -edge + 0.01, 9])
+  np.testing.assert_array_equal(adversarial.saturation(LOSSES["ns"], real, fake), [1, 0.5, 0.5, 0])
+  np.testing.assert_array_equal(adversarial.saturation(LOSSES["wgan"], real, fake), np.zeros(4))
+  sides = jnp.float32([1.2, 0.8]), jnp.float32([-1.2, -1.2])
+  np.testing.assert_array_equal(adversarial.saturation(LOSSES["hinge"], *sides), [1, 0.5])
+
+
 def test_reconstruction_error_is_of_a_whole_example():
   x = jnp.zeros((3, 2, 2, 1))
   y = jnp.float32([0, 1, -2])[:, None, None, None] * jnp.float32([[[1], [0]], [[1], [2]]])

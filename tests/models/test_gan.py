@@ -167,6 +167,142 @@ def test_running_statistics_are_those_of_the_averaged_generator():
   np.testing.assert_allclose(stats["var"] / spread, 1, atol=0.1)
 
 
+def weights(params, name="Dense_0"):
+  return np.asarray(params["critic"][name]["kernel"], np.float64)
+
+
+@pytest.mark.parametrize("packing", [2, 4])
+def test_a_packed_linear_critic_sees_the_examples_of_a_pack_side_by_side(packing):
+  # l_D = D(y) - D(x) with D linear: the gradient of the j-th block of weights is the mean fake less
+  # the mean of the examples j, m + j, 2 m + j, ... of the batch.
+  model = model_of(**LINEAR, packing=packing)
+  batch = batch_of()
+  state = start(model, batch)
+  w = weights(state["params"])
+  assert w.shape == (2 * packing, 1)
+  after, metrics = step(model, state, batch)
+  moved = (w - weights(after["params"])) / 0.1
+  x = np.asarray(batch["x"])
+  blocks = np.concatenate([x[j::packing].mean(axis=0) for j in range(packing)])
+  fake = moved[:, 0] + blocks
+  np.testing.assert_allclose(blocks @ w[:, 0], metrics["critic_on_real"], rtol=1e-3)
+  np.testing.assert_allclose(fake @ w[:, 0], metrics["critic_on_fake"], rtol=1e-3)
+
+
+def test_packs_with_padding_are_left_out_whole():
+  model = model_of(loss="ns", packing=2, conditional=True)
+  batch = batch_of() | {"mask": jnp.arange(B) < 5}  # the third pack is half padding
+  garbage = batch | {"x": batch["x"].at[5:].set(1e3)}
+  state = start(model, batch)
+  a, b = step(model, state, batch), step(model, state, garbage)
+  for p, q in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+    np.testing.assert_array_equal(p, q)
+  # Four examples are two whole packs: the fifth is in the batch for the generator only.
+  fifth = batch | {"x": batch["x"].at[4].set(1e3)}
+  np.testing.assert_array_equal(step(model, state, fifth)[1]["critic_on_real"],
+                                a[1]["critic_on_real"])  # fmt: skip
+
+
+def test_packing_refuses_a_batch_that_it_does_not_divide():
+  model = model_of(packing=3)
+  state = start(model, batch_of())
+  with pytest.raises(UserError, match="model.packing=3 must divide the batch, which has 8"):
+    step(model, state, batch_of())
+
+
+def test_a_packed_critic_is_evaluated_on_each_example_and_those_that_follow():
+  model = model_of(loss="wgan", critic_hidden=(), packing=2)
+  state, batch = start(model, batch_of()), batch_of()
+  w = weights(state["params"])[:, 0]
+  terms = model.evaluate(state, batch, fold_each(jax.random.key(5), jnp.arange(B)))
+  x = np.asarray(batch["x"], np.float64)
+  np.testing.assert_allclose(
+    terms["critic_on_real"], x @ w[:2] + np.roll(x, -1, axis=0) @ w[2:], rtol=1e-4, atol=1e-5
+  )
+  again = model.evaluate(state, batch, fold_each(jax.random.key(5), jnp.arange(B)))
+  np.testing.assert_array_equal(terms["critic_on_fake"], again["critic_on_fake"])
+  assert len(set(np.asarray(terms["critic_on_fake"]).tolist())) == B
+
+
+def test_the_projection_adds_an_inner_product_of_the_label_and_the_features():
+  # Without hidden layers the features are x: D(x, c) = <w, x> + <V c, x>.
+  model = model_of(loss="wgan", critic_hidden=(), conditional=True, projection=True)
+  state, batch = start(model, batch_of()), batch_of()
+  critic = state["params"]["critic"]
+  w, v = (np.asarray(critic[f"Dense_{i}"]["kernel"], np.float64) for i in range(2))
+  assert w.shape == (2, 1) and v.shape == (3, 2)
+  terms = model.evaluate(state, batch, fold_each(jax.random.key(5), jnp.arange(B)))
+  x = np.asarray(batch["x"], np.float64)
+  exact = x @ w[:, 0] + (v[batch["label"]] * x).sum(axis=1)
+  np.testing.assert_allclose(terms["critic_on_real"], exact, rtol=1e-4, atol=1e-5)
+
+
+def test_spectral_norms_go_on_in_the_critic_s_turns_only():
+  model = model_of(loss="wgan", critic_hidden=(), spectral=True, critic_turns=1)
+  state = start(model, batch_of())
+  own = lambda state: state["mutable"]["critic"]["batch_stats"]["SpectralNorm_0"]
+  sigma = lambda state: float(own(state)["Dense_0/kernel/sigma"])
+  w = np.asarray(state["params"]["critic"]["Dense_0"]["kernel"])
+  after, metrics = step(model, state, batch_of())
+  # A vector's only singular value is its norm, and one iteration finds it.
+  np.testing.assert_allclose(sigma(after), np.linalg.norm(w), rtol=1e-5)
+  unit = w[:, 0] / np.linalg.norm(w)
+  np.testing.assert_allclose(
+    metrics["critic_on_real"], (np.asarray(batch_of()["x"]) @ unit).mean(), rtol=1e-3, atol=1e-5
+  )
+  # The gradient goes through the norm: with respect to a weight along itself it is 0.
+  moved = np.asarray(after["params"]["critic"]["Dense_0"]["kernel"]) - w
+  np.testing.assert_allclose((moved * w).sum(), 0, atol=1e-6)
+  assert np.abs(moved).max() > 1e-3
+  keys = fold_each(jax.random.key(5), jnp.arange(B))
+  steep = {**after, "params": {**after["params"], "critic": jax.tree.map(lambda p: 100 * p, after["params"]["critic"])}}  # fmt: skip  # noqa: E501
+  a, b = (model.evaluate(s, batch_of(), keys)["critic_on_real"] for s in (after, steep))
+  np.testing.assert_allclose(a, b, rtol=1e-4)
+
+
+def test_the_spectral_norm_of_a_layer_is_its_largest_singular_value():
+  model = model_of(loss="hinge", spectral=True, critic_optimizer=STILL, generator_optimizer=STILL)
+  state, norms = start(model, batch_of()), None
+  stacked = jax.tree.map(lambda a: jnp.stack([a] * model.microbatches), batch_of())
+  update = jax.jit(model.update)
+  for i in range(60):
+    state, _ = update(state, stacked, jax.random.key(i), jnp.int32(0))
+  norms = state["mutable"]["critic"]["batch_stats"]
+  for i in range(2):
+    kernel = state["params"]["critic"][f"Dense_{i}"]["kernel"]
+    found = norms[f"SpectralNorm_{i}"][f"Dense_{i}/kernel/sigma"]
+    np.testing.assert_allclose(found, np.linalg.svd(kernel)[1][0], rtol=1e-3)
+
+
+def test_simultaneous_players_both_see_what_was():
+  # Critic <w, x> and generator with an output bias: neither gradient knows of the other's move.
+  model = model_of(loss="wgan", critic_hidden=(), play="simultaneous")
+  assert model.microbatches == 1
+  state = start(model, batch_of())
+  w = weights(state["params"])
+  after, _ = step(model, state, batch_of())
+  bias = after["params"]["generator"]["Dense_1"]["bias"]
+  np.testing.assert_allclose(bias, 0.1 * w[:, 0], rtol=1e-4)  # the old weights, not the new ones
+
+
+def test_the_opening_is_a_stage_whose_state_goes_on():
+  opening = gan.Opening(turns=12, rounds=2)
+  program = gan.build(PLANE, **{**SMALL, "loss": "wgan", "critic_turns": 2, "opening": opening})
+  first, second = program.stages
+  assert (first.steps, first.model.microbatches) == (2, 13)
+  assert (second.steps, second.model.microbatches) == (None, 3)
+  state, _ = step(first.model, start(first.model, batch_of()), batch_of())
+  carried = jax.jit(second.carry)([state], start(second.model, batch_of(1)))
+  jax.tree.map(np.testing.assert_array_equal, carried, state)
+  after, _ = step(second.model, carried, batch_of())
+  moved = jax.tree.map(lambda a, b: jnp.any(a != b), after["params"], state["params"])
+  assert any(jax.tree.leaves(moved))
+  keys = lambda: fold_each(jax.random.key(5), jnp.arange(4))
+  np.testing.assert_array_equal(
+    program.model.sample([state, after], keys()), second.model.sample(after, keys())
+  )
+
+
 @pytest.mark.parametrize("noise,variance", [("normal", 1.0), ("uniform", 1 / 3)])
 def test_samples_are_decoded_draws_of_the_prior_by_the_average(noise, variance):
   model = model_of(noise=noise, ema=0.9)
@@ -220,6 +356,11 @@ def test_the_label_reaches_both_players():
     (dict(ema=1.0), "model.ema"),
     (dict(critic_hidden=(0,)), "numbers from 1 on"),
     (dict(loss="began", balance=gan.Balance(diversity=0.0)), "diversity"),
+    (dict(loss="began", spectral=True), "autoencoder"),
+    (dict(projection=True), "set model.conditional=True"),
+    (dict(packing=0), "model.packing must be 1 or more"),
+    (dict(opening=gan.Opening(turns=-1)), "0 or more"),
+    (dict(play="simultaneous", critic_turns=2), "one turn of both"),
   ],
 )
 def test_what_cannot_be_is_refused(kwargs, message):

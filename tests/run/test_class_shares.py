@@ -34,3 +34,24 @@ def test_class_shares(samples, smallest, entropy):
   np.testing.assert_allclose(found["class_share_entropy"]["value"], entropy, atol=1e-12)
   assert found["smallest_class_share"]["of_real_data"] == 0.125
   assert set(found) == set(measures.MEASURES["class_shares"].keys)
+
+
+def test_channel_modes_are_read_channel_by_channel():
+  # Pixels are their own classes, of three; two channels have nine modes.
+  judge = measures.Judge(lambda x: x[:, 0, 0, 0], None, 0.9)
+  single = types.SimpleNamespace(spec=Spec((1, 1, 1), classes=3))
+  real = np.indices((3, 3)).reshape(2, 9).T[:, None, None, :]
+  drawn = np.array([[0, 0], [0, 0], [0, 1], [2, 1]])[:, None, None, :]
+  asked = []
+  scene = types.SimpleNamespace(
+    source=types.SimpleNamespace(spec=Spec((1, 1, 2)), notes={"channels": single}),
+    train_judge=lambda source, name: asked.append((source, name)) or judge,
+    record=lambda value, **facts: {"value": float(value), **facts},
+    samples={"x": drawn}, real={"x": real},
+  )  # fmt: skip
+  found = measures.channel_modes(scene)
+  assert asked == [(single, "real")]
+  assert found["channel_modes"]["value"] == 3 and found["channel_modes"]["of_real_data"] == 9
+  # Shares 1/2, 1/4, 1/4: the entropy is 1.5 log 2.
+  np.testing.assert_allclose(found["channel_reverse_kl"]["value"], np.log(9) - 1.5 * np.log(2))
+  np.testing.assert_allclose(found["channel_reverse_kl"]["of_real_data"], 0, atol=1e-12)

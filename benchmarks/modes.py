@@ -1,0 +1,117 @@
+"""Mode coverage of GANs by PacGAN's protocol (Lin et al. 2018, section 4.1), seeds under `vmap`.
+
+  python -m benchmarks.modes [--steps 20000] [--seeds 3] [--only ns-ring8,...] [--workdir DIR]
+
+trains each configuration with all its seeds at once, by the trainer and the configs that single
+runs have, draws 2500 samples of each seed, and writes modes.json and modes.md: means over seeds
+with their standard deviations, beside the published means of ten runs of 400k steps. The same
+command goes on with what was cut off, and with more --steps it makes complete runs longer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from gen_jax import cli, data, metrics
+from gen_jax.core import UserError, single
+from gen_jax.learn.replicas import replicas
+from gen_jax.main import use_compilation_cache
+from gen_jax.run import config as configs
+from gen_jax.run import sample
+from gen_jax.run.folder import locked, write_json
+from gen_jax.run.loop import train
+from gen_jax.run.mesh import make_mesh
+from gen_jax.sweep import cell, summary
+
+# name -> (config, what the paper's table 1 has for it: modes and share of high quality, or None)
+RUNS: dict[str, tuple[str, tuple[float, float] | None]] = {
+  "ns-ring8": ("gan.py:ns-ring8", (6.3, 0.982)),
+  "ns-packing4-ring8": ("pacgan.py:ring8", None),
+  "wgan_gp-ring8": ("gan.py:wgan_gp-ring8", None),
+  "ns-grid25": ("gan.py:ns-grid25", (17.3, 0.948)),
+  "ns-packing4-grid25": ("pacgan.py:grid25", (24.8, 0.936)),
+  "wgan_gp-grid25": ("gan.py:wgan_gp-grid25", None),
+}
+SAMPLES = 2500
+FIGURES = ("modes_covered", "high_quality_share", "reverse_kl")
+
+
+def coverage(name: str, steps: int, seeds: int, workdir: Path) -> dict[str, Any]:
+  """Trains the seeds of a configuration to `steps`; returns each figure's summary."""
+  config = cli.load_config(str(cli.CONFIGS / RUNS[name][0]))
+  config.train.steps = steps
+  experiment = configs.parse(config)
+  source, mesh = data.load(**experiment.data), make_mesh()
+  program = configs.build(experiment.config, source.spec)
+  (stage,) = program.stages
+  sizes = {split: len(examples) for split, examples in source.splits.items()}
+  mark = configs.fingerprint(experiment.config, source.spec, sizes)
+  folder = workdir / f"{name}-{seeds}seeds-{mark}"
+  with locked(folder):
+    (folder / "checkpoints").mkdir(exist_ok=True)
+    many = single(replicas(stage.model, seeds))
+    result = train(
+      many, source, experiment, mesh=mesh, workdir=folder, fingerprint=mark, title=name
+    )
+  drawer = sample.compiled(program.model.sample, mesh)
+  chunk = sample.chunk_size(experiment.evaluate.batch_size, mesh)
+  found = []
+  for i in range(seeds):
+    states = jax.tree.map(lambda leaf, i=i: leaf[i], result.states)
+    x = sample.draw(drawer, states, sample.sample_keys(i), SAMPLES, {}, chunk=chunk, mesh=mesh)
+    notes = source.notes
+    found.append(metrics.mode_coverage(x, notes["modes"], notes["mode_deviation"]))
+  return {
+    "modes": len(source.notes["modes"]), "steps": steps, "seeds": seeds, "samples": SAMPLES,
+    **{figure: summary([float(getattr(f, figure)) for f in found]) for figure in FIGURES},
+  }  # fmt: skip
+
+
+def markdown(rows: dict[str, dict]) -> str:
+  """The table, with the published figures beside."""
+  lines = [
+    "| run | steps | seeds | modes | high quality | reverse KL | published modes, high quality |",
+    "| --- | --- | --- | --- | --- | --- | --- |",
+  ]
+  for name, row in rows.items():
+    published = RUNS[name][1]
+    theirs = f"{published[0]}, {published[1]:.1%}" if published else ""
+    covered, share, divergence = (cell(row[figure]) for figure in FIGURES)
+    cells = [f"{covered} of {row['modes']}", share, divergence]
+    lines.append(f"| {name} | {row['steps']} | {row['seeds']} | {' | '.join(cells)} | {theirs} |")
+  return "\n".join(lines) + "\n"
+
+
+def main(argv: list[str] | None = None) -> int:
+  parser = argparse.ArgumentParser(prog="benchmarks.modes", description=__doc__.splitlines()[0])
+  parser.add_argument("--steps", type=int, default=20_000)
+  parser.add_argument("--seeds", type=int, default=3)
+  parser.add_argument("--only", default=",".join(RUNS), help="some of them, with commas")
+  parser.add_argument("--workdir", type=Path, default=Path("runs/modes"))
+  given = parser.parse_args(argv)
+  try:
+    unknown = set(given.only.split(",")) - set(RUNS)
+    if unknown:
+      raise UserError(f"--only: no {', '.join(sorted(unknown))}; there are {', '.join(RUNS)}")
+    if given.seeds < 1:
+      raise UserError(f"--seeds must be 1 or more, not {given.seeds}")
+    use_compilation_cache()
+    rows = {}
+    for name in given.only.split(","):
+      rows[name] = coverage(name, given.steps, given.seeds, given.workdir)
+      write_json(given.workdir / "modes.json", rows)
+      (given.workdir / "modes.md").write_text(markdown(rows))
+  except UserError as error:
+    print(f"benchmarks.modes: error: {error}", file=sys.stderr)
+    return 2
+  print(markdown(rows), end="")
+  return 0
+
+
+if __name__ == "__main__":
+  sys.exit(main())

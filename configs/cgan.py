@@ -1,0 +1,69 @@
+"""Conditional GAN: a class-conditional WGAN-GP, by default on the digits.
+
+Sources: Mirza & Osindero 2014 (arXiv:1411.1784): generator and critic are given the label, joined
+to the latent and to the image; `projection`: Miyato & Koyama 2018 (arXiv:1802.05637), the critic
+takes the label by an inner product. Loss and optimiser of Gulrajani et al. 2017 (arXiv:1704.00028).
+"""
+
+from gen_jax.run.config import experiment, merge, variant
+
+DECAYING = dict(learning_rate=5e-4, b1=0.5, b2=0.9, schedule="linear", decay_steps=1500)
+CONSTANT = dict(learning_rate=1e-4, schedule="constant", decay_steps=0)
+SHORT = dict(decay_steps=8)
+
+
+def optimizers(both):
+  """The same optimiser for both players."""
+  return dict(critic_optimizer=both, generator_optimizer=both)
+
+
+DIGITS = dict(
+  model=dict(
+    conditional=True, loss="wgan", penalty="wgan_gp", critic_turns=5, critic_norm="layer",
+    latent=32, widths=(64, 128), deviation=0.0, **optimizers(DECAYING),
+  ),
+  data=dict(name="digits", batch_size=64),
+  train=dict(
+    steps=1500, log_every=50, validate_every=500, sample_every=500, checkpoint_every=500
+  ),
+  evaluate=dict(samples=1500),
+  measures=(
+    "sample_accuracy", "trained_on_samples", "class_shares", "frechet", "prdc", "memorisation",
+    "health",
+  ),
+)  # fmt: skip
+
+VARIANTS = {
+  "digits": DIGITS,
+  "projection": merge(DIGITS, dict(model=dict(projection=True))),
+  "mnist": merge(
+    DIGITS,
+    dict(
+      model=dict(latent=100, **optimizers(CONSTANT)),
+      data=dict(name="tfds:mnist"),
+      train=dict(
+        steps=20_000, log_every=100, validate_every=2000, sample_every=2000, checkpoint_every=2000
+      ),
+      evaluate=dict(samples=10_000, classifier_steps=2000),
+    ),
+  ),
+  "tiny": merge(
+    DIGITS,
+    dict(
+      model=dict(
+        latent=4, widths=(), generator_hidden=(16,), critic_hidden=(16, 16), critic_turns=2,
+        projection=True, spectral=True, **optimizers(SHORT),
+      ),
+      data=dict(batch_size=16),
+      train=dict(
+        steps=8, log_every=2, validate_every=4, sample_every=8, checkpoint_every=4
+      ),
+      evaluate=dict(samples=40, batch_size=40, classifier_steps=20),
+    ),
+  ),
+}
+
+
+def get_config(name: str = "digits"):
+  """The config of a variant."""
+  return experiment("gen_jax.models.gan.build", **variant(name, VARIANTS))

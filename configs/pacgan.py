@@ -1,0 +1,73 @@
+"""PacGAN: a GAN whose critic judges four examples at once, by default on the digits.
+
+Source: Lin et al. 2018 (arXiv:1712.04086). `ring8` and `grid25` have the settings of section 4.1
+and of its code: a batch is 100 packs, both players move at once. `digits` are those of
+`configs/gan.py:ns` with 16 packs in a batch; `stacked` are three digits as one colour image, of
+which there are 1000 modes (section 4.2). Without packing: --config.model.packing=1.
+"""
+
+from gen_jax.run.config import experiment, merge, variant
+
+DCGAN = dict(learning_rate=2e-4, b1=0.5)
+PLANE = dict(learning_rate=1e-4, b1=0.8)
+
+
+def optimizers(both):
+  """The same optimiser for both players."""
+  return dict(critic_optimizer=both, generator_optimizer=both)
+
+
+DIGITS = dict(
+  model=dict(loss="ns", packing=4, latent=32, widths=(64, 128), **optimizers(DCGAN)),
+  data=dict(name="digits", batch_size=64),
+  train=dict(
+    steps=10_000, log_every=100, validate_every=1000, sample_every=1000, checkpoint_every=1000
+  ),
+  evaluate=dict(samples=1000),
+  measures=("class_shares", "frechet", "prdc", "memorisation", "health"),
+)  # fmt: skip
+
+GRID25 = dict(
+  model=dict(
+    loss="ns", packing=4, play="simultaneous", latent=2, widths=(), generator_hidden=(400,) * 4,
+    critic_hidden=(200,) * 3, maxout=5, deviation=0.02, ema=0.0, **optimizers(PLANE),
+  ),
+  data=dict(name="toy2d:grid25", batch_size=400),
+  # The paper's length is 400k steps.
+  train=dict(
+    steps=20_000, steps_per_call=50, log_every=500, sample_every=5000, checkpoint_every=5000
+  ),
+  evaluate=dict(samples=2500, batch_size=500),
+  measures=("modes", "health"),
+)  # fmt: skip
+
+VARIANTS = {
+  "digits": DIGITS,
+  "stacked": merge(
+    DIGITS,
+    dict(
+      data=dict(name="stacked"),
+      evaluate=dict(samples=10_000, batch_size=500),
+      measures=("channel_modes", "health"),
+    ),
+  ),
+  "grid25": GRID25,
+  "ring8": merge(GRID25, dict(data=dict(name="toy2d:ring8"))),
+  "tiny": merge(
+    GRID25,
+    dict(
+      model=dict(latent=2, generator_hidden=(16,), critic_hidden=(8,), maxout=2, ema=0.9),
+      data=dict(batch_size=16),
+      train=dict(
+        steps=8, steps_per_call=1, log_every=2, validate_every=4, sample_every=8,
+        checkpoint_every=4,
+      ),
+      evaluate=dict(samples=40, batch_size=40, classifier_steps=20),
+    ),
+  ),
+}  # fmt: skip
+
+
+def get_config(name: str = "digits"):
+  """The config of a variant."""
+  return experiment("gen_jax.models.gan.build", **variant(name, VARIANTS))

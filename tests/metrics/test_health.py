@@ -1,0 +1,146 @@
+"""Verdicts on games: on planted figures, and on games that are built to fail in each way."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gen_jax.core import Spec, UserError, fold_each
+from gen_jax.data import load
+from gen_jax.learn.optimizer import Optimizer
+from gen_jax.metrics import game_health
+from gen_jax.metrics.health import cell_perplexity_ratio, spread_ratio
+from gen_jax.models import gan
+
+DATA = load("toy2d:8gaussians").splits["train"].arrays()["x"][:4000]
+NEW = load("toy2d:8gaussians").splits["validation"].arrays()["x"][:1000]
+GOOD = {
+  "critic_accuracy": 0.6, "critic_saturation": 0.1, "critic_on_real": 0.5, "critic_on_fake": -0.5,
+  "critic_gradient_norm": 1.0, "generator_gradient_norm": 2.0,
+}  # fmt: skip
+
+
+def rows_of(**last):
+  """Twenty rows of a good game, of which the last five differ."""
+  return [GOOD] * 15 + [{**GOOD, **last}] * 5
+
+
+@pytest.mark.parametrize(
+  "last,verdict,why",
+  [
+    ({}, "healthy", "ranks 60% of pairs rightly"),
+    ({"critic_saturation": 0.95}, "saturated", "sure of 95%"),
+    ({"critic_on_fake": -2000.0}, "diverging", "scores come to 2e+03"),
+    ({"generator_gradient_norm": 100.0}, "diverging", "grew 50 times"),
+    ({"critic_loss": "nan"}, "diverging", "not finite"),
+  ],
+)
+def test_rows(last, verdict, why):
+  found = game_health(rows_of(**last), NEW, DATA)
+  assert found.verdict == verdict and why in found.why
+
+
+def test_a_game_without_logits():
+  lacks = ("critic_accuracy", "critic_saturation")
+  rows = [{name: v for name, v in row.items() if name not in lacks} for row in rows_of()]
+  found = game_health(rows, NEW, DATA)
+  assert found.verdict == "healthy" and "ranks" not in found.why
+
+
+@pytest.mark.parametrize(
+  "samples,verdict,why",
+  [
+    (NEW[:1].repeat(1000, axis=0), "collapsed", "less than 50%"),
+    (NEW[np.linalg.norm(NEW - NEW[0], axis=1) < 1], "collapsed", "less than 50%"),
+    (5 * NEW, "diverging", "times as far out"),
+    (np.where(NEW > 0, NEW, np.nan), "diverging", "not finite"),
+    (NEW + 0.1, "healthy", ""),
+  ],
+  ids=["one point", "one mode", "far out", "nan", "shifted a little"],
+)
+def test_samples(samples, verdict, why):
+  found = game_health(rows_of(), samples, DATA)
+  assert found.verdict == verdict and why in found.why
+
+
+def test_the_figures_of_known_sets():
+  assert spread_ratio(DATA, DATA) == 1
+  centre = DATA.mean(axis=0)
+  np.testing.assert_allclose(spread_ratio(centre + 3 * (DATA - centre), DATA), 3, rtol=1e-5)
+  # Four points far apart are their own cells: one of them is a quarter, two are one half.
+  four = np.repeat(100 * np.eye(4), 50, axis=0) + np.random.default_rng(0).normal(size=(200, 4))
+  cells = len(np.unique(four.round(), axis=0))
+  assert cells > 4  # each point has several cells
+  whole = cell_perplexity_ratio(four, four)
+  np.testing.assert_allclose(whole, 1)
+  np.testing.assert_allclose(cell_perplexity_ratio(four[:100], four), 0.5, atol=0.1)
+  np.testing.assert_allclose(cell_perplexity_ratio(four[:1], four), 1 / 20, atol=0.02)
+
+
+def test_runs_of_no_game_are_refused():
+  with pytest.raises(UserError, match="adversarial games"):
+    game_health([{"loss": 1.0}], NEW, DATA)
+
+
+def adam(rate):
+  return Optimizer(learning_rate=rate, b1=0.5, b2=0.9)
+
+
+STEPS, ROWS, SEEDS, BATCH = 1000, 20, 10, 64
+
+
+def verdicts(**game):
+  """Plays a game of small networks on the eight Gaussians with ten seeds at once."""
+  model = gan.build(
+    Spec((2,)), widths=(), generator_hidden=(32, 32), critic_hidden=(32, 32),
+    generator_norm="none", latent=2, deviation=0.0, ema=0.0, **game,
+  ).stages[0].model  # fmt: skip
+  data = jnp.asarray(DATA)
+
+  def one(state, key, i):
+    rows_key, key = jax.random.split(jax.random.fold_in(key, i))
+    rows = jax.random.randint(rows_key, (model.microbatches, BATCH), 0, len(data))
+    return model.update(state, {"x": data[rows]}, key, i)
+
+  @jax.jit
+  @jax.vmap
+  def play(key):
+    init_key, key, sample_key = jax.random.split(key, 3)
+
+    def row(state, r):
+      steps = r * (STEPS // ROWS) + jnp.arange(STEPS // ROWS)
+      state, terms = jax.lax.scan(lambda s, i: one(s, key, i), state, steps)
+      return state, jax.tree.map(lambda v: v.mean(), terms)
+
+    state = model.init(init_key, {"x": data[:BATCH]})
+    state, rows = jax.lax.scan(row, state, jnp.arange(ROWS))
+    return rows, model.sample(state, fold_each(sample_key, jnp.arange(1000)))
+
+  rows, samples = jax.device_get(play(jax.random.split(jax.random.key(0), SEEDS)))
+  found = []
+  for s in range(SEEDS):
+    own = [{name: float(v[s][r]) for name, v in rows.items()} for r in range(ROWS)]
+    found.append(game_health(own, samples[s], DATA).verdict)
+  return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  "verdict,least,game",
+  [
+    # A good WGAN-GP.
+    ("healthy", 10, dict(loss="wgan", penalty="wgan_gp", penalty_weight=1.0, critic_turns=5,
+      critic_optimizer=adam(1e-3), generator_optimizer=adam(1e-3))),
+    # The generator goes ten times as fast as the critic and runs after its maximum.
+    ("collapsed", 9, dict(loss="ns", critic_optimizer=adam(1e-3), generator_optimizer=adam(1e-2))),
+    # The generator hardly moves.
+    ("saturated", 9, dict(loss="mm", critic_turns=2, critic_optimizer=adam(2e-3),
+      generator_optimizer=adam(1e-7))),
+    # A learning rate a thousand times too high.
+    ("diverging", 9, dict(loss="ns", critic_optimizer=adam(1.0), generator_optimizer=adam(1.0))),
+  ],
+  ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_games_built_to_end_in_each_way(verdict, least, game):
+  found = verdicts(**game)
+  assert found.count(verdict) >= least, found
