@@ -3,10 +3,14 @@
 Source: van den Oord et al. 2017 (arXiv:1711.00937); `sonnet` is the setting of DeepMind Sonnet's
 example on CIFAR-10 (10k steps of 32: MSE / variance 0.056, perplexity about 327, both of training
 batches), for a folder or zip of colour images. `train.steps` are those of the VQ-VAE, then those of
-the prior, which overfits the 1294 digits soon after its 500.
+the prior; the PixelCNN overfits the 1294 digits soon after its 500.
 
   launch/run.sh --config configs/vqvae.py[:digits_transformer|mnist]
   launch/run.sh --config configs/vqvae.py:sonnet --config.data.path=IMAGES.zip
+
+Test digits, a minute of CPU time each: MSE / variance 0.042, 64 of 64 codes used, perplexity 57.0.
+`digits`: 2.18 nats a code against a unigram entropy of 4.04, 92.6% of 1500 samples read as their
+class. `digits_transformer`: 2.23 nats, 95.1%.
 """
 
 from gen_jax.run.config import experiment, merge, variant
@@ -41,6 +45,7 @@ VARIANTS = {
           optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=1500, warmup=50),
         ),
       ),
+      train=dict(steps=(1500, 1500)),
     ),
   ),
   "mnist": merge(

@@ -27,8 +27,8 @@ from gen_jax.core import UserError
 CONFIG = config_flags.DEFINE_config_file("config", None, "config file, with :VARIANT if wanted")
 WORKDIR = flags.DEFINE_string("workdir", None, "run folder; runs/<config>[-<variant>] by default")
 USES = (
-  "reconstruct", "transform", "interpolate", "traverse", "encode", "map", "probe", "neighbours",
-  "density",
+  "reconstruct", "transform", "interpolate", "traverse", "encode", "map", "codes", "probe",
+  "neighbours", "density",
 )  # fmt: skip
 MODES = ("train", "sample", "evaluate", "export", *USES)
 MODE = flags.DEFINE_enum("mode", "train", MODES, "what to do")

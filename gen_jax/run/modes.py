@@ -218,6 +218,19 @@ def latent_map(run: Trained, n: int) -> str:
   return f"{folder}/{{codes,decoded}}.png"
 
 
+def use_of_codes(run: Trained, n: int) -> str:
+  """How often each discrete code is used over the evaluation split, the most used first."""
+  del n
+  kinds = [leaf.dtype for leaf in jax.tree.leaves(run.encode(run.test(1)))]
+  if not all(jnp.issubdtype(kind, jnp.integer) for kind in kinds):
+    raise UserError("--mode=codes is for models with discrete codes, and these are real-valued")
+  codes, _ = all_codes(run, run.source.splits[run.experiment.evaluate.split])
+  count = np.sort(np.unique(codes, return_counts=True)[1])[::-1]
+  path = run.folder("codes") / "use.png"
+  pictures.shares(path, count / codes.size, "codes in use, the most used first")
+  return f"{path}: {len(count)} codes in use, the first {count[0] / codes.size:.1%} of the time"
+
+
 def probe(run: Trained, n: int) -> str:
   """Error on the test split of a linear and an RBF-SVM classifier of the codes, by labels used."""
   del n
@@ -294,6 +307,7 @@ MODES: Mapping[str, Mode] = {
   "traverse": Mode(traverse, ("encode", "decode")),
   "encode": Mode(encode, ("encode",)),
   "map": Mode(latent_map, ("encode", "decode")),
+  "codes": Mode(use_of_codes, ("encode",)),
   "probe": Mode(probe, ("encode",)),
   "neighbours": Mode(neighbours, ("sample",)),
   "density": Mode(density, ("log_prob",)),

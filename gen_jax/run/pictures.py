@@ -118,6 +118,24 @@ def heat(path: str | Path, maps: np.ndarray, top: float) -> np.ndarray:
   return image
 
 
+def shares(path: str | Path, share: np.ndarray, what: str) -> np.ndarray:
+  """Writes a PNG of bars of share [n], beside the line of even use, 1 / n.
+
+  Returns:
+    The picture, [H, W, 3] uint8.
+  """
+  from matplotlib.figure import Figure
+
+  figure = Figure(figsize=(8, 3), dpi=100, layout="constrained")
+  axes = figure.add_subplot()
+  axes.bar(np.arange(len(share)), share, width=1.0)
+  axes.axhline(1 / len(share), color="black", linewidth=1)
+  axes.set(xlabel=what, ylabel="share", xlim=(-0.5, len(share) - 0.5))
+  image = _render(figure)
+  save_png(path, image)
+  return image
+
+
 def curves(path: str | Path, rows: Sequence[Mapping], terms: Sequence[str]) -> None:
   """Writes a PNG of metrics over steps: a panel for each term, a line for each stage.
 
