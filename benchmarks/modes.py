@@ -26,6 +26,7 @@ from gen_jax.run import sample
 from gen_jax.run.folder import locked, write_json
 from gen_jax.run.loop import train
 from gen_jax.run.mesh import make_mesh
+from gen_jax.run.signals import Stopped
 from gen_jax.sweep import cell, summary
 
 # name -> (config, what the paper's table 1 has for it: modes and share of high quality, or None)
@@ -109,6 +110,9 @@ def main(argv: list[str] | None = None) -> int:
   except UserError as error:
     print(f"benchmarks.modes: error: {error}", file=sys.stderr)
     return 2
+  except Stopped as stop:
+    print("benchmarks.modes: stopped and saved; the same command goes on from there")
+    return stop.code
   print(markdown(rows), end="")
   return 0
 

@@ -11,6 +11,8 @@ import pytest
 from gen_jax.core import Spec, UserError, fold_each
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.models import gan
+from gen_jax.run import loop, signals
+from tests.conformance.systems import build, one_device
 
 PLANE = Spec((2,), classes=3)
 SGD = Optimizer(name="sgd", learning_rate=0.1, b1=0.0)
@@ -301,6 +303,28 @@ def test_the_opening_is_a_stage_whose_state_goes_on():
   np.testing.assert_array_equal(
     program.model.sample([state, after], keys()), second.model.sample(after, keys())
   )
+
+
+@pytest.mark.slow
+def test_a_run_with_an_opening_resumes_in_either_stage(tmp_path):
+  opening = {"loss": "wgan", "penalty": "", "clip": 0.01, "opening": {"turns": 3, "rounds": 3}}
+  built = build("gan:tiny", {"model": opening, "train": {"steps": 4, "checkpoint_every": 2}})
+
+  def run(folder, stop_at=None):
+    folder.mkdir(exist_ok=True)
+    stop = lambda step: step == stop_at and signals.signal.raise_signal(signals.signal.SIGTERM)
+    return loop.train(
+      built.program, built.source, built.experiment, mesh=one_device(), workdir=folder,
+      on_step=stop,
+    )  # fmt: skip
+
+  whole = run(tmp_path / "whole")
+  for stop_at in (2, 5):
+    with pytest.raises(signals.Stopped):
+      run(tmp_path / "halves", stop_at)
+  resumed = run(tmp_path / "halves")
+  assert whole.step == 7 and whole.compilations == [1, 1]
+  jax.tree.map(np.testing.assert_array_equal, whole.states, resumed.states)
 
 
 @pytest.mark.parametrize("noise,variance", [("normal", 1.0), ("uniform", 1 / 3)])
