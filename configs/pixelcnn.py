@@ -9,6 +9,9 @@ folder or zip of colour images: red, then green, then blue.
   launch/run.sh --config configs/pixelcnn.py[:mnist_binary|mnist]
   launch/run.sh --config configs/pixelcnn.py:rgb --config.data.path=IMAGES.zip
 
+`digits`: 1.65 bits/dim of the test digits, 98.7% of 1500 samples read as their class, in 1.7
+minutes of CPU time.
+
 Sampling computes each pixel once: 16 images of 28x28 with the network of `mnist_binary` take 0.15
 seconds of CPU time, and 32.6 with a pass of the network for each pixel (the same draws).
 """
@@ -18,11 +21,11 @@ from gen_jax.run.config import experiment, merge, variant
 DIGITS = dict(
   model=dict(
     conditional=True, width=32, dilations=(1, 2, 1, 2), first_kernel=5, head=64, dropout=0.3,
-    ema=0.995, optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=2000),
+    ema=0.995, optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=1250),
   ),
   data=dict(name="digits", batch_size=64),
   train=dict(
-    steps=2000, log_every=50, validate_every=250, sample_every=500, checkpoint_every=250,
+    steps=1250, log_every=50, validate_every=250, sample_every=500, checkpoint_every=250,
     best="nll",
   ),
   evaluate=dict(samples=1500),
