@@ -55,3 +55,23 @@ def test_channel_modes_are_read_channel_by_channel():
   # Shares 1/2, 1/4, 1/4: the entropy is 1.5 log 2.
   np.testing.assert_allclose(found["channel_reverse_kl"]["value"], np.log(9) - 1.5 * np.log(2))
   np.testing.assert_allclose(found["channel_reverse_kl"]["of_real_data"], 0, atol=1e-12)
+
+
+def test_modes_and_health_are_records_of_what_the_metrics_say():
+  notes = {"modes": np.array([[0.0, 0.0], [9.0, 0.0]]), "mode_deviation": 1.0}
+  rng = np.random.default_rng(0)
+  real = notes["modes"][np.arange(400) % 2] + rng.normal(size=(400, 2))
+  rows = [{"critic_on_real": 0.0, "critic_on_fake": 0.0, "critic_gradient_norm": 1.0}] * 8
+  scene = types.SimpleNamespace(
+    source=types.SimpleNamespace(notes=notes), rows=rows, real={"x": real}, train={"x": real},
+    samples={"x": real[::2]}, record=lambda value, **facts: {"value": float(value), **facts},
+  )  # fmt: skip
+  found = measures.modes(scene)
+  assert set(found) == set(measures.MEASURES["modes"].keys)
+  assert found["modes_covered"]["value"] == 1 and found["modes_covered"]["of_real_data"] == 2
+  np.testing.assert_allclose(found["reverse_kl"]["value"], np.log(2))
+  (health,) = measures.health(scene).values()
+  scene.samples = {"x": real[::2][:1].repeat(50, axis=0)}
+  (collapsed,) = measures.health(scene).values()
+  assert collapsed["value"] == 0 and collapsed["verdict"] == "collapsed"
+  assert collapsed["says"].startswith("collapsed: samples fill") and "spread_ratio" in health
