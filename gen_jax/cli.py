@@ -72,7 +72,9 @@ def check_overrides(argv: list[str]) -> None:
   for i, argument in enumerate(argv):
     if match := re.fullmatch(r"--?config(?:=(.*))?", argument):
       name = match[1] if match[1] is not None else (argv[i + 1] if i + 1 < len(argv) else None)
-  if not name:
+  if name == "":
+    raise UserError("--config is empty: give --config configs/NAME.py[:VARIANT]")
+  if name is None:
     return
   config = load_config(name)
   for argument in argv:

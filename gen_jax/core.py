@@ -165,6 +165,11 @@ def fold_each(key: Array, index: Array) -> Array:
   return jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
 
 
+def fold_all(keys: Array, i: Array | int) -> Array:
+  """Keys [n] for use i of the keys [n] that a model is given, which it never uses themselves."""
+  return jax.vmap(lambda key: jax.random.fold_in(key, i))(keys)
+
+
 def masked_mean(value: Array, mask: Array | None = None) -> Array:
   """Mean of value [B] over the examples with mask [B] True; of all without a mask."""
   if mask is None:

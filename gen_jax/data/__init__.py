@@ -9,11 +9,11 @@ from typing import Literal
 from gen_jax import core
 from gen_jax.data import binarize as binary
 from gen_jax.data import digits, folder, images, shapes, stacked, tfds, toy2d
-from gen_jax.data.pipeline import Feed, Pipeline, make_pipeline, passes, take
+from gen_jax.data.pipeline import Feed, Pipeline, check_feed, make_pipeline, passes, take
 from gen_jax.data.source import ArraySplit, LazySplit, Source, Split, keep_classes, partition
 
 __all__ = [
-  "ArraySplit", "Feed", "LazySplit", "NAMES", "Pipeline", "Source", "Split", "load",
+  "ArraySplit", "Feed", "LazySplit", "NAMES", "Pipeline", "Source", "Split", "check_feed", "load",
   "make_pipeline", "partition", "passes", "take",
 ]  # fmt: skip
 

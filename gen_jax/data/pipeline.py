@@ -71,6 +71,18 @@ def size_bytes(split: Split) -> int:
   return len(split) * sum(np.asarray(v).nbytes for v in split[0].values())
 
 
+def check_feed(feed: Feed, shape: tuple[int, ...]) -> None:
+  """Refuses what examples of that shape cannot be fed as.
+
+  Raises:
+    UserError: for a batch size or a number of threads below 1, or an unknown augmentation.
+  """
+  for name in ("batch_size", "threads"):
+    if getattr(feed, name) < 1:
+      raise UserError(f"data.{name} must be 1 or more, not {getattr(feed, name)}")
+  augmentation.check(feed.augment, shape)
+
+
 def make_pipeline(
   split: Split, feed: Feed, root: Array, *, stage: int = 0, microbatches: int = 1, steps: int = 0
 ) -> Pipeline:
@@ -85,11 +97,9 @@ def make_pipeline(
     steps: length of the stage, to refuse more examples than positions can count.
 
   Raises:
-    UserError: for a batch size below 1, an unknown augmentation, or a run too long to count.
+    UserError: see `check_feed`; or for a run too long to count.
   """
-  if feed.batch_size < 1:
-    raise UserError(f"data.batch_size must be 1 or more, not {feed.batch_size}")
-  augmentation.check(feed.augment, np.asarray(split[0]["x"]).shape)
+  check_feed(feed, np.asarray(split[0]["x"]).shape)
   if steps * microbatches * feed.batch_size >= 2**31:
     raise UserError(
       f"{steps} steps of {microbatches} x {feed.batch_size} examples are more than the 2^31 that"

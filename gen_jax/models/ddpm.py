@@ -23,7 +23,7 @@ from gen_jax.core import Program, Spec, UserError, centre, count_dims, quantize,
 from gen_jax.diffusion import schedule as schedules
 from gen_jax.diffusion.bound import clip_x0, variational_bound
 from gen_jax.diffusion.gaussian import convert, corrupt, forms
-from gen_jax.diffusion.solvers import solve, times
+from gen_jax.diffusion.solvers import solve
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.losses.diffusion import squared_error, stratified
@@ -105,7 +105,9 @@ def build(
     UserError: if the data are not images with integer levels, H or W cannot be halved often
       enough, labels are asked for that the data lack, or an option is out of range.
   """
-  check(spec, multipliers, conditional, label_dropout, timesteps, likelihood, heads, width)
+  check(spec, multipliers, conditional, timesteps, likelihood, heads, width, blocks)
+  check_shares(label_dropout, dropout, ema)
+  check_sampler(sample, timesteps, conditional)
   net = UNet(
     channels=spec.shape[-1], width=width, multipliers=multipliers, blocks=blocks,
     attention=attention, heads=heads, dropout=dropout,
@@ -115,7 +117,6 @@ def build(
   real = jnp.promote_types(dtype, jnp.float32)
   alpha, sigma = jnp.asarray(noise.alpha, real), jnp.asarray(noise.sigma, real)
   steps = sample.steps or timesteps
-  times(noise, steps)  # refuses a number of steps that the schedule lacks
 
   def init(key, batch):
     x = batch["x"][:1].astype(real)
@@ -206,10 +207,17 @@ def build(
   return single(model)
 
 
-def check(spec, multipliers, conditional, label_dropout, timesteps, likelihood, heads, width):
+def check(spec, multipliers, conditional, timesteps, likelihood, heads, width, blocks):
   """Refuses what the builder cannot serve, in one line."""
   if len(spec.shape) != 3 or spec.levels is None:
     raise UserError(f"ddpm models images with integer grey levels, not data of shape {spec.shape}")
+  if not multipliers or min((*multipliers, width, blocks)) < 1:
+    raise UserError(
+      f"model.width={width}, model.blocks={blocks} and model.multipliers={multipliers}, of which"
+      " there is one or more, are numbers from 1 on"
+    )
+  if timesteps < 2:
+    raise UserError(f"model.timesteps must be 2 or more, not {timesteps}")
   halvings = len(multipliers) - 1
   if any(size % 2**halvings for size in spec.shape[:2]):
     raise UserError(
@@ -219,11 +227,30 @@ def check(spec, multipliers, conditional, label_dropout, timesteps, likelihood, 
     )
   if conditional and spec.classes < 1:
     raise UserError("model.conditional=True needs labels, and these data have none: set it False")
-  if not 0 <= label_dropout <= 1:
-    raise UserError(f"model.label_dropout is a share between 0 and 1, not {label_dropout}")
   if not 0 <= likelihood.times <= timesteps - 1:
     raise UserError(
       f"likelihood.times must be 0 (all) or between 1 and {timesteps - 1}, not {likelihood.times}"
     )
   if heads < 1 or any(width * m % heads for m in multipliers):
     raise UserError(f"model.heads={heads} must divide the channels, multiples of {width}")
+
+
+def check_shares(label_dropout, dropout, ema):
+  """Refuses shares that are none, in one line."""
+  if not 0 <= label_dropout <= 1:
+    raise UserError(f"model.label_dropout is a share between 0 and 1, not {label_dropout}")
+  for name, value in (("dropout", dropout), ("ema", ema)):
+    if not 0 <= value < 1:
+      raise UserError(f"model.{name} must lie in [0, 1), not {value}")
+
+
+def check_sampler(sample: Sampler, timesteps: int, conditional: bool) -> None:
+  """Refuses options of sampling that are out of range, in one line."""
+  if not 0 <= sample.steps <= timesteps:
+    raise UserError(
+      f"sample.steps must be 0 (all) or 1 to {timesteps}, the timesteps, not {sample.steps}"
+    )
+  if not 0 <= sample.eta <= 1:
+    raise UserError(f"sample.eta must lie in [0, 1], not {sample.eta}")
+  if sample.guidance and not conditional:
+    raise UserError("sample.guidance needs model.conditional=True: leave it 0")

@@ -82,11 +82,6 @@ class Space(NamedTuple):
     return terms
 
 
-def fold_all(keys: Array, i: int) -> Array:
-  """`fold_in` of i into each of keys [n]."""
-  return jax.vmap(lambda key: jax.random.fold_in(key, i))(keys)
-
-
 def space(spec: Spec, dtype: str) -> Space:
   """The space of data with `spec`.
 

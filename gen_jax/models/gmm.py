@@ -23,11 +23,11 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import Program, Spec, UserError, single
+from gen_jax.core import Program, Spec, UserError, fold_all, single
 from gen_jax.learn.em import em
 from gen_jax.losses.gaussian import draw_normal, einsum, log_normal, whitening
 from gen_jax.models import kmeans
-from gen_jax.models.euclidean import fold_all, space
+from gen_jax.models.euclidean import space
 
 
 def build(

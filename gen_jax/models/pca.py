@@ -31,9 +31,9 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import Array, Program, Spec, UserError, single
+from gen_jax.core import Array, Program, Spec, UserError, fold_all, single
 from gen_jax.learn.em import em
-from gen_jax.models.euclidean import Space, fold_all, space
+from gen_jax.models.euclidean import Space, space
 
 LARGEST = 2**14  # dimensions whose covariance is still formed: 1 GiB in float32
 

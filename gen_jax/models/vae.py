@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gen_jax.core import Array, Program, Spec, UserError, quantize, single, unit
+from gen_jax.core import Array, Program, Spec, UserError, fold_all, quantize, single, unit
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.losses import likelihoods
@@ -246,7 +246,7 @@ def build(
     x = scaled(x)
     if not binarize or keys is None:
       return x
-    return jax.vmap(jax.random.bernoulli)(derived(keys, 0), x).astype(real)
+    return jax.vmap(jax.random.bernoulli)(fold_all(keys, 0), x).astype(real)
 
   def noise(keys, count):
     """Noise [count, B, Z] of count codes for each example; more codes begin with the same ones."""
@@ -269,7 +269,7 @@ def build(
   def evaluate(state, batch, keys):
     """negative_elbo, kl, reconstruction and nll_k, in nats."""
     params, c = averaged(state, "vae"), condition(batch)
-    x, z_keys = seen(batch["x"], keys), derived(keys, 1)
+    x, z_keys = seen(batch["x"], keys), fold_all(keys, 1)
     out = terms(params, x, c, noise(z_keys, jnp.arange(samples))).named()
     for k in sorted(weighted):
       out[f"nll_{k}"] = -importance_bound(params, x, c, z_keys, k)
@@ -279,7 +279,7 @@ def build(
     """A lower bound on log p(x | cond) in nats [B]: IWAE_k, k being likelihood.importance_samples
     or else that of the training; without either, the ELBO."""
     params, c = averaged(state, "vae"), condition(cond)
-    x, z_keys = seen(x, keys), derived(keys, 1)
+    x, z_keys = seen(x, keys), fold_all(keys, 1)
     if weighted:
       k = likelihood.importance_samples or samples
       return importance_bound(params, x, c, z_keys, k)
@@ -290,7 +290,7 @@ def build(
     mu, log_var = posterior(averaged(state, "vae"), seen(x, keys), condition(cond))
     if keys is None:
       return mu
-    return mu + jnp.exp(0.5 * log_var) * noise(derived(keys, 1), jnp.arange(1))[0]
+    return mu + jnp.exp(0.5 * log_var) * noise(fold_all(keys, 1), jnp.arange(1))[0]
 
   def decode(state, z, cond=None):
     """The mean of p(x | z), in grey levels (or the data's own units), real-valued."""
@@ -299,7 +299,7 @@ def build(
 
   def prior(state, keys, cond=None):
     del state, cond
-    return sample.temperature * noise(derived(keys, 0), jnp.arange(1))[0]
+    return sample.temperature * noise(fold_all(keys, 0), jnp.arange(1))[0]
 
   def draw(state, keys, cond=None):
     params, z = averaged(state, "vae"), prior(state, keys)
@@ -308,7 +308,7 @@ def build(
       x = observed.mean(output)
     else:
       x_of = lambda key, row: observed.draw(key, row, scale_of(params))
-      x = jax.vmap(x_of)(derived(keys, 1), output)
+      x = jax.vmap(x_of)(fold_all(keys, 1), output)
     return x if spec.levels is None else quantize(2 * x - 1, spec.levels)
 
   model = game(
@@ -323,11 +323,6 @@ def build(
     cond=("label",) if conditional else (),
   )
   return single(model)
-
-
-def derived(keys: Array, i: int) -> Array:
-  """Keys [B] of use i, from keys [B]."""
-  return jax.vmap(lambda key: jax.random.fold_in(key, i))(keys)
 
 
 def check(

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -56,9 +57,24 @@ class Damaged(Exception):
   """A checkpoint whose content is not what was saved."""
 
 
+def without_closed_loops(hook: Callable) -> Callable:
+  """The hook, silent on readers that end after one of them failed and closed their event loop."""
+  if getattr(hook, "silent", False):
+    return hook
+
+  def silent(problem):
+    error = problem.exc_value
+    if not (isinstance(error, RuntimeError) and str(error) == "Event loop is closed"):
+      hook(problem)
+
+  silent.silent = True
+  return silent
+
+
 @contextlib.contextmanager
 def reading() -> Iterator[None]:
   """Orbax raises whatever its readers raise: here that is damage."""
+  sys.unraisablehook = without_closed_loops(sys.unraisablehook)
   try:
     yield
   except Exception as error:

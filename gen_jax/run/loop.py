@@ -169,8 +169,6 @@ class Run:
     self.offset, self.steps = job.offsets[index], job.offsets[index + 1] - job.offsets[index]
     self.source, self.feed = with_overrides(self.stage, job.source, job.experiment)
     check_divides(self.feed.batch_size, job.mesh, "data.batch_size")
-    if self.settings.validate_every and "validation" not in self.source.splits:
-      raise UserError("config.train.validate_every needs a validation split: set data.validation")
     self.pipeline = sources.make_pipeline(
       self.source.splits["train"], self.feed, job.root, stage=index,
       microbatches=self.stage.model.microbatches, steps=self.steps,

@@ -82,13 +82,16 @@ def abstract_states(program: Program, count: int, batch: Batch, mesh: Mesh) -> l
   return placed(states, mesh)
 
 
-def check_best(program: Program, source: Source, best: str) -> None:
-  """Refuses a config.train.best that the last stage's evaluation lacks, without computing anything.
+def check_validation(program: Program, source: Source, train: Train) -> None:
+  """Refuses validation without a split, and a config.train.best that the last stage's evaluation
+  lacks, without computing anything.
 
   Raises:
-    UserError: naming the terms there are.
+    UserError: in one line.
   """
-  if not best:
+  if train.validate_every and "validation" not in source.splits:
+    raise UserError("config.train.validate_every needs a validation split: set data.validation")
+  if not (best := train.best):
     return
   stage, batch = program.stages[-1], batch_of_source(source, 1)
   key = jax.eval_shape(lambda: jax.random.key(0))
@@ -96,9 +99,12 @@ def check_best(program: Program, source: Source, best: str) -> None:
 
   def terms(batch, key, keys):
     states: list[PyTree] = []
-    for each in program.stages:
-      states.append(initialiser(each)(states, batch, key, key))
-    seen = batch if stage.view is None else stage.view(states[:-1], batch, key)
+    for i, each in enumerate(program.stages):
+      uses = [jax.random.fold_in(key, 2 * i + j) for j in (1, 2)]
+      states.append(initialiser(each)(states, batch, *uses))
+    seen = batch
+    if stage.view is not None:
+      seen = stage.view(states[:-1], batch, jax.random.fold_in(key, 0))
     return stage.model.evaluate(states[-1], seen, keys)
 
   found = jax.eval_shape(terms, batch, key, keys)

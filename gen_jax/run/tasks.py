@@ -61,9 +61,10 @@ def set_up(config: Mapping) -> Setup:
   experiment = configs.parse(config)
   source = sources.load(**experiment.data)
   program = configs.build(experiment.config, source.spec)
+  sources.check_feed(experiment.feed, source.spec.shape)
   names, split = tuple(experiment.config["measures"]), experiment.evaluate.split
   measures.check(names, program, source, split)
-  states_of.check_best(program, source, experiment.train.best)
+  states_of.check_validation(program, source, experiment.train)
   total = sum(states_of.stage_steps(program, experiment.train))
   return Setup(experiment, source, program, make_mesh(), total)
 
@@ -84,11 +85,14 @@ def train(
 ) -> int:
   """Trains, resumes, or says that there is nothing left to do; then evaluates."""
   setup = set_up(config)
+  warm = warm_start(init_from, setup) if init_from else None
   with locked(workdir):
-    mark = setup.claim(workdir)
     (workdir / "checkpoints").mkdir(exist_ok=True)
     done = max(Checkpoints(workdir / "checkpoints", writable=False).steps(), default=0)
-    if done >= setup.total and (workdir / "evaluation.json").exists():
+    if done > setup.total:
+      raise UserError(f"{workdir} is at step {done}, past config.train.steps={setup.total}")
+    mark = setup.claim(workdir)
+    if done == setup.total and (workdir / "evaluation.json").exists():
       steps = setup.experiment.train.steps
       longer = str(2 * steps if isinstance(steps, int) else (*steps[:-1], 2 * steps[-1]))
       print(
@@ -102,7 +106,7 @@ def train(
     result = loop.train(
       setup.program, setup.source, setup.experiment, mesh=setup.mesh, workdir=workdir,
       fingerprint=mark, title=workdir.name, wandb=wandb,
-      warm=warm_start(init_from, setup) if init_from and not done else None,
+      warm=None if done else warm,
       on_step=tracer(workdir, profile, done),
     )  # fmt: skip
     finish(setup, workdir, result.states, train_judge)
@@ -123,8 +127,8 @@ def finish(setup: Setup, workdir: Path, states: list[PyTree], train_judge: Train
   if model.pictures is not None:
     save_pictures(workdir / "pictures", model.pictures(states), spec.levels)
   write_weights(workdir, setup.program, states)
-  if model.sample is not None:
-    print(f"samples: {workdir}/samples/{setup.total:06d}.png of shape {spec.shape}")
+  if (grid := workdir / "samples" / f"{setup.total:06d}.png").exists():
+    print(f"samples: {grid} of shape {spec.shape}")
 
 
 def save_pictures(folder: Path, shown: Mapping[str, Any], levels: int | None) -> None:
@@ -147,6 +151,7 @@ def save_trajectory(path: Path, setup: Setup, states: list[PyTree]) -> None:
     drawer, states, sampling.sample_keys(setup.experiment.config["seed"]), n, cond,
     chunk=sampling.chunk_size(settings.batch_size, setup.mesh), mesh=setup.mesh, axis=1,
   )[:, order]  # fmt: skip
+  path.parent.mkdir(exist_ok=True)
   pictures.show_gif(path, frames, spec.levels, columns)
 
 
@@ -204,28 +209,35 @@ def warm_start(folder: str, setup: Setup) -> Callable[[list[PyTree], PyTree], Py
   """
   _, _, others, _ = load_run(Path(folder), mesh=setup.mesh)
 
+  def by_name(index, states):
+    """{path: array} of the weights of a stage, of another program's or of this one's states."""
+    names = setup.program.stages[index].model.weights
+    weights = {name: states[index].get(name, {}) for name in names}
+    return {jax.tree_util.keystr(p): x for p, x in jax.tree_util.tree_leaves_with_path(weights)}
+
+  def fitting(old, new):
+    return {name for name, x in new.items() if name in old and old[name].shape == x.shape}
+
+  batch = states_of.batch_of_source(setup.source, setup.experiment.feed.batch_size)
+  count = min(len(others), len(setup.program.stages))
+  states = states_of.abstract_states(setup.program, count, batch, setup.mesh)
+  if not any(fitting(by_name(i, others), by_name(i, states)) for i in range(count)):
+    raise UserError(f"--init_from={folder}: no array of that run fits this model")
+
   def warm(previous, state):
     index = len(previous)
-    names = setup.program.stages[index].model.weights
     if index >= len(others):
       return state
-    leaves = jax.tree_util.tree_flatten_with_path
-    old = {
-      jax.tree_util.keystr(path): leaf
-      for path, leaf in leaves({k: others[index].get(k, {}) for k in names})[0]
-    }
-    taken, left = [], []
+    old, new = by_name(index, others), by_name(index, [*previous, state])
+    taken = fitting(old, new)
 
     def pick(path, leaf):
       name = jax.tree_util.keystr(path)
-      fits = name in old and old[name].shape == leaf.shape
-      (taken if fits else left).append(name)
-      return old[name].astype(leaf.dtype) if fits else leaf
+      return old[name].astype(leaf.dtype) if name in taken else leaf
 
+    names = setup.program.stages[index].model.weights
     fresh = jax.tree_util.tree_map_with_path(pick, {k: state[k] for k in names})
-    if not taken:
-      raise UserError(f"--init_from={folder}: no array of that run fits this model")
-    print(f"took over {len(taken)} of {len(taken) + len(left)} arrays from {folder}")
+    print(f"took over {len(taken)} of {len(new)} arrays from {folder}")
     # A copy: the optimiser's state may share buffers with what it replaces, and both are donated.
     return jax.tree.map(lambda x: np.array(x), {**state, **fresh})
 

@@ -179,8 +179,8 @@ def test_the_paths_that_samples_take_have_forty_frames_at_most():
     (dict(likelihood=Likelihood(times=-1)), "between 1 and 9, not -1"),
     (dict(heads=3), "heads=3 must divide the channels, multiples of 8"),
     (dict(heads=0), "heads=0 must divide"),
-    (dict(sample=Sampler(steps=11)), "1 to 10 steps"),
-    (dict(timesteps=1), "at least 2 timesteps"),
+    (dict(sample=Sampler(steps=11)), "1 to 10, the timesteps"),
+    (dict(timesteps=1), "2 or more"),
   ],
 )
 def test_refusals(change, message):

@@ -12,6 +12,7 @@ from gen_jax.run import loop
 from gen_jax.run.checkpoint import Checkpoints
 from gen_jax.run.mesh import make_mesh
 from gen_jax.run.signals import Stopped, received
+from gen_jax.run.states import check_validation
 from tests.run import toy
 
 
@@ -203,7 +204,6 @@ def test_warm_starts_replace_the_fresh_state(mesh):
     ({}, {"steps": (4, 4)}, "config.train.steps has 2 lengths, and this program 1 stages"),
     ({"stages": 2}, {"steps": (4,)}, "has 1 lengths, and this program 2 stages"),
     ({"stages": 2, "second": 5}, {"steps_per_call": 4}, "must divide .* the stages, 12, 5 steps"),
-    ({}, {"validate_every": 4}, "needs a validation split: set data.validation"),
   ],
 )
 def test_refusals(mesh, model, train, message):
@@ -211,10 +211,18 @@ def test_refusals(mesh, model, train, message):
     toy.go(mesh, toy.experiment(model, train=train))
 
 
-def test_an_unknown_best_term_is_refused(mesh):
-  parsed = toy.experiment(train={"steps": 1, "log_every": 1, "validate_every": 1, "best": "nlll"})
-  with pytest.raises(UserError, match="config.train.best='nlll' is no term of .* \\['nll'\\]"):
-    toy.go(mesh, parsed, toy.source(validation_mean=4.0))
+@pytest.mark.parametrize("stages", [1, 2])
+def test_an_unknown_best_term_is_refused(stages):
+  parsed = toy.experiment({**NOISY, "stages": stages}, train={"validate_every": 1, "best": "nlll"})
+  data = toy.source(validation_mean=4.0)
+  with pytest.raises(UserError, match="config.train.best='nlll' is no term of .*nll'.*\\]"):
+    check_validation(toy.program_of(parsed), data, parsed.train)
+
+
+def test_validation_without_a_split_is_refused():
+  parsed = toy.experiment(train={"validate_every": 4})
+  with pytest.raises(UserError, match="needs a validation split: set data.validation"):
+    check_validation(toy.program_of(parsed), toy.source(), parsed.train)
 
 
 def test_a_batch_that_the_devices_cannot_share_is_refused():
