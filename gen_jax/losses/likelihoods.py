@@ -28,7 +28,11 @@ def bernoulli(x: Array, logits: Array) -> Array:
   For x between 0 and 1 this is minus the cross-entropy of intensities, which is the mean of log p
   over binarisations of x and not a likelihood of x itself.
   """
-  return sum_dims(x * logits - jax.nn.softplus(logits), x.ndim - 1)
+  # One axis for all pixels: elementwise code over 28 x 28 x 1 is half as fast on CPU.
+  x, logits = (a.reshape(*a.shape[: a.ndim - x.ndim + 1], -1) for a in (x, logits))
+  # softplus(l) = max(l, 0) + log(1 + e^-|l|); jax.nn's is several times slower on CPU.
+  softplus = jnp.maximum(logits, 0) + jnp.log1p(jnp.exp(-jnp.abs(logits)))
+  return (x * logits - softplus).sum(-1)
 
 
 def gaussian(x: Array, mean: Array, sigma: Array) -> Array:
