@@ -3,7 +3,10 @@
 Four by four convolutions halve the resolution and dense layers follow, as in Burgess et al. 2018
 (appendix A). The decoder mirrors that with sub-pixel convolutions (Shi et al. 2016): 3x3 to four
 times the channels, laid out as two by two pixels. Every 4x4 transposed convolution of stride 2 is
-one of these, which XLA runs several times as fast on CPU.
+one of these.
+
+All are written as dense layers on windows: on CPU, XLA runs strided and small convolutions, and
+above all their gradients, many times slower than the same product of matrices.
 """
 
 from __future__ import annotations
@@ -26,6 +29,29 @@ def double(x: Array) -> Array:
   return x.swapaxes(2, 3).reshape(batch, 2 * height, 2 * width, channels // 4)
 
 
+def halve(x: Array) -> Array:
+  """Pixels to channels, the inverse of `double`: [B, 2 H, 2 W, C] -> [B, H, W, 4 C]."""
+  batch, height, width, channels = x.shape
+  x = x.reshape(batch, height // 2, 2, width // 2, 2, channels).swapaxes(2, 3)
+  return x.reshape(batch, height // 2, width // 2, 4 * channels)
+
+
+def windows(x: Array, size: int) -> Array:
+  """All size x size windows of x [B, H, W, C]: [B, H - size + 1, W - size + 1, size^2 C].
+
+  With a border, a 3x3 convolution is a dense layer on windows of 3, and a 4x4 one of stride 2 is
+  one on windows of 2 of the halved image.
+  """
+  rows, columns = x.shape[1] - size + 1, x.shape[2] - size + 1
+  places = [(i, j) for i in range(size) for j in range(size)]
+  return jnp.concatenate([x[:, i : i + rows, j : j + columns] for i, j in places], axis=-1)
+
+
+def border(x: Array) -> Array:
+  """x [B, H, W, C] with one row or column of zeros on each side."""
+  return jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+
+
 class Encoder(nn.Module):
   """x [B, H, W, C], condition [B, K] or None -> [B, out].
 
@@ -46,7 +72,7 @@ class Encoder(nn.Module):
     kwargs = {"dtype": self.dtype, "param_dtype": jnp.promote_types(self.dtype, jnp.float32)}
     x = mlp.join(x, None if condition is None else condition[:, None, None, :])
     for width in self.widths:
-      x = self.activation(nn.Conv(width, (4, 4), strides=2, **kwargs)(x))
+      x = self.activation(nn.Dense(width, **kwargs)(windows(halve(border(x)), 2)))
     x = x.reshape(len(x), -1)
     return mlp.MLP(self.out, self.hidden, self.activation, self.dtype)(x)
 
@@ -76,7 +102,7 @@ class Decoder(nn.Module):
     x = x.reshape(-1, *first)
     for features in (*self.widths[1:], channels):
       kwargs = {"dtype": self.dtype, "param_dtype": real}
-      x = double(nn.Conv(4 * features, (3, 3), **kwargs)(self.activation(x)))
+      x = double(nn.Dense(4 * features, **kwargs)(windows(border(self.activation(x)), 3)))
     return x.astype(real).reshape(*z.shape[:-1], *self.shape)
 
 

@@ -30,33 +30,10 @@ from flax import linen as nn
 
 from gen_jax.core import Array
 from gen_jax.nets import mlp
-from gen_jax.nets.conv import double
+from gen_jax.nets.conv import border, double, halve, windows
 
 Norm = Literal["none", "layer", "batch"]
 leaky = partial(nn.leaky_relu, negative_slope=0.2)
-
-
-def halve(x: Array) -> Array:
-  """Pixels to channels, the inverse of `double`: [B, 2 H, 2 W, C] -> [B, H, W, 4 C]."""
-  batch, height, width, channels = x.shape
-  x = x.reshape(batch, height // 2, 2, width // 2, 2, channels).swapaxes(2, 3)
-  return x.reshape(batch, height // 2, width // 2, 4 * channels)
-
-
-def windows(x: Array, size: int) -> Array:
-  """All size x size windows of x [B, H, W, C]: [B, H - size + 1, W - size + 1, size^2 C].
-
-  With a border, a 3x3 convolution is a dense layer on windows of 3, and a 4x4 one of stride 2 is
-  one on windows of 2 of the halved image.
-  """
-  rows, columns = x.shape[1] - size + 1, x.shape[2] - size + 1
-  places = [(i, j) for i in range(size) for j in range(size)]
-  return jnp.concatenate([x[:, i : i + rows, j : j + columns] for i, j in places], axis=-1)
-
-
-def border(x: Array) -> Array:
-  """x [B, H, W, C] with one row or column of zeros on each side."""
-  return jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
 
 
 def join(x: Array) -> Array:

@@ -1,35 +1,13 @@
-"""Generators and critics: windows against convolutions, statistics against NumPy."""
+"""Generators and critics: sizes, statistics against NumPy."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen as nn
 
-from gen_jax.nets.conv import double
-from gen_jax.nets.gan import Critic, Generator, border, halve, windows
+from gen_jax.nets.gan import Critic, Generator
 
 rng = np.random.default_rng(0)
-X = jnp.asarray(rng.normal(size=(3, 6, 4, 2)), jnp.float32)
-
-
-def test_halve_undoes_double():
-  np.testing.assert_array_equal(double(halve(X)), X)
-  np.testing.assert_array_equal(halve(X)[0, 1, 1], X[0, 2:4, 2:4].reshape(-1))
-
-
-def test_a_dense_layer_on_windows_is_a_3x3_convolution():
-  kernel = rng.normal(size=(3, 3, 2, 5)).astype(np.float32)
-  exact = nn.Conv(5, (3, 3), use_bias=False).apply({"params": {"kernel": kernel}}, X)
-  np.testing.assert_allclose(windows(border(X), 3) @ kernel.reshape(-1, 5), exact, atol=1e-4)
-
-
-def test_a_dense_layer_on_windows_of_a_halved_image_is_a_4x4_convolution_of_stride_2():
-  kernel = rng.normal(size=(4, 4, 2, 5)).astype(np.float32)
-  exact = nn.Conv(5, (4, 4), strides=2, use_bias=False).apply({"params": {"kernel": kernel}}, X)
-  # Rows 2 i + k: the i-th row of windows, and in it the k-th row of pixels.
-  rows = kernel.reshape(2, 2, 2, 2, 2, 5).swapaxes(1, 2).reshape(-1, 5)
-  np.testing.assert_allclose(windows(halve(border(X)), 2) @ rows, exact, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -48,9 +48,9 @@ def test_the_decoder_mirrors_the_encoder():
   dense = lambda p: [v["kernel"].shape for _, v in sorted(p["params"]["MLP_0"].items())]
   assert dense(e) == [(4 * 4 * 8, 12), (12, 6), (6, 5)]
   assert dense(d) == [(5, 6), (6, 12), (12, 4 * 4 * 8)]
-  kernels = lambda p: [v["kernel"].shape for k, v in sorted(p["params"].items()) if "Conv" in k]
-  assert kernels(e) == [(4, 4, 3, 4), (4, 4, 4, 8)]
-  assert kernels(d) == [(3, 3, 8, 4 * 4), (3, 3, 4, 4 * 3)]
+  kernels = lambda p: [v["kernel"].shape for k, v in sorted(p["params"].items()) if k != "MLP_0"]
+  assert kernels(e) == [(4 * 4 * 3, 4), (4 * 4 * 4, 8)]
+  assert kernels(d) == [(3 * 3 * 8, 4 * 4), (3 * 3 * 4, 4 * 3)]
 
 
 def test_mlp_is_matrices_and_a_nonlinearity_between_them():
@@ -72,6 +72,29 @@ def test_double_lays_four_channels_out_as_two_by_two_pixels():
     for j in range(3):
       block = got[0, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2, 0]
       np.testing.assert_array_equal(block.reshape(-1), x[0, i, j])
+
+
+X = jnp.asarray(np.random.default_rng(0).normal(size=(3, 6, 4, 2)), jnp.float32)
+KERNEL = np.random.default_rng(1).normal(size=(4, 4, 2, 5)).astype(np.float32)
+
+
+def test_halve_undoes_double():
+  np.testing.assert_array_equal(conv.double(conv.halve(X)), X)
+  np.testing.assert_array_equal(conv.halve(X)[0, 1, 1], X[0, 2:4, 2:4].reshape(-1))
+
+
+def test_a_dense_layer_on_windows_is_a_3x3_convolution():
+  kernel = KERNEL[:3, :3]
+  exact = nn.Conv(5, (3, 3), use_bias=False).apply({"params": {"kernel": kernel}}, X)
+  found = conv.windows(conv.border(X), 3) @ kernel.reshape(-1, 5)
+  np.testing.assert_allclose(found, exact, atol=1e-4)
+
+
+def test_a_dense_layer_on_windows_of_a_halved_image_is_a_4x4_convolution_of_stride_2():
+  exact = nn.Conv(5, (4, 4), strides=2, use_bias=False).apply({"params": {"kernel": KERNEL}}, X)
+  # Rows 2 i + k: the i-th row of windows, and in it the k-th row of pixels.
+  rows = KERNEL.reshape(2, 2, 2, 2, 2, 5).swapaxes(1, 2).reshape(-1, 5)
+  np.testing.assert_allclose(conv.windows(conv.halve(conv.border(X)), 2) @ rows, exact, atol=1e-4)
 
 
 def test_a_transposed_convolution_is_a_sub_pixel_one():
