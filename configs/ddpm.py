@@ -7,7 +7,17 @@ Source: Ho, Jain & Abbeel 2020 (arXiv:2006.11239); `cifar10` is the paper's sett
       of 1500 samples: sample_accuracy 0.984, trained_on_samples_accuracy 0.989, precision 0.973,
       recall 0.916, density 1.11, coverage 1.00, frechet_distance 3.96, nearest_train_ratio 0.952
 
-`mnist`, `cifar10` and `folder` have not been trained to their length yet.
+  --config configs/ddpm.py:folder --config.data.path=att_faces.zip   400 grey faces at 32x32, 1500
+      steps, 20 to 30 minutes on two busy cores (20 to 60 images/s): faces that look like photographs,
+      many of them of persons in the set; nearest_train_ratio 1.28 (128 samples, 40 test faces)
+  --config configs/ddpm.py:mnist   has been tried on two cores only, at half the width, half the
+      batch and 1500 steps of learning rate 2e-3 (1.8 epochs, 100 to 120 images/s on free cores):
+      most samples are clean digits, some of another class or none; 1.90 bits/dim (10,000 test
+      images, 10 timesteps each); of 2000 samples: sample_accuracy 0.706,
+      trained_on_samples_accuracy 0.866, precision 0.79, recall 0.96, coverage 0.35, Frechet
+      distance 20.8, nearest_train_ratio 1.14
+
+`mnist` at its own length and `cifar10` want a GPU and have not been trained.
 """
 
 from gen_jax.run.config import experiment, merge, variant
