@@ -8,8 +8,8 @@ Source: Ho, Jain & Abbeel 2020 (arXiv:2006.11239); `cifar10` is the paper's sett
       recall 0.916, density 1.11, coverage 1.00, frechet_distance 3.96, nearest_train_ratio 0.952
 
   --config configs/ddpm.py:folder --config.data.path=att_faces.zip   400 grey faces at 32x32, 1500
-      steps, 20 to 30 minutes on two busy cores (20 to 60 images/s): faces that look like photographs,
-      many of them of persons in the set; nearest_train_ratio 1.28 (128 samples, 40 test faces)
+      steps, 25 minutes on two busy cores (20 to 60 images/s): clear faces, most of them like
+      photographs; nearest_train_ratio 1.28 (128 samples, 40 test faces)
   --config configs/ddpm.py:mnist   has been tried on two cores only, at half the width, half the
       batch and 1500 steps of learning rate 2e-3 (1.8 epochs, 100 to 120 images/s on free cores):
       most samples are clean digits, some of another class or none; 1.90 bits/dim (10,000 test
