@@ -47,6 +47,18 @@ VARIANTS = {
       train=dict(steps_per_call=1),
     ),
   ),
+  "mnist": merge(
+    MNIST,
+    dict(
+      model=dict(
+        binarize="fresh", latent=50, hidden=(500, 500),
+        optimizer=dict(schedule="cosine", decay_steps=14_000),
+      ),
+      data=dict(binarize=""),
+      train=dict(steps=14_000, steps_per_call=70, log_every=700, sample_every=7000,
+                 checkpoint_every=7000),
+    ),
+  ),
   "outliers": merge(
     MNIST,
     dict(

@@ -9,6 +9,10 @@ os.environ.setdefault(
   "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 )
 
+# XLA's CPU client takes its number of threads from NPROC. With no more threads than devices, two
+# collectives can hold them all, each waiting for a partner that finds no thread: more threads.
+os.environ.setdefault("NPROC", "32")
+
 import jax
 import pytest
 

@@ -1,7 +1,8 @@
 """What a trained model is for: modes of the command line for every model with the capability.
 
 Each writes a picture or a table into <workdir>/<mode>/ and knows a model by its capabilities only.
-A code is a pytree of arrays [n, ...]; as one vector, its leaves are flattened and joined.
+A code is a pytree of arrays [n, ...]; as one vector, its leaves are flattened and joined. It is
+drawn without a key: the mean of q(z | x) where the model has one.
 """
 
 from __future__ import annotations
@@ -52,9 +53,8 @@ class Trained(NamedTuple):
     return {name: batch[name] for name in self.model.cond} or None
 
   def encode(self, batch: Mapping) -> PyTree:
-    """The codes of a batch, each with a key of its own."""
-    keys = fold_each(self.key("evaluate"), np.arange(len(batch["x"])))
-    return jax.jit(self.model.encode)(self.states, batch["x"], keys, self.cond(batch))
+    """The codes of a batch, without randomness: the posterior's means where there is one."""
+    return jax.jit(self.model.encode)(self.states, batch["x"], None, self.cond(batch))
 
   def decode(self, code: PyTree, cond: dict | None) -> np.ndarray:
     return np.asarray(jax.jit(self.model.decode)(self.states, code, cond))
@@ -87,8 +87,7 @@ def all_codes(run: Trained, split: Split) -> tuple[np.ndarray, np.ndarray | None
   encode = jax.jit(run.model.encode)
   codes, labels = [], []
   for batch in passes(split, CODES_AT_ONCE):
-    keys = fold_each(run.key("evaluate"), batch["index"])
-    code = encode(run.states, batch["x"], keys, run.cond(batch))
+    code = encode(run.states, batch["x"], None, run.cond(batch))
     codes.append(vectors(code)[batch["mask"]])
     if "label" in batch:
       labels.append(batch["label"][batch["mask"]])
