@@ -30,7 +30,7 @@ USES = (
   "reconstruct", "transform", "interpolate", "traverse", "encode", "map", "codes", "probe",
   "neighbours", "density",
 )  # fmt: skip
-MODES = ("train", "sample", "evaluate", "export", *USES)
+MODES = ("train", "sample", "evaluate", "export", "replay", *USES)
 MODE = flags.DEFINE_enum("mode", "train", MODES, "what to do")
 N = flags.DEFINE_integer("n", 100, "how many samples or examples")
 SEED = flags.DEFINE_integer("seed", 0, "sample: seed of the samples")
@@ -96,6 +96,8 @@ def dispatch(argv: list[str]) -> int:
     )
   if MODE.value == "evaluate":
     return tasks.evaluate(config, workdir, train_judge, checkpoint=CHECKPOINT.value)
+  if MODE.value == "replay":
+    return tasks.replay(config, workdir)
   if MODE.value == "export":
     return tasks.export(config, workdir, checkpoint=CHECKPOINT.value)
   if MODE.value in USES:

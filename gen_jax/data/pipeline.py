@@ -84,7 +84,14 @@ def check_feed(feed: Feed, shape: tuple[int, ...]) -> None:
 
 
 def make_pipeline(
-  split: Split, feed: Feed, root: Array, *, stage: int = 0, microbatches: int = 1, steps: int = 0
+  split: Split,
+  feed: Feed,
+  root: Array,
+  *,
+  stage: int = 0,
+  microbatches: int = 1,
+  steps: int = 0,
+  attempt: int = 0,
 ) -> Pipeline:
   """The batches of a training split.
 
@@ -95,6 +102,7 @@ def make_pipeline(
     stage: index of the stage, which has its own order.
     microbatches: M.
     steps: length of the stage, to refuse more examples than positions can count.
+    attempt: how often the run was rolled back; each has another order.
 
   Raises:
     UserError: see `check_feed`; or for a run too long to count.
@@ -106,8 +114,8 @@ def make_pipeline(
       " one stage can count: take fewer steps or a smaller data.batch_size"
     )
   n = len(split)
-  seeds = np.asarray(jax.random.bits(stream(root, "order", stage), (ROUNDS,), jnp.uint32))
-  augment_key = stream(root, "augment", stage)
+  seeds = np.asarray(jax.random.bits(stream(root, "order", stage, attempt), (ROUNDS,), jnp.uint32))
+  augment_key = stream(root, "augment", stage, attempt)
   how: dict[str, Any] = {
     "microbatches": microbatches,
     "batch_size": feed.batch_size,

@@ -38,6 +38,8 @@ class Train:
   keep: newest checkpoints kept; the best is kept besides.
   best: the validation term of the last stage whose lowest value is the best checkpoint; empty for
     none.
+  on_nonfinite: what a loss that is not finite leads to: stop, or rollback to the last checkpoint,
+    to go on from there with other batches and keys.
   """
 
   steps: int | tuple[int, ...] = 1000
@@ -48,6 +50,7 @@ class Train:
   checkpoint_every: int = 500
   keep: int = 2
   best: str = ""
+  on_nonfinite: Literal["stop", "rollback"] = "stop"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -102,8 +102,10 @@ class Log:
     for thing in (self.file, self.board, self.bar):
       if thing is not None:
         thing.close()
+    self.file = self.board = self.bar = None
     if self.wandb is not None:
       self.wandb.finish()
+      self.wandb = None
 
 
 def open_wandb(project: str, workdir: Path, config: Mapping | None):

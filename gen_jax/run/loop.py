@@ -15,6 +15,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import logging
 from jax.sharding import Mesh
 
 from gen_jax import data as sources
@@ -36,9 +37,33 @@ from gen_jax.run.states import (
 )
 from gen_jax.run.step import Step, Tally, placed
 
+ROLLBACKS = 3  # how often a run goes back before it gives up
+
 
 class NonFinite(Exception):
-  """A loss term became NaN or infinite."""
+  """A loss term became NaN or infinite: `term`, first at the total step `step`."""
+
+  def __init__(self, term: str, step: int, checkpoint: int):
+    super().__init__(
+      f"{term} is not finite at step {step}; the last good checkpoint is of step {checkpoint}"
+    )
+    self.term, self.step = term, step
+
+
+class Start(NamedTuple):
+  """Where a run begins or goes on.
+
+  stage, step: in the program, in the stage.
+  states: of the stages so far.
+  tally: since the last row, or None.
+  attempt: how often the run was rolled back; the streams of randomness depend on it.
+  """
+
+  stage: int = 0
+  step: int = 0
+  states: tuple[PyTree, ...] = ()
+  tally: Tally | None = None
+  attempt: int = 0
 
 
 class Result(NamedTuple):
@@ -103,48 +128,98 @@ def train(
     UserError: for a batch size that the devices cannot share, damaged checkpoints, and the like.
   """
   settings = experiment.train
-  offsets = [0, *np.cumsum(stage_steps(program, settings)).tolist()]
-  saver = None if workdir is None else Checkpoints(workdir / "checkpoints", keep=settings.keep)
-  log = Log(workdir, offsets[-1], title, wandb, experiment.config)
-  compilations = []
-  try:
-    with received() as stopping:
-      job = Job(
-        program, source, experiment, root_key(experiment.config["seed"]), mesh, offsets, workdir,
-        saver, log, fingerprint, stopping, on_step,
-      )  # fmt: skip
-      stage, first, states, tally = restore(job)
-      log.open(stage, first, offsets[stage] + first)
-      for i in range(stage, len(program.stages)):
-        run = Run(job, i, states[:i])
-        if i == len(states):
-          state, first, tally = run.init(), 0, None
-          if warm is not None:
-            state = replicate(warm(run.previous, state), mesh)
-        else:
-          state = states[i]
-        states = [*run.previous, run.go(state, tally, first)]
-        compilations.append(run.step.compilations())
-  finally:
-    log.close()
-    if saver is not None:
-      saver.close()
-  return Result(states, offsets[-1], compilations)
+  with received() as stopping:
+    job = job_of(
+      program, source, experiment, mesh=mesh, workdir=workdir, fingerprint=fingerprint,
+      title=title, wandb=wandb, stopping=stopping, on_step=on_step,
+    )  # fmt: skip
+    try:
+      start = restore(job)
+      if title and start.states:
+        at = job.offsets[start.stage] + start.step
+        print(f"{title}: going on from step {at} of {job.offsets[-1]}")
+      while True:
+        try:
+          return go(job, start, warm)
+        except NonFinite as error:
+          attempt = start.attempt + 1
+          if settings.on_nonfinite != "rollback" or attempt > ROLLBACKS:
+            raise
+          logging.warning("%s: going on from there, attempt %d of %d", error, attempt, ROLLBACKS)
+          job.log.close()
+          start = restore(job)._replace(attempt=attempt)
+    finally:
+      job.log.close()
+      if job.saver is not None:
+        job.saver.close()
 
 
-def restore(job: Job) -> tuple[int, int, list[PyTree], Tally | None]:
-  """(stage, step in it, states so far, tally): from the newest checkpoint, or the beginning."""
-  if job.saver is None:
-    return 0, 0, [], None
+def job_of(
+  program: Program,
+  source: Source,
+  experiment: Experiment,
+  *,
+  mesh: Mesh,
+  workdir: Path | None = None,
+  fingerprint: str = "",
+  title: str = "",
+  wandb: str = "",
+  stopping: Callable[[], int | None] = lambda: None,
+  on_step: Callable[[int], None] = lambda step: None,
+) -> Job:
+  """What the stages of a run share; see `train`."""
+  train = experiment.train
+  offsets = [0, *np.cumsum(stage_steps(program, train)).tolist()]
+  return Job(
+    program, source, experiment, root_key(experiment.config["seed"]), mesh, offsets, workdir,
+    None if workdir is None else Checkpoints(workdir / "checkpoints", keep=train.keep),
+    Log(workdir, offsets[-1], title, wandb, experiment.config), fingerprint, stopping, on_step,
+  )  # fmt: skip
+
+
+def go(
+  job: Job, start: Start, warm: Callable[[list[PyTree], PyTree], PyTree] | None = None
+) -> Result:
+  """The stages of a job from `start` on; `warm` as in `train`."""
+  job.log.open(start.stage, start.step, job.offsets[start.stage] + start.step)
+  states, compilations = list(start.states), []
+  for i in range(start.stage, len(job.program.stages)):
+    run = Run(job, i, states[:i], start.attempt)
+    if i == len(states):
+      state, first, tally = run.init(), 0, None
+      if warm is not None:
+        state = replicate(warm(run.previous, state), job.mesh)
+    else:
+      state, first, tally = states[i], start.step, start.tally
+    states = [*run.previous, run.go(state, tally, first)]
+    compilations.append(run.step.compilations())
+  return Result(states, job.offsets[-1], compilations)
+
+
+def restore(job: Job, saver: Checkpoints | None = None, at: int | None = None) -> Start:
+  """Where the job stands: at its newest checkpoint, or the beginning.
+
+  Args:
+    job: whose states.
+    saver: read from; the job's own where None.
+    at: total step of the checkpoint to read instead of the newest.
+
+  Raises:
+    Damaged: if the checkpoint `at` is.
+    UserError: if all are, or the config's lengths do not go with it.
+  """
+  saver = saver or job.saver
+  if saver is None:
+    return Start()
   batch = batch_of_source(job.source, job.experiment.feed.batch_size)
 
   def abstract(meta):
     states = abstract_states(job.program, meta["stage"] + 1, batch, job.mesh)
     return {"states": states, "tally": placed(Tally.zero(meta["terms"]), job.mesh)}
 
-  found = job.saver.restore_newest(abstract)
+  found = saver.restore_newest(abstract) if at is None else saver.restore(at, abstract)
   if found is None:
-    return 0, 0, [], None
+    return Start()
   content, meta = found
   stage, step = meta["stage"], meta["step"]
   length = job.offsets[stage + 1] - job.offsets[stage]
@@ -155,36 +230,29 @@ def restore(job: Job) -> tuple[int, int, list[PyTree], Tally | None]:
       f"{job.workdir} is at step {step}, which config.train.steps_per_call={calls} does not divide:"
       " go on with the number it was trained with"
     )
-  if job.log.title:
-    print(f"{job.log.title}: going on from step {job.offsets[stage] + step} of {job.offsets[-1]}")
-  return stage, step, content["states"], content["tally"]
+  return Start(stage, step, content["states"], content["tally"], meta.get("attempt", 0))
 
 
 class Run:
   """One stage of a job: what the trainer keeps while it lasts."""
 
-  def __init__(self, job: Job, index: int, previous: list[PyTree]):
-    self.job, self.index, self.previous = job, index, previous
+  def __init__(self, job: Job, index: int, previous: list[PyTree], attempt: int):
+    self.job, self.index, self.previous, self.attempt = job, index, previous, attempt
     self.stage, self.settings = job.program.stages[index], job.experiment.train
     self.offset, self.steps = job.offsets[index], job.offsets[index + 1] - job.offsets[index]
     self.source, self.feed = with_overrides(self.stage, job.source, job.experiment)
     check_divides(self.feed.batch_size, job.mesh, "data.batch_size")
     self.pipeline = sources.make_pipeline(
       self.source.splits["train"], self.feed, job.root, stage=index,
-      microbatches=self.stage.model.microbatches, steps=self.steps,
+      microbatches=self.stage.model.microbatches, steps=self.steps, attempt=attempt,
     )  # fmt: skip
     per_call = self.settings.steps_per_call
-    self.step = Step(self.stage, index, self.pipeline, job.root, job.mesh, per_call)
+    self.step = Step(self.stage, index, self.pipeline, job.root, job.mesh, per_call, attempt)
     self.arrays = replicate(self.pipeline.arrays, job.mesh)
     self.validator = self.sampler = None
 
   def init(self) -> PyTree:
     """The fresh state, from the stage's first batch."""
-    if self.pipeline.feed is None:
-      batch = jax.jit(lambda arrays: self.pipeline.draw(arrays, {}, jnp.int32(0)))(self.arrays)
-    else:
-      batch = self.pipeline.draw({}, next(self.step.fed(0, self.step.per_call)), jnp.int32(0))
-      batch = batch if self.step.per_call == 1 else jax.tree.map(lambda x: x[0], batch)
     key = stream(self.job.root, "init", self.index)
     # It runs once: on CPU, a large network's init compiles in a fifth of the time unoptimised.
     cpu = self.job.mesh.devices.flat[0].platform == "cpu"
@@ -192,8 +260,16 @@ class Run:
     init = jax.jit(
       initialiser(self.stage), out_shardings=replicated(self.job.mesh), compiler_options=options
     )
-    first = jax.tree.map(lambda x: x[0], batch)
+    first = jax.tree.map(lambda x: x[0], self.batch(0))
     return init(self.previous, first, jax.random.fold_in(key, 1), jax.random.fold_in(key, 0))
+
+  def batch(self, step: int) -> PyTree:
+    """The batch [M, B, ...] of a step of the stage, which its dispatch begins with."""
+    draw, at = self.pipeline.draw, jnp.int32(step)
+    if self.pipeline.feed is None:
+      return jax.jit(lambda arrays, step: draw(arrays, {}, step))(self.arrays, at)
+    fed = next(self.step.fed(step, step + self.step.per_call))
+    return draw({}, fed if self.step.per_call == 1 else jax.tree.map(lambda x: x[0], fed), at)
 
   def go(self, state: PyTree, tally: Tally | None, first: int) -> PyTree:
     """Steps first..steps; returns the final state."""
@@ -240,7 +316,7 @@ class Run:
   def log_row(self, step: int, tally: Tally, steps: int, clock: float) -> None:
     """A row with the averages over the steps since the last one, at `clock` seconds."""
     host = jax.device_get(tally)  # the steps are done then, not only dispatched
-    self.check_finite(host)
+    self.check_finite(host, step)
     seconds = self.job.log.elapsed() - clock
     rate = steps * self.stage.model.microbatches * self.feed.batch_size / max(seconds, 1e-9)
     means = {name: total / host.count for name, total in host.sum.items()}
@@ -249,16 +325,16 @@ class Run:
 
   def save(self, state: PyTree, tally: Tally, step: int, score: float | None) -> None:
     """Saves everything that the rest of the run depends on; never what is not finite."""
-    self.check_finite(tally)
+    self.check_finite(tally, step)
     if self.job.saver is not None:
       content = {"states": [*self.previous, state], "tally": tally}
-      meta = {"stage": self.index, "step": step, "terms": list(tally.sum)}
+      meta = {"stage": self.index, "step": step, "terms": list(tally.sum), "attempt": self.attempt}
       meta["fingerprint"] = self.job.fingerprint
       self.job.saver.save(self.offset + step, content, meta, score)
 
-  def check_finite(self, tally: Tally) -> None:
-    """Raises NonFinite, and leaves failure/record.json, if a metric was not finite."""
-    bad = {name: self.offset + int(step) for name, step in tally.bad.items() if step >= 0}
+  def check_finite(self, tally: Tally, step: int) -> None:
+    """Raises NonFinite, and leaves failure/record.json, if a metric up to `step` was not finite."""
+    bad = {name: self.offset + int(first) for name, first in tally.bad.items() if first >= 0}
     if not bad:
       return
     term = min(bad, key=lambda name: bad[name])
@@ -266,11 +342,12 @@ class Run:
     if self.job.workdir is not None and jax.process_index() == 0:
       folder = self.job.workdir / "failure"
       folder.mkdir(exist_ok=True)
-      record = {"step": bad[term], "term": term, "first_bad_steps": bad, "checkpoint": newest}
+      record = {
+        "step": bad[term], "term": term, "first_bad_steps": bad, "noticed": self.offset + step,
+        "checkpoint": newest, "attempt": self.attempt,
+      }  # fmt: skip
       write_json(folder / "record.json", record)
-    raise NonFinite(
-      f"{term} is not finite at step {bad[term]}; the last good checkpoint is of step {newest}"
-    )
+    raise NonFinite(term, bad[term], newest)
 
   def validate(self, state: PyTree, step: int) -> float | None:
     """Logs the terms of the validation split; returns the one that says which model is best, in the

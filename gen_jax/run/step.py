@@ -57,11 +57,14 @@ class Step:
   """
 
   def __init__(
-    self, stage: Stage, index: int, pipeline: Pipeline, root: Array, mesh: Mesh, per_call: int
-  ):
+    self, stage: Stage, index: int, pipeline: Pipeline, root: Array, mesh: Mesh, per_call: int,
+    attempt: int = 0,
+  ):  # fmt: skip
     self.stage, self.index, self.pipeline, self.mesh = stage, index, pipeline, mesh
     self.per_call = per_call
-    self.update_key, self.view_key = stream(root, "update", index), stream(root, "view", index)
+    self.update_key, self.view_key = (
+      stream(root, name, index, attempt) for name in ("update", "view")
+    )
     place = replicated(mesh)
     self.call = jax.jit(self._call, donate_argnums=(0, 1), out_shardings=(place, place, place))
 

@@ -18,6 +18,7 @@ from gen_jax.core import Program, PyTree, UserError, stream
 from gen_jax.data import Source
 from gen_jax.run import config as configs
 from gen_jax.run import loop, measures, modes, pictures
+from gen_jax.run import replay as replays
 from gen_jax.run import sample as sampling
 from gen_jax.run import states as states_of
 from gen_jax.run.checkpoint import Checkpoints
@@ -309,6 +310,19 @@ def evaluate(config: Mapping, workdir: Path, train_judge: TrainJudge, *, checkpo
     setup.claim(workdir)
     states = restore(workdir, setup.program, setup.source.spec, checkpoint, setup.mesh)
     take_measures(setup, workdir, states, train_judge)
+  return 0
+
+
+def replay(config: Mapping, workdir: Path) -> int:
+  """Replays the failure that a run stopped at."""
+  setup = set_up(config)
+  read_record(workdir)
+  with locked(workdir):
+    setup.claim(workdir)
+    said = replays.replay(
+      setup.program, setup.source, setup.experiment, mesh=setup.mesh, workdir=workdir
+    )
+  print(said)
   return 0
 
 

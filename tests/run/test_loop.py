@@ -121,7 +121,11 @@ def test_a_loss_that_is_not_finite_stops_the_run(mesh, tmp_path, bad, train, sav
     toy.go(mesh, parsed, workdir=tmp_path)
   record = json.loads((tmp_path / "failure" / "record.json").read_text())
   first = {"loss": bad, "late": bad + 1}
-  assert record == {"step": bad, "term": "loss", "first_bad_steps": first, "checkpoint": saved}
+  noticed = record.pop("noticed")
+  assert bad < noticed <= bad + 4
+  assert record == {
+    "step": bad, "term": "loss", "first_bad_steps": first, "checkpoint": saved, "attempt": 0,
+  }  # fmt: skip
   assert Checkpoints(tmp_path / "checkpoints", writable=False).steps() == [saved]
   assert [row["step"] for row in toy.rows(tmp_path)] == rows
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +35,7 @@ def build(
   second: int | None = None,
   noise: float = 0.0,
   nan_at: int = -1,
+  nan_below: float = -math.inf,
   ema: float = 0.0,
   optimizer: Optimizer = Optimizer("sgd", 0.1, b1=0.0),
   sample: Sampler = Sampler(),
@@ -46,6 +48,7 @@ def build(
     second: steps of that stage, or None for what the config gives.
     noise: of the gradient of the mean.
     nan_at: step whose loss is NaN; the term `late` is from the next one on.
+    nan_below: the loss is NaN where the term `noise` is below this.
     ema: decay of the average of the mean, or 0.
     optimizer, sample: see there.
   """
@@ -58,7 +61,8 @@ def build(
       "noise": draw[0],
       "late": jnp.where((nan_at >= 0) & (step > nan_at), jnp.nan, 0.0),
     }
-    return loss + jnp.where(step == nan_at, jnp.nan, 0.0), (mutable["mean"], terms)
+    bad = (step == nan_at) | (draw[0] < nan_below)
+    return loss + jnp.where(bad, jnp.nan, 0.0), (mutable["mean"], terms)
 
   mean = game(
     {"mean": Player(minimise("mean", distance), optimizer.make())},
