@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gen_jax.core import Array, Model, PyTree, masked_mean
+from gen_jax.core import Array, Model, PyTree, UserError, masked_mean
 from gen_jax.learn import ema as averages
 
 # More turns in a row than these run in a loop: to compile each of a hundred would take minutes.
@@ -35,11 +35,13 @@ class Player(NamedTuple):
   tx: optax.GradientTransformationExtraArgs
 
 
-def minimise(player: str, loss: Callable) -> Direction:
+def minimise(player: str, loss: Callable, accumulate: int = 1) -> Direction:
   """The direction of an ordinary loss: its gradient with respect to the player's own parameters.
 
   loss: (params of all, mutable of all, batch, key, step) -> (value, (own mutable, metrics)), value
     and metrics each [B] or scalar; [B] is averaged over the examples that are not padding.
+  accumulate: parts of the batch whose gradients are averaged, one part after the other, for batches
+    that do not fit into memory.
   """
 
   def direction(params, mutable, batch, key, step):
@@ -52,7 +54,49 @@ def minimise(player: str, loss: Callable) -> Direction:
     (value, (state, metrics)), gradient = both(params[player])
     return gradient, (state, metrics, value)
 
-  return direction
+  return direction if accumulate == 1 else accumulated(direction, player, accumulate)
+
+
+def accumulated(direction: Direction, player: str, count: int) -> Direction:
+  """The direction as the average over `count` parts of the batch, each with a key of its own.
+
+  It is that of the whole batch where the loss is a mean over examples. What the player keeps
+  besides its parameters is passed from part to part: batch statistics are those of a part.
+  """
+
+  def parts_of(leaf):
+    """[B, ...] -> [count, B / count, ...]: part i has rows i, i + count, ..., on their devices."""
+    if len(leaf) % count:
+      raise UserError(
+        f"optimizer.accumulate={count} must divide the batch, which has {len(leaf)} examples"
+      )
+    return leaf.reshape(len(leaf) // count, count, *leaf.shape[1:]).swapaxes(0, 1)
+
+  def of_parts(params, mutable, batch, key, step):
+    parts = jax.tree.map(parts_of, batch)
+    shares = jnp.full(count, 1 / count)
+    if "mask" in batch:
+      shares = parts["mask"].sum(axis=1) / jnp.maximum(batch["mask"].sum(), 1)
+
+    def part(own, at):
+      i, share, batch = at
+      gradient, (own, metrics, value) = direction(
+        params, {**mutable, player: own}, batch, jax.random.fold_in(key, i), step
+      )
+      scaled = jax.tree.map(lambda v: (share * v).astype(v.dtype), (gradient, metrics, value))
+      return own, scaled
+
+    def add(carry, at):
+      own, total = carry
+      own, more = part(own, at)
+      return (own, jax.tree.map(jnp.add, total, more)), None
+
+    xs = (jnp.arange(count), shares, parts)
+    first, rest = (jax.tree.map(lambda leaf, s=s: leaf[s], xs) for s in (0, slice(1, None)))
+    (own, (gradient, metrics, value)), _ = jax.lax.scan(add, part(mutable[player], first), rest)
+    return gradient, (own, metrics, value)
+
+  return of_parts
 
 
 def averaged(state: dict, player: str) -> PyTree:

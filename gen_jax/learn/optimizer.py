@@ -34,6 +34,8 @@ class Optimizer:
   clip: largest global norm of the gradient, 0 for no limit.
   b1, b2, eps: of Adam; b1 is sgd's momentum and b2 rmsprop's decay.
   weight_decay: decoupled, of adamw.
+  accumulate: parts of a batch whose gradients are averaged one after the other, in the memory that
+    one part takes.
   """
 
   name: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
@@ -46,6 +48,7 @@ class Optimizer:
   b2: float = 0.999
   eps: float = 1e-8
   weight_decay: float = 0.0
+  accumulate: int = 1
 
   def rate(self) -> optax.Schedule:
     """step -> learning rate.
@@ -55,6 +58,8 @@ class Optimizer:
     """
     if self.learning_rate <= 0:
       raise UserError(f"optimizer.learning_rate must be positive, not {self.learning_rate}")
+    if self.accumulate < 1:
+      raise UserError(f"optimizer.accumulate must be 1 or more, not {self.accumulate}")
     if self.schedule == "constant":
       peak = optax.constant_schedule(self.learning_rate)
     elif self.decay_steps <= self.warmup:

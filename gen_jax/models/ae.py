@@ -153,7 +153,7 @@ def build(
     return (spec.levels - 1) * jnp.clip(x, 0, 1)
 
   model = game(
-    {"ae": Player(minimise("ae", loss), optimizer.make())},
+    {"ae": Player(minimise("ae", loss, optimizer.accumulate), optimizer.make())},
     init,
     evaluate=evaluate,
     encode=lambda state, x, keys=None, cond=None: code_of(averaged(state, "ae"), scaled(x)),

@@ -122,7 +122,7 @@ def autoregressive(
     return x.astype(np.min_scalar_type(spec.levels - 1))
 
   model = game(
-    {name: Player(minimise(name, loss), optimizer.make())},
+    {name: Player(minimise(name, loss, optimizer.accumulate), optimizer.make())},
     init,
     ema={name: ema} if ema else {},
     evaluate=evaluate,

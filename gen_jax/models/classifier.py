@@ -69,8 +69,9 @@ def build(
     nll = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
     return {"nll": nll, "accuracy": (logits.argmax(-1) == batch["label"]).astype(jnp.float32)}
 
+  direction = minimise("classifier", cross_entropy, optimizer.accumulate)
   model = game(
-    {"classifier": Player(minimise("classifier", cross_entropy), optimizer.make())},
+    {"classifier": Player(direction, optimizer.make())},
     init,
     ema={"classifier": ema} if ema else {},
     evaluate=evaluate,

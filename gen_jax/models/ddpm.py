@@ -195,7 +195,7 @@ def build(
     return quantize(x, spec.levels)
 
   model = game(
-    {"unet": Player(minimise("unet", l_simple), optimizer.make())},
+    {"unet": Player(minimise("unet", l_simple, optimizer.accumulate), optimizer.make())},
     init,
     ema={"unet": ema} if ema else {},
     evaluate=evaluate,

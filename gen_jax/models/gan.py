@@ -349,8 +349,13 @@ def build(
     alternating = (("critic", turns), ("generator", 1))
     model = game(
       {
-        "critic": Player(minimise("critic", critic_loss), critic_tx),
-        "generator": Player(minimise("generator", generator_loss), generator_optimizer.make()),
+        "critic": Player(
+          minimise("critic", critic_loss, critic_optimizer.accumulate), critic_tx
+        ),
+        "generator": Player(
+          minimise("generator", generator_loss, generator_optimizer.accumulate),
+          generator_optimizer.make(),
+        ),
       },
       init,
       order=alternating if play == "alternating" else "simultaneous",

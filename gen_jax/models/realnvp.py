@@ -232,7 +232,7 @@ def build(
     return flow.forward(params["flow"], v, condition(cond))[0]
 
   model = game(
-    {"flow": Player(minimise("flow", nll), optimizer.make())},
+    {"flow": Player(minimise("flow", nll, optimizer.accumulate), optimizer.make())},
     init,
     ema={"flow": ema} if ema else {},
     evaluate=evaluate,

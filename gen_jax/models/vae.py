@@ -312,7 +312,7 @@ def build(
     return x if spec.levels is None else quantize(2 * x - 1, spec.levels)
 
   model = game(
-    {"vae": Player(minimise("vae", loss), optimizer.make())},
+    {"vae": Player(minimise("vae", loss, optimizer.accumulate), optimizer.make())},
     init,
     evaluate=evaluate,
     prior=prior,

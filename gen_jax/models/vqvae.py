@@ -260,7 +260,7 @@ def build(
     }
 
   first = game(
-    {"vqvae": Player(minimise("vqvae", loss), optimizer.make())},
+    {"vqvae": Player(minimise("vqvae", loss, optimizer.accumulate), optimizer.make())},
     init,
     evaluate=evaluate,
     encode=lambda state, x, keys=None, cond=None: codes_of(state, x),

@@ -28,9 +28,11 @@ BEST = "best"
 
 
 def digest(leaf: jax.Array) -> str | None:
-  """SHA-256 of an array's shape, type and bytes; None for one that other processes share."""
+  """SHA-256 of an array's shape, type and bytes; None for one of which others have parts."""
   if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
-    return None
+    if not leaf.is_fully_replicated:
+      return None
+    leaf = leaf.addressable_data(0)
   array = np.ascontiguousarray(leaf)
   text = hashlib.sha256(f"{array.shape} {array.dtype}".encode())
   text.update(array.reshape(-1).view(np.uint8).data)

@@ -23,6 +23,7 @@ from ml_collections import ConfigDict
 from gen_jax import data as sources
 from gen_jax.core import Program, Spec, UserError
 from gen_jax.data import Feed
+from gen_jax.run.mesh import Layout
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Train:
   keep: newest checkpoints kept; the best is kept besides.
   best: the validation term of the last stage whose lowest value is the best checkpoint; empty for
     none.
+  layout: of parameters and optimiser state over the devices: replicated, or sharded, where each
+    device keeps a slice of every large array.
   on_nonfinite: what a loss that is not finite leads to: stop, or rollback to the last checkpoint,
     to go on from there with other batches and keys.
   """
@@ -50,6 +53,7 @@ class Train:
   checkpoint_every: int = 500
   keep: int = 2
   best: str = ""
+  layout: Layout = "replicated"
   on_nonfinite: Literal["stop", "rollback"] = "stop"
 
 

@@ -12,9 +12,9 @@ from gen_jax.core import Model, Program, PyTree, Spec, UserError
 from gen_jax.run import config as configs
 from gen_jax.run.checkpoint import Checkpoints, Damaged
 from gen_jax.run.folder import read_record, read_spec
-from gen_jax.run.mesh import make_mesh
+from gen_jax.run.mesh import make_mesh, placed
 from gen_jax.run.states import abstract_states, batch_of_spec
-from gen_jax.run.step import Tally, placed
+from gen_jax.run.step import Tally
 
 
 def load(

@@ -26,7 +26,7 @@ from gen_jax.run.checkpoint import Checkpoints
 from gen_jax.run.config import Experiment
 from gen_jax.run.folder import write_json
 from gen_jax.run.log import Log
-from gen_jax.run.mesh import check_divides, replicate, replicated
+from gen_jax.run.mesh import check_divides, layout_of, placed, replicate
 from gen_jax.run.signals import Stopped, received
 from gen_jax.run.states import (
   abstract_states,
@@ -35,7 +35,7 @@ from gen_jax.run.states import (
   root_key,
   stage_steps,
 )
-from gen_jax.run.step import Step, Tally, placed
+from gen_jax.run.step import Step, Tally
 
 ROLLBACKS = 3  # how often a run goes back before it gives up
 
@@ -188,7 +188,7 @@ def go(
     if i == len(states):
       state, first, tally = run.init(), 0, None
       if warm is not None:
-        state = replicate(warm(run.previous, state), job.mesh)
+        state = run.place(warm(run.previous, state))
     else:
       state, first, tally = states[i], start.step, start.tally
     states = [*run.previous, run.go(state, tally, first)]
@@ -214,7 +214,9 @@ def restore(job: Job, saver: Checkpoints | None = None, at: int | None = None) -
   batch = batch_of_source(job.source, job.experiment.feed.batch_size)
 
   def abstract(meta):
-    states = abstract_states(job.program, meta["stage"] + 1, batch, job.mesh)
+    states = abstract_states(
+      job.program, meta["stage"] + 1, batch, job.mesh, job.experiment.train.layout
+    )
     return {"states": states, "tally": placed(Tally.zero(meta["terms"]), job.mesh)}
 
   found = saver.restore_newest(abstract) if at is None else saver.restore(at, abstract)
@@ -247,7 +249,9 @@ class Run:
       microbatches=self.stage.model.microbatches, steps=self.steps, attempt=attempt,
     )  # fmt: skip
     per_call = self.settings.steps_per_call
-    self.step = Step(self.stage, index, self.pipeline, job.root, job.mesh, per_call, attempt)
+    self.step = Step(
+      self.stage, index, self.pipeline, job.root, job.mesh, per_call, attempt, self.settings.layout
+    )
     self.arrays = replicate(self.pipeline.arrays, job.mesh)
     self.validator = self.sampler = None
 
@@ -257,11 +261,14 @@ class Run:
     # It runs once: on CPU, a large network's init compiles in a fifth of the time unoptimised.
     cpu = self.job.mesh.devices.flat[0].platform == "cpu"
     options = {"xla_backend_optimization_level": 0} if cpu else None
-    init = jax.jit(
-      initialiser(self.stage), out_shardings=replicated(self.job.mesh), compiler_options=options
-    )
-    first = jax.tree.map(lambda x: x[0], self.batch(0))
-    return init(self.previous, first, jax.random.fold_in(key, 1), jax.random.fold_in(key, 0))
+    init, first = initialiser(self.stage), jax.tree.map(lambda x: x[0], self.batch(0))
+    args = self.previous, first, jax.random.fold_in(key, 1), jax.random.fold_in(key, 0)
+    places = layout_of(jax.eval_shape(init, *args), self.job.mesh, self.settings.layout)
+    return jax.jit(init, out_shardings=places, compiler_options=options)(*args)
+
+  def place(self, state: PyTree) -> PyTree:
+    """Host or device arrays as the state of this stage, each where it lives."""
+    return jax.device_put(state, layout_of(state, self.job.mesh, self.settings.layout))
 
   def batch(self, step: int) -> PyTree:
     """The batch [M, B, ...] of a step of the stage, which its dispatch begins with."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import jax
 import numpy as np
@@ -26,6 +27,33 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def split_over(mesh: Mesh, axis: int) -> NamedSharding:
   """Split over the devices along `axis`."""
   return NamedSharding(mesh, P(*[None] * axis, "data"))
+
+
+Layout = Literal["replicated", "sharded"]
+SHARDED_FROM = 2**12  # elements; a smaller array costs less to keep than to gather
+
+
+def layout_of(tree: PyTree, mesh: Mesh, layout: Layout) -> PyTree:
+  """Where each array of a state lives.
+
+  replicated: a copy on every device. sharded: of large arrays each device has a slice along the
+    longest axis that the devices divide, and XLA gathers them where they are used (fully sharded
+    data parallelism, Rajbhandari et al. 2020, arXiv:1910.02054).
+  """
+
+  def place(leaf):
+    axes = [i for i, length in enumerate(leaf.shape) if length % mesh.size == 0]
+    if layout == "replicated" or leaf.size < SHARDED_FROM or not axes:
+      return replicated(mesh)
+    return split_over(mesh, max(axes, key=lambda i: leaf.shape[i]))
+
+  return jax.tree.map(place, tree)
+
+
+def placed(tree: PyTree, mesh: Mesh, layout: Layout = "replicated") -> PyTree:
+  """Shapes and types of the arrays of `tree`, with where they live."""
+  shape = lambda a, place: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place)
+  return jax.tree.map(shape, tree, layout_of(tree, mesh, layout))
 
 
 def replicate(tree: PyTree, mesh: Mesh) -> PyTree:

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from gen_jax.core import Array, Program, PyTree, Spec, Stage, UserError
 from gen_jax.data import Source, passes
 from gen_jax.run.config import Train
-from gen_jax.run.step import placed
+from gen_jax.run.mesh import Layout, placed
 
 Batch = dict[str, jax.ShapeDtypeStruct]
 
@@ -73,13 +73,15 @@ def initialiser(stage: Stage) -> Callable[..., PyTree]:
   return init
 
 
-def abstract_states(program: Program, count: int, batch: Batch, mesh: Mesh) -> list[PyTree]:
+def abstract_states(
+  program: Program, count: int, batch: Batch, mesh: Mesh, layout: Layout = "replicated"
+) -> list[PyTree]:
   """Shapes, types and placement of the states of the first `count` stages."""
   states: list[PyTree] = []
   key = jax.eval_shape(lambda: jax.random.key(0))
   for stage in program.stages[:count]:
     states.append(jax.eval_shape(initialiser(stage), states, batch, key, key))
-  return placed(states, mesh)
+  return placed(states, mesh, layout)
 
 
 def check_validation(program: Program, source: Source, train: Train) -> None:

@@ -14,7 +14,15 @@ from jax.sharding import Mesh
 
 from gen_jax.core import Array, PyTree, Stage, stream
 from gen_jax.data import Pipeline
-from gen_jax.run.mesh import assemble, replicated, rows_of_process, split_over
+from gen_jax.run.mesh import (
+  Layout,
+  assemble,
+  layout_of,
+  placed,
+  replicated,
+  rows_of_process,
+  split_over,
+)
 
 
 class Tally(NamedTuple):
@@ -43,12 +51,6 @@ class Tally(NamedTuple):
     return Tally(total, self.count + 1, first)
 
 
-def placed(tree: PyTree, mesh: Mesh) -> PyTree:
-  """Shapes and types of the arrays of `tree`, as copies on every device."""
-  sharding = replicated(mesh)
-  return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), tree)
-
-
 class Step:
   """The step of one stage on its data.
 
@@ -58,15 +60,25 @@ class Step:
 
   def __init__(
     self, stage: Stage, index: int, pipeline: Pipeline, root: Array, mesh: Mesh, per_call: int,
-    attempt: int = 0,
+    attempt: int = 0, layout: Layout = "replicated",
   ):  # fmt: skip
     self.stage, self.index, self.pipeline, self.mesh = stage, index, pipeline, mesh
     self.per_call = per_call
     self.update_key, self.view_key = (
       stream(root, name, index, attempt) for name in ("update", "view")
     )
-    place = replicated(mesh)
-    self.call = jax.jit(self._call, donate_argnums=(0, 1), out_shardings=(place, place, place))
+    self.layout, self.compiled = layout, None
+
+  def call(self, state, tally, arrays, fed, first, previous):
+    return self.jitted(state)(state, tally, arrays, fed, first, previous)
+
+  def jitted(self, state: PyTree):
+    """The call, which leaves every array of the state where it is."""
+    if self.compiled is None:
+      copies = replicated(self.mesh)
+      places = layout_of(state, self.mesh, self.layout), copies, copies
+      self.compiled = jax.jit(self._call, donate_argnums=(0, 1), out_shardings=places)
+    return self.compiled
 
   def one(self, state, arrays, fed, step, previous):
     """(state, metrics) after one step."""
@@ -135,8 +147,9 @@ class Step:
     tally = placed(Tally.zero(self.terms(state, previous)), self.mesh)
     arrays = placed(self.pipeline.arrays, self.mesh)
     first = jax.ShapeDtypeStruct((), np.int32, sharding=replicated(self.mesh))
-    return self.call.lower(state, tally, arrays, self.fed_shapes(self.per_call), first, previous)
+    fed = self.fed_shapes(self.per_call)
+    return self.jitted(state).lower(state, tally, arrays, fed, first, previous)
 
   def compilations(self) -> int:
     """Executables that `call` was compiled to: 1 at the end of a run."""
-    return self.call._cache_size()  # noqa: SLF001
+    return 0 if self.compiled is None else self.compiled._cache_size()  # noqa: SLF001

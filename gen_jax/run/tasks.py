@@ -376,7 +376,10 @@ def dry_run(config: Mapping) -> int:
   print(f"devices     {setup.mesh.size} x {setup.mesh.devices.flat[0].device_kind}")
   lengths = states_of.stage_steps(setup.program, setup.experiment.train)
   batch = states_of.batch_of_source(setup.source, setup.experiment.feed.batch_size)
-  states = states_of.abstract_states(setup.program, len(setup.program.stages), batch, setup.mesh)
+  layout = setup.experiment.train.layout
+  states = states_of.abstract_states(
+    setup.program, len(setup.program.stages), batch, setup.mesh, layout
+  )
   for i, (stage, state) in enumerate(zip(setup.program.stages, states, strict=True)):
     print(f"stage {i}     {lengths[i]} steps of {stage.model.microbatches} microbatches")
     print(parameter_table({name: state[name] for name in stage.model.weights}))
@@ -386,7 +389,7 @@ def dry_run(config: Mapping) -> int:
       source.splits["train"], feed, root, stage=i, microbatches=stage.model.microbatches
     )
     calls = setup.experiment.train.steps_per_call
-    step = Step(stage, i, pipeline, root, setup.mesh, calls)
+    step = Step(stage, i, pipeline, root, setup.mesh, calls, layout=layout)
     compiled = step.lower(state, states[:i]).compile()
     memory, cost = compiled.memory_analysis(), compiled.cost_analysis() or {}
     print(f"state       {size(memory.output_size_in_bytes)} on each device")

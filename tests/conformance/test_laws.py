@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gen_jax.core import fold_each
-from gen_jax.run import loop, sample, signals
+from gen_jax.run import loop, mesh, sample, signals
 from gen_jax.run.loop import train
 from gen_jax.run.mesh import make_mesh
 from tests.conformance.systems import SYSTEMS, build, first_batch, one_device
@@ -86,23 +86,32 @@ def test_law_4_one_compilation_per_stage(system, trained):
   assert result.compilations == [1] * len(built.program.stages)
 
 
-def test_law_5_one_device_and_eight_agree_in_float64(system):
+@pytest.mark.parametrize("layout", ["replicated", "sharded"])
+def test_law_5_one_device_and_eight_agree_in_float64(system, layout, monkeypatch):
+  monkeypatch.setattr(mesh, "SHARDED_FROM", 1)
   with jax.enable_x64(True):
-    built = build(system.name, system.float64, {"train": {"steps": 4}})
-    one, eight = (
-      quick(built, mesh=make_mesh(jax.devices()[:n])).states for n in (1, 8)
-    )
+    if system.name not in ALONE:
+      built = build(system.name, system.float64, {"train": {"steps": 4}})
+      ALONE[system.name] = quick(built, mesh=one_device()).states
+    built = build(system.name, system.float64, {"train": {"steps": 4, "layout": layout}})
+    eight = quick(built, mesh=make_mesh(jax.devices()[:8])).states
+  one = ALONE[system.name]
+  split = [x for x in jax.tree.leaves(eight) if not x.is_fully_replicated]
+  assert bool(split) == (layout == "sharded")
   for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(eight), strict=True):
     if jnp.issubdtype(a.dtype, jnp.floating):
       assert a.dtype == jnp.float64 or a.size == 1, "the whole state must be float64 here"
     np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-9, atol=1e-9)
 
 
+ALONE = {}  # states of the float64 runs on one device
+
+
 def test_law_5_one_device_and_eight_agree_in_float32_for_a_step(system):
   built = build(system.name)
   metrics = []
   for n in (1, 8):
-    mesh = make_mesh(jax.devices()[:n])
+    devices = make_mesh(jax.devices()[:n])
     rows = {}
     one_step = built.experiment._replace(
       train=built.experiment.train.__class__(steps=1, log_every=1, checkpoint_every=1)
@@ -111,7 +120,7 @@ def test_law_5_one_device_and_eight_agree_in_float32_for_a_step(system):
     log.row = lambda stage, step, total, terms, rows=rows, **facts: rows.update(terms)
     with pytest.MonkeyPatch.context() as patch:
       patch.setattr(loop, "Log", lambda *a, log=log: log)
-      train(built.program, built.source, one_step, mesh=mesh)
+      train(built.program, built.source, one_step, mesh=devices)
     metrics.append(rows)
   assert metrics[0].keys() == metrics[1].keys() and metrics[0]
   for name in metrics[0]:
@@ -123,14 +132,14 @@ def test_law_6_a_sample_is_its_own(system, trained):
   model, spec = built.program.model, built.source.spec
   if model.sample is None:
     pytest.skip("cannot be sampled")
-  mesh = one_device()
-  drawer = sample.compiled(model.sample, mesh)
+  device = one_device()
+  drawer = sample.compiled(model.sample, device)
   split = built.source.splits["train"]
 
   def draw(n, seed=3):
     cond = sample.conditions(model, spec, n, split=split)
     key = sample.sample_keys(seed)
-    return sample.draw(drawer, result.states, key, n, cond, chunk=8, mesh=mesh)
+    return sample.draw(drawer, result.states, key, n, cond, chunk=8, mesh=device)
 
   x = draw(11)
   assert x.shape == (11, *spec.shape)

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from gen_jax.core import Model
+from gen_jax.core import Model, UserError
 from gen_jax.learn.game import Player, averaged, game, minimise
 
 RATE = 0.3
@@ -64,6 +64,54 @@ def test_minimise_is_the_gradient_of_least_squares():
   np.testing.assert_allclose(value, np.mean(residual**2), rtol=1e-5)
   np.testing.assert_allclose(metrics["error"], np.mean(np.abs(residual)), rtol=1e-5)
   assert metrics["step"] == 3 and mutable == "mine"
+
+
+@pytest.mark.parametrize("rows", [8, 6])
+def test_accumulated_gradients_are_those_of_the_whole_batch(rows):
+  """Whatever the parts: means over examples, those of the padding left out."""
+  rng = np.random.default_rng(0)
+  x = jnp.asarray(rng.normal(size=(8, 3)))
+  mask = np.arange(8) < rows
+
+  def loss(params, mutable, batch, key, step):
+    error = (batch["x"] @ params["own"]) ** 2
+    return error, (mutable["own"] + 1, {"error": error, "half": error.mean() / 2})
+
+  args = {"own": jnp.ones(3)}, {"own": 0}, {"x": x, "mask": jnp.asarray(mask)}
+  whole, (_, metrics, value) = minimise("own", loss)(*args, jax.random.key(0), 0)
+  for parts in (2, 4, 8):
+    direction = jax.jit(minimise("own", loss, parts))
+    gradient, (passed, means, mean) = direction(*args, jax.random.key(0), 0)
+    np.testing.assert_allclose(gradient, whole, rtol=1e-5)
+    np.testing.assert_allclose(mean, value, rtol=1e-5)
+    np.testing.assert_allclose(means["error"], metrics["error"], rtol=1e-5)
+    assert passed == parts
+
+
+def test_accumulated_parts_have_keys_of_their_own_and_take_less_memory():
+  def loss(params, mutable, batch, key, step):
+    noise = jax.random.normal(key, ())
+    h = jnp.tanh(batch["x"] @ params["own"])
+    for _ in range(8):
+      h = jnp.tanh(h @ params["own"])
+    return h.sum(-1) + noise, (mutable["own"], {"noise": noise, "squared": noise**2})
+
+  args = {"own": jnp.eye(64)}, {"own": {}}, {"x": jnp.ones((512, 64))}, jax.random.key(0), 0
+  _, (_, metrics, _) = minimise("own", loss, 4)(*args)
+  assert metrics["squared"] > metrics["noise"] ** 2 + 1e-3  # not four times the same draw
+  memory = [
+    jax.jit(minimise("own", loss, n)).lower(*args).compile().memory_analysis().temp_size_in_bytes
+    for n in (1, 8)
+  ]
+  assert memory[1] < memory[0] / 3
+
+
+def test_a_batch_that_cannot_be_parted_is_refused():
+  loss = lambda params, mutable, batch, key, step: (batch["x"] * params["own"], ({}, {}))
+  with pytest.raises(UserError, match="accumulate=3 must divide the batch, which has 8"):
+    minimise("own", loss, 3)(
+      {"own": 1.0}, {"own": {}}, {"x": jnp.ones(8)}, jax.random.key(0), 0
+    )
 
 
 def test_minimise_equals_jax_grad_where_the_loss_is_a_scalar():

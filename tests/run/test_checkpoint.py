@@ -12,8 +12,7 @@ import pytest
 from gen_jax.core import UserError
 from gen_jax.run import checkpoint
 from gen_jax.run.checkpoint import Checkpoints, Damaged
-from gen_jax.run.mesh import make_mesh
-from gen_jax.run.step import placed
+from gen_jax.run.mesh import make_mesh, placed
 from tests.run.toy import equal
 
 # Where one read fails, orbax leaves the others unfinished behind.
