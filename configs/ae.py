@@ -8,6 +8,9 @@ instead of logistic units and layers trained one by one. Errors are summed over 
       squared_error 1.04 (5 numbers for 64 pixels; 359 test digits)
   python -m gen_jax.main --config configs/ae.py:mnist   7 minutes
       squared_error 3.83 (10,000 test digits; 3.00 in the paper, 13.87 by PCA)
+  python -m gen_jax.main --config configs/ae.py:outliers --sweep data.only='(0,),(1,),...,(9,)'
+      one digit is learnt, the other nine are outliers; 8 minutes for all ten:
+      mean auroc_error 0.966, of single digits 0.879 (8) to 0.999 (1); 0.957 by PCA
 """
 
 from gen_jax.run.config import experiment, merge, variant

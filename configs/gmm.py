@@ -5,6 +5,9 @@ Source: Dempster, Laird & Rubin 1977; Bishop 2006, section 9.2.
   python -m gen_jax.main --config configs/gmm.py   12 s on two cores
       nll 2.8316 nats on 8gaussians (100,000 test points; the entropy is 2.832)
 
+  python -m gen_jax.main --config configs/gmm.py:mnist   29 minutes beside other work
+      5.67 bits/dim (10,000 test digits)
+
 `digits` 2.67 bits/dim, `digits_diagonal` 2.85 (359 test digits, uniform dequantisation).
 """
 

@@ -1,6 +1,16 @@
 """PCA: principal components as a probabilistic model; eigenfaces.
 
 Source: Tipping & Bishop 1999 (Probabilistic PCA); Turk & Pentland 1991 (eigenfaces).
+
+  python -m gen_jax.main --config configs/pca.py         half a minute on two cores
+      squared_error 0.733, 3.49 bits/dim (359 test digits, uniform dequantisation)
+  python -m gen_jax.main --config configs/pca.py:mnist   2 minutes
+      squared_error 13.87 with 30 components (10,000 test digits; `ae:mnist` has 3.83)
+  python -m gen_jax.main --config configs/pca.py:faces --config.data.path=att_faces.zip   2 minutes
+      pictures/components.png: the mean face's departures in light, hair, glasses, beard
+  python -m gen_jax.main --config configs/pca.py:outliers --sweep data.only='(0,),(1,),...,(9,)'
+      one digit is learnt, the other nine are outliers; 7 minutes for all ten:
+      mean auroc_error 0.957, mean auroc_density 0.957 with 30 components
 """
 
 from gen_jax.run.config import experiment, merge, variant

@@ -2,11 +2,16 @@
 
 Source: Kingma & Welling 2014 (arXiv:1312.6114). `mnist_static` is the setting of Flax's example,
 784-500-20, batch 128, 10 epochs, with pixels Bernoulli-sampled once; `conv` its convolutional twin.
+`mnist` samples pixels anew each time, with 50 latents and two layers of 500, for 30 epochs.
 
   python -m gen_jax.main --config configs/vae.py                20 s on two cores
       negative_elbo 88.7, nll_500 84.3 nats of the 17 grey levels (359 test digits)
   python -m gen_jax.main --config configs/vae.py:mnist_static   2 minutes
       negative_elbo 102.6 nats (10,000 test digits; about 104 for Flax's example)
+  python -m gen_jax.main --config configs/vae.py:mnist          3 minutes
+  python -m gen_jax.main --config configs/vae.py:mnist --mode=probe
+      test error from the codes of 100 / 1000 / 60,000 labelled digits:
+      linear 27.6% / 14.3% / 10.5%, RBF-SVM 25.6% / 5.8%
 """
 
 from gen_jax.run.config import experiment, merge, variant
