@@ -41,6 +41,9 @@ DRY_RUN = flags.DEFINE_boolean("dry_run", False, "show parameters and memory, co
 SWEEP = flags.DEFINE_multi_string(
   "sweep", [], "train: FIELD=VALUE,VALUE,...: a run for each value, and a table; may be repeated"
 )
+DISTRIBUTED = flags.DEFINE_boolean(
+  "distributed", False, "this is one of several processes of a job; see launch/"
+)
 LIST = flags.DEFINE_boolean("list", False, "list the systems and their variants")
 PROFILE = flags.DEFINE_integer("profile", 0, "train: steps to trace into <workdir>/profile")
 WANDB = flags.DEFINE_string("wandb", "", "train: W&B project to log to besides")
@@ -79,6 +82,10 @@ def dispatch(argv: list[str]) -> int:
     return 0
   if SWEEP.value:
     return swept()
+  if DISTRIBUTED.value:
+    from gen_jax.run import processes
+
+    processes.join()
   use_compilation_cache()
   from gen_jax.run import tasks
 
@@ -164,6 +171,8 @@ def train_judge(source, experiment, mesh, workdir):
 
 
 def main(argv: list[str]) -> None:
+  import jax
+
   from gen_jax.run.loop import NonFinite
   from gen_jax.run.signals import Stopped
 
@@ -181,6 +190,12 @@ def main(argv: list[str]) -> None:
   except Stopped as stop:
     print(f"gen_jax: stopped and saved at step {stop.step}; the same command goes on from there")
     code = stop.code
+  except Exception as error:
+    if jax.process_count() == 1:
+      raise
+    from gen_jax.run.processes import leave
+
+    leave(error)
   sys.stdout.flush()
   sys.exit(code)
 

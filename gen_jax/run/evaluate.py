@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from gen_jax.core import Array, PyTree, fold_each
 from gen_jax.data import Split, passes
-from gen_jax.run.mesh import replicated, split_over
+from gen_jax.run.mesh import put, replicated, split_over
 from gen_jax.run.sample import chunk_size
 
 
@@ -20,7 +20,8 @@ def evaluator(evaluate: Callable, mesh: Mesh) -> Callable[[PyTree, dict, Array],
   def run(states, batch, key):
     return evaluate(states, batch, fold_each(key, batch["index"]))
 
-  return jax.jit(run, in_shardings=(None, split_over(mesh, 0), replicated(mesh)))
+  copies = replicated(mesh)
+  return jax.jit(run, in_shardings=(None, split_over(mesh, 0), copies), out_shardings=copies)
 
 
 def terms(
@@ -47,7 +48,7 @@ def terms(
   pieces: dict[str, list[np.ndarray]] = {}
   for batch in passes(split, chunk_size(batch_size, mesh), limit):
     mask = batch["mask"]
-    values = compiled(states, jax.device_put(batch, split_over(mesh, 0)), key)
+    values = compiled(states, put(batch, split_over(mesh, 0)), key)
     for name, value in values.items():
       pieces.setdefault(name, []).append(np.asarray(value)[mask])
   return {name: np.concatenate(parts) for name, parts in pieces.items()}

@@ -9,10 +9,11 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from gen_jax.core import Spec, UserError
 from gen_jax.run.config import fingerprint, parse
+from gen_jax.run.processes import agree
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -38,24 +39,31 @@ def read_json(path: Path) -> Any:
 
 @contextlib.contextmanager
 def locked(workdir: Path, wait: bool = False) -> Iterator[None]:
-  """Keeps every other process out of the folder.
+  """Keeps every other job out of the folder; of several processes, the first one does.
 
   Raises:
     UserError: if the folder cannot be made or written, or a process is in it and `wait` is False.
   """
+  with contextlib.ExitStack() as stack:
+    agree(lambda: stack.enter_context(open_locked(workdir, wait)))
+    yield
+
+
+def open_locked(workdir: Path, wait: bool) -> IO[str]:
+  """The lock file of the folder, locked until it is closed."""
   try:
     workdir.mkdir(parents=True, exist_ok=True)
     handle = open(workdir / ".lock", "w")  # noqa: SIM115
   except OSError as error:
     raise UserError(f"the run folder {workdir} cannot be written: {error.strerror}") from error
-  with handle:
-    try:
-      fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-      raise UserError(
-        f"another process is running in {workdir}: wait for it, or give another --workdir"
-      ) from None
-    yield
+  try:
+    fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+  except BlockingIOError:
+    handle.close()
+    raise UserError(
+      f"another process is running in {workdir}: wait for it, or give another --workdir"
+    ) from None
+  return handle
 
 
 def read_record(workdir: Path) -> dict:
@@ -82,16 +90,20 @@ def claim(workdir: Path, config: Mapping, spec: Spec, sizes: Mapping[str, int]) 
     UserError: if it belongs to another config; names the fields that differ.
   """
   path, mark = workdir / "config.json", fingerprint(config, spec, sizes)
-  if path.exists():
-    other = read_record(workdir)
-    theirs = parse(other["config"]).config
-    if fingerprint(theirs, read_spec(other), other["sizes"]) != mark:
-      raise UserError(
-        f"{workdir} belongs to another config ({differences(theirs, config)}): give another"
-        " --workdir, or remove the folder to start over"
-      )
   record = {"config": config, "spec": spec._asdict(), "sizes": dict(sizes), "fingerprint": mark}
-  write_json(path, record)
+
+  def check_and_write():
+    if path.exists():
+      other = read_record(workdir)
+      theirs = parse(other["config"]).config
+      if fingerprint(theirs, read_spec(other), other["sizes"]) != mark:
+        raise UserError(
+          f"{workdir} belongs to another config ({differences(theirs, config)}): give another"
+          " --workdir, or remove the folder to start over"
+        )
+    write_json(path, record)
+
+  agree(check_and_write)
   return mark
 
 

@@ -8,12 +8,12 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import jax
 import numpy as np
 from tqdm import tqdm
 
 from gen_jax.core import UserError
 from gen_jax.run.folder import drop_rows_after, jsonable
+from gen_jax.run.processes import is_first
 
 
 class Log:
@@ -30,7 +30,7 @@ class Log:
   def __init__(
     self, workdir: Path | None, total: int, title: str, wandb: str, config: Mapping | None = None
   ):
-    self.workdir = workdir if jax.process_index() == 0 else None
+    self.workdir = workdir if is_first() else None
     self.total, self.title, self.project, self.config = total, title, wandb, config
     self.file = self.board = self.bar = self.wandb = None
     self.seconds, self.started = 0.0, time.monotonic()
@@ -47,7 +47,7 @@ class Log:
       self.board = SummaryWriter(str(self.workdir), purge_step=purge)
       if self.project:
         self.wandb = open_wandb(self.project, self.workdir, self.config)
-    if jax.process_index() == 0 and sys.stderr.isatty():
+    if is_first() and sys.stderr.isatty():
       self.bar = tqdm(total=self.total, initial=total_step, desc=self.title, unit="step")
     self.started = time.monotonic()
 
@@ -73,7 +73,7 @@ class Log:
 
   def say(self, total_step: int, terms: Mapping[str, float], facts: Mapping) -> None:
     """The row for people: beside the bar on a terminal, else as a line of its own."""
-    if jax.process_index() != 0 or not self.title:
+    if not is_first() or not self.title:
       return
     short = ", ".join(f"{name} {value:.4g}" for name, value in list(terms.items())[:5])
     if self.bar is not None:

@@ -21,12 +21,12 @@ from jax.sharding import Mesh
 from gen_jax import data as sources
 from gen_jax.core import Array, Program, PyTree, Stage, UserError, stream
 from gen_jax.data import Feed, Source
-from gen_jax.run import evaluate, pictures, sample
+from gen_jax.run import evaluate, pictures, processes, sample
 from gen_jax.run.checkpoint import Checkpoints
 from gen_jax.run.config import Experiment
 from gen_jax.run.folder import write_json
 from gen_jax.run.log import Log
-from gen_jax.run.mesh import check_divides, layout_of, placed, replicate
+from gen_jax.run.mesh import check_divides, layout_of, placed, put, replicate
 from gen_jax.run.signals import Stopped, received
 from gen_jax.run.states import (
   abstract_states,
@@ -268,7 +268,7 @@ class Run:
 
   def place(self, state: PyTree) -> PyTree:
     """Host or device arrays as the state of this stage, each where it lives."""
-    return jax.device_put(state, layout_of(state, self.job.mesh, self.settings.layout))
+    return put(state, layout_of(state, self.job.mesh, self.settings.layout))
 
   def batch(self, step: int) -> PyTree:
     """The batch [M, B, ...] of a step of the stage, which its dispatch begins with."""
@@ -309,12 +309,19 @@ class Run:
         score = self.validate(state, step)
       if due(settings.sample_every):
         self.sample_grid(state, step)
-      stop = job.stopping()
+      stop = self.stopping(step)
       if due(settings.checkpoint_every) or step == self.steps or stop is not None:
         self.save(state, tally, step, score)
       if stop is not None:
         raise Stopped(stop, self.offset + step)
     return state
+
+  def stopping(self, step: int) -> int | None:
+    """The signal to stop at, if one came. Several processes ask each other at every row only."""
+    every = self.settings.log_every
+    if jax.process_count() > 1 and not (every and step % every == 0):
+      return None
+    return processes.any_of(self.job.stopping())
 
   def zero(self, terms: tuple[str, ...]) -> Tally:
     """A fresh tally on the devices."""
@@ -346,7 +353,7 @@ class Run:
       return
     term = min(bad, key=lambda name: bad[name])
     newest = max(self.job.saver.steps(), default=0) if self.job.saver is not None else 0
-    if self.job.workdir is not None and jax.process_index() == 0:
+    if self.job.workdir is not None and processes.is_first():
       folder = self.job.workdir / "failure"
       folder.mkdir(exist_ok=True)
       record = {
@@ -396,7 +403,7 @@ class Run:
       self.sampler, [*self.previous, state], sample.sample_keys(job.experiment.config["seed"]), n,
       cond, chunk=sample.chunk_size(job.experiment.evaluate.batch_size, job.mesh), mesh=job.mesh,
     )[order]  # fmt: skip
-    if jax.process_index() == 0:
+    if processes.is_first():
       picture = job.workdir / "samples" / f"{self.offset + step:06d}.png"
       picture.parent.mkdir(exist_ok=True)
       image = pictures.show(picture, x, spec.levels, columns)

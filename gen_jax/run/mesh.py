@@ -56,9 +56,24 @@ def placed(tree: PyTree, mesh: Mesh, layout: Layout = "replicated") -> PyTree:
   return jax.tree.map(shape, tree, layout_of(tree, mesh, layout))
 
 
+def put(tree: PyTree, places: PyTree) -> PyTree:
+  """Arrays that every process has whole onto the devices, where `places` says."""
+  if jax.process_count() == 1:
+    return jax.device_put(tree, places)
+  if isinstance(places, NamedSharding):
+    places = jax.tree.map(lambda _: places, tree)
+
+  # device_put would compare the arrays of all processes, every time.
+  def parts(x, place):
+    x = np.asarray(x)
+    return jax.make_array_from_callback(x.shape, place, lambda index: x[index])
+
+  return jax.tree.map(parts, tree, places)
+
+
 def replicate(tree: PyTree, mesh: Mesh) -> PyTree:
   """Host or device arrays onto every device."""
-  return jax.device_put(tree, replicated(mesh))
+  return put(tree, replicated(mesh))
 
 
 def rows_of_process(batch_size: int) -> np.ndarray:

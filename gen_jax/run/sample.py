@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 
 from gen_jax.core import Array, Model, PyTree, Spec, UserError, fold_each, stream
 from gen_jax.data import Split, take
-from gen_jax.run.mesh import replicated, split_over
+from gen_jax.run.mesh import put, replicated, split_over
 
 Drawer = Callable[[PyTree, Array, dict], Array]
 
@@ -24,13 +24,14 @@ def chunk_size(batch_size: int, mesh: Mesh) -> int:
   return -(-batch_size // mesh.size) * mesh.size
 
 
-def compiled(function: Callable, mesh: Mesh, axis: int = 0) -> Drawer:
-  """(states, keys, cond) -> x, compiled once for the mesh; keys and cond are split over devices."""
+def compiled(function: Callable, mesh: Mesh) -> Drawer:
+  """(states, keys, cond) -> x, compiled once for the mesh; keys and cond are split over devices,
+  and every device has the whole x in the end."""
   data = split_over(mesh, 0)
   return jax.jit(
     lambda states, keys, cond: function(states, keys, cond or None),
     in_shardings=(None, data, data),
-    out_shardings=split_over(mesh, axis),
+    out_shardings=replicated(mesh),
   )
 
 
@@ -99,13 +100,12 @@ def draw(
     mesh: the devices.
     axis: of the examples in the result.
   """
-  pieces = []
+  pieces, keys_of = [], jax.jit(fold_each, out_shardings=split_over(mesh, 0))
   for start in range(0, n, chunk):
     index = np.arange(start, start + chunk)
-    keys = jax.device_put(fold_each(key, index), split_over(mesh, 0))
     rows = np.minimum(index, n - 1)
-    part = {name: jax.device_put(v[rows], split_over(mesh, 0)) for name, v in cond.items()}
-    pieces.append(np.asarray(jax.device_put(drawer(states, keys, part), replicated(mesh))))
+    part = put({name: v[rows] for name, v in cond.items()}, split_over(mesh, 0))
+    pieces.append(np.asarray(drawer(states, keys_of(key, index), part)))
   return np.concatenate(pieces, axis=axis).take(np.arange(n), axis=axis)
 
 

@@ -17,7 +17,7 @@ from gen_jax import data as sources
 from gen_jax.core import Program, PyTree, UserError, stream
 from gen_jax.data import Source
 from gen_jax.run import config as configs
-from gen_jax.run import loop, measures, modes, pictures
+from gen_jax.run import loop, measures, modes, pictures, processes
 from gen_jax.run import replay as replays
 from gen_jax.run import sample as sampling
 from gen_jax.run import states as states_of
@@ -94,6 +94,8 @@ def train(
       raise UserError(f"{workdir} is at step {done}, past config.train.steps={setup.total}")
     mark = setup.claim(workdir)
     if done == setup.total and (workdir / "evaluation.json").exists():
+      if not processes.is_first():
+        return 0
       steps = setup.experiment.train.steps
       longer = str(2 * steps if isinstance(steps, int) else (*steps[:-1], 2 * steps[-1]))
       print(
@@ -102,7 +104,7 @@ def train(
         f" start over with another --workdir or without this folder, or use --mode=sample|evaluate"
       )
       return 0
-    if jax.process_index() == 0:
+    if processes.is_first():
       note_launch(workdir, provenance() | {"from_step": done, "init_from": init_from})
     result = loop.train(
       setup.program, setup.source, setup.experiment, mesh=setup.mesh, workdir=workdir,
@@ -120,7 +122,7 @@ def finish(setup: Setup, workdir: Path, states: list[PyTree], train_judge: Train
   rows = [r for r in read_rows(workdir / "metrics.jsonl") if "split" not in r]
   facts = {"stage", "step", "seconds", "examples_per_second"}
   terms = sorted({name for row in rows for name in row} - facts)
-  if rows:
+  if rows and processes.is_first():
     pictures.curves(workdir / "curves.png", rows, terms)
   model, spec = setup.program.model, setup.source.spec
   if model.trajectory is not None:
@@ -128,14 +130,15 @@ def finish(setup: Setup, workdir: Path, states: list[PyTree], train_judge: Train
   if model.pictures is not None:
     save_pictures(workdir / "pictures", model.pictures(states), spec.levels)
   write_weights(workdir, setup.program, states)
-  if (grid := workdir / "samples" / f"{setup.total:06d}.png").exists():
+  grid = workdir / "samples" / f"{setup.total:06d}.png"
+  if processes.is_first() and grid.exists():
     print(f"samples: {grid} of shape {spec.shape}")
 
 
 def save_pictures(folder: Path, shown: Mapping[str, Any], levels: int | None) -> None:
   """Each set of x [n, ...] as <folder>/<name>.png, where examples can be drawn at all."""
   shown = {name: np.asarray(x) for name, x in shown.items()}
-  if shown and jax.process_index() == 0:
+  if shown and processes.is_first():
     folder.mkdir(exist_ok=True)
     for name, x in shown.items():
       pictures.show(folder / f"{name}.png", x, levels)
@@ -147,13 +150,14 @@ def save_trajectory(path: Path, setup: Setup, states: list[PyTree]) -> None:
   n, order, columns = sampling.by_class(model, spec, per_class=8)
   split = setup.source.splits["train"]
   cond = sampling.conditions(model, spec, n, split=split, spread=True)
-  drawer = sampling.compiled(model.trajectory, setup.mesh, axis=1)
+  drawer = sampling.compiled(model.trajectory, setup.mesh)
   frames = sampling.draw(
     drawer, states, sampling.sample_keys(setup.experiment.config["seed"]), n, cond,
     chunk=sampling.chunk_size(settings.batch_size, setup.mesh), mesh=setup.mesh, axis=1,
   )[:, order]  # fmt: skip
-  path.parent.mkdir(exist_ok=True)
-  pictures.show_gif(path, frames, spec.levels, columns)
+  if processes.is_first():
+    path.parent.mkdir(exist_ok=True)
+    pictures.show_gif(path, frames, spec.levels, columns)
 
 
 def take_measures(
@@ -174,6 +178,8 @@ def take_measures(
   )  # fmt: skip
   step = {"step": setup.total}
   records = {name: record | step for name, record in measures.take(names, scene).items()}
+  if not processes.is_first():
+    return records
   path = workdir / "evaluation.json"
   write_json(path, (read_json(path) if path.exists() else {}) | records)
   for name, record in records.items():
@@ -293,7 +299,7 @@ def sample(
   if model.trajectory is not None:
     shown = min(n, 64)
     frames = draw(
-      sampling.compiled(model.trajectory, mesh, axis=1), n=shown, axis=1,
+      sampling.compiled(model.trajectory, mesh), n=shown, axis=1,
       cond={k: v[:shown] for k, v in cond.items()},
     )  # fmt: skip
     pictures.show_gif(folder / f"{name}.gif", frames, spec.levels, math.ceil(math.sqrt(shown)))
@@ -362,7 +368,7 @@ def write_weights(workdir: Path, program: Program, states: list[PyTree]) -> Path
   ]
   tree = trees[0] if len(trees) == 1 else {f"stage{i}": t for i, t in enumerate(trees)}
   path = workdir / "weights.safetensors"
-  if jax.process_index() == 0:
+  if processes.is_first():
     mark = read_record(workdir)["fingerprint"]
     export_safetensors(path, tree, {"fingerprint": mark})
   return path
