@@ -79,6 +79,7 @@ def build(
   heads: int = 1,
   dropout: float = 0.1,
   dtype: Literal["float32", "bfloat16", "float64"] = "float32",
+  remat: bool = False,
   ema: float = 0.9999,
   optimizer: Optimizer = Optimizer(learning_rate=2e-4, warmup=5000, clip=1.0),  # noqa: B008
   sample: Sampler = Sampler(),
@@ -98,6 +99,7 @@ def build(
       too; used where conditional.
     width, multipliers, blocks, attention, heads, dropout: of the `UNet`.
     dtype: of the network's computation.
+    remat: whether the gradient computes the blocks again instead of keeping what is in them.
     ema: decay of the parameter average that samples and likelihoods use; 0 for none.
     optimizer, sample, likelihood: see there.
 
@@ -112,6 +114,7 @@ def build(
     channels=spec.shape[-1], width=width, multipliers=multipliers, blocks=blocks,
     attention=attention, heads=heads, dropout=dropout,
     classes=spec.classes if conditional else 0, dtype=jnp.dtype(dtype),
+    remat=remat,
   )  # fmt: skip
   noise = schedules.make(schedule, timesteps)
   real = jnp.promote_types(dtype, jnp.float32)

@@ -29,6 +29,7 @@ def build(
   heads: int = 4,
   dropout: float = 0.1,
   dtype: Literal["float32", "bfloat16", "float64"] = "float32",
+  remat: bool = False,
   ema: float = 0.999,
   optimizer: Optimizer = Optimizer(learning_rate=1e-3, warmup=100),
   sample: Sampler = Sampler(),
@@ -41,6 +42,7 @@ def build(
     width, layers, heads: of the network; its time and memory grow with the square of T or H W C.
     dropout: of the embeddings and of what each block adds.
     dtype: of the network's computation.
+    remat: whether the gradient computes the blocks again instead of keeping what is in them.
     ema: decay of the parameter average that samples and likelihoods use; 0 for none.
     optimizer, sample: see there.
 
@@ -56,7 +58,7 @@ def build(
   check(spec, conditional, dropout, ema, sample)
   length, classes = count_dims(spec), spec.classes if conditional else 0
   net = Transformer(
-    spec.levels, length, width, layers, heads, dropout, classes, jnp.dtype(dtype)
+    spec.levels, length, width, layers, heads, dropout, classes, jnp.dtype(dtype), remat
   )
   return autoregressive(
     "transformer", net, (length,), spec, conditional=conditional, ema=ema, optimizer=optimizer,

@@ -18,6 +18,7 @@ from flax import linen as nn
 from jax import lax
 
 from gen_jax.core import Array
+from gen_jax.nets.remat import rematted
 
 Memory = tuple[Array, Array]  # keys and values [B, T, heads, width / heads]
 
@@ -75,6 +76,8 @@ class Transformer(nn.Module):
   dropout: of the embeddings and of what blocks add.
   classes: of the label, 0 for none.
   dtype: of the computation; parameters and logits are float32 or wider.
+  remat: forget what blocks compute and compute it again for the gradient: less memory, a third more
+    time.
   """
 
   levels: int
@@ -85,6 +88,7 @@ class Transformer(nn.Module):
   dropout: float = 0.0
   classes: int = 0
   dtype: jnp.dtype = jnp.float32
+  remat: bool = False
 
   def setup(self):
     real = jnp.promote_types(self.dtype, jnp.float32)
@@ -94,7 +98,8 @@ class Transformer(nn.Module):
     self.first = nn.Embed(max(self.classes, 1), self.width, embedding_init=small, **kwargs)
     self.position = self.param("position", small, (self.length, self.width), real)
     self.drop = nn.Dropout(self.dropout)
-    self.blocks = [Block(self.heads, self.dropout, self.dtype) for _ in range(self.layers)]
+    block = rematted(Block, static_argnums=(4,)) if self.remat else Block
+    self.blocks = [block(self.heads, self.dropout, self.dtype) for _ in range(self.layers)]
     self.norm = nn.LayerNorm(**kwargs)
     # Zero logits at first: the uniform distribution.
     self.logits = nn.Dense(self.levels, kernel_init=nn.initializers.zeros, **kwargs)
@@ -105,7 +110,7 @@ class Transformer(nn.Module):
     h = jnp.concatenate(tokens, axis=1) + self.position.astype(self.dtype)
     h = self.drop(h, deterministic=not train)
     for block in self.blocks:
-      h, _ = block(h, train=train)
+      h, _ = block(h, None, 0, train)
     return self.read(h)
 
   def start(self, n: int) -> list[Memory]:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gen_jax.core import Array
+from gen_jax.nets.remat import rematted
 
 
 def sinusoidal(t: Array, features: int, max_period: float = 10_000.0) -> Array:
@@ -86,6 +87,8 @@ class UNet(nn.Module):
   classes: number of classes of the label embedding, which has one more entry (the last) for "no
     label"; 0 for no embedding.
   dtype: of the computation; parameters and normalisation statistics are float32 or wider.
+  remat: forget what blocks compute and compute it again for the gradient: less memory, a third more
+    time.
   """
 
   channels: int
@@ -97,6 +100,7 @@ class UNet(nn.Module):
   dropout: float = 0.1
   classes: int = 0
   dtype: jnp.dtype = jnp.float32
+  remat: bool = False
 
   @nn.compact
   def __call__(self, x: Array, t: Array, label: Array | None = None, train: bool = False) -> Array:
@@ -104,9 +108,13 @@ class UNet(nn.Module):
     chex.assert_rank([x, t], [4, 1])
     kwargs = {"dtype": self.dtype, "param_dtype": jnp.promote_types(self.dtype, jnp.float32)}
 
+    residual, attention = ResidualBlock, Attention
+    if self.remat:
+      residual, attention = rematted(ResidualBlock, static_argnums=(3,)), rematted(Attention)
+
     def block(h, features):
-      h = ResidualBlock(features, self.dropout, self.dtype)(h, embedding, train)
-      return Attention(self.heads, self.dtype)(h) if h.shape[1] in self.attention else h
+      h = residual(features, self.dropout, self.dtype)(h, embedding, train)
+      return attention(self.heads, self.dtype)(h) if h.shape[1] in self.attention else h
 
     embedding = nn.Dense(4 * self.width, **kwargs)(sinusoidal(t, self.width))
     embedding = nn.Dense(4 * self.width, **kwargs)(nn.silu(embedding))
@@ -124,9 +132,9 @@ class UNet(nn.Module):
         h = block(h, multiplier * self.width)
         skips.append(h)
 
-    h = ResidualBlock(h.shape[-1], self.dropout, self.dtype)(h, embedding, train)
-    h = Attention(self.heads, self.dtype)(h)
-    h = ResidualBlock(h.shape[-1], self.dropout, self.dtype)(h, embedding, train)
+    h = residual(h.shape[-1], self.dropout, self.dtype)(h, embedding, train)
+    h = attention(self.heads, self.dtype)(h)
+    h = residual(h.shape[-1], self.dropout, self.dtype)(h, embedding, train)
 
     for level, multiplier in reversed(list(enumerate(self.multipliers))):
       for _ in range(self.blocks + 1):
