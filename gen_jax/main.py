@@ -31,6 +31,7 @@ USES = (
   "neighbours", "density",
 )  # fmt: skip
 MODES = ("train", "sample", "evaluate", "export", "replay", *USES)
+JOINT = ("train", "evaluate")  # what several processes do together
 MODE = flags.DEFINE_enum("mode", "train", MODES, "what to do")
 N = flags.DEFINE_integer("n", 100, "how many samples or examples")
 SEED = flags.DEFINE_integer("seed", 0, "sample: seed of the samples")
@@ -80,6 +81,8 @@ def dispatch(argv: list[str]) -> int:
   if LIST.value:
     print(cli.listing())
     return 0
+  if DISTRIBUTED.value and (SWEEP.value or DRY_RUN.value or MODE.value not in JOINT):
+    raise UserError("--distributed is for training and --mode=evaluate: leave it out")
   if SWEEP.value:
     return swept()
   if DISTRIBUTED.value:

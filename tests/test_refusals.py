@@ -55,6 +55,8 @@ COMMAND_LINE = {
   "sweep without values": ([TINY, "--sweep=seed"], "FIELD=VALUE,VALUE"),
   "sweep twice": ([TINY, "--sweep=seed=1", "--sweep=seed=2"], "stands twice"),
   "sweep of samples": ([TINY, "--mode=sample", "--sweep=seed=1,2"], "--sweep trains"),
+  "samples of many processes": ([TINY, "--mode=sample", "--distributed"], "--distributed is for"),
+  "sweep of many processes": ([TINY, "--sweep=seed=1,2", "--distributed"], "--distributed is for"),
   "workdir is a file": ([TINY, "--workdir={file}"], "cannot be written"),
   "workdir below a file": ([TINY, "--workdir={file}/run"], "cannot be written"),
 }

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.scipy.special import logsumexp
 
-from gen_jax.core import Array, Program, Spec, UserError, centre, count_dims, fold_each, single
+from gen_jax.core import Program, Spec, UserError, centre, count_dims, fold_all, fold_each, single
 from gen_jax.flows.actnorm import actnorm
 from gen_jax.flows.bijection import Bijection, chain, flatten, repeat, split, squeeze
 from gen_jax.flows.coupling import affine_coupling, alternating, channels, checkerboard
@@ -54,11 +54,6 @@ class Likelihood:
   """
 
   importance_samples: int = 1
-
-
-def fold_all(keys: Array, i: Array | int) -> Array:
-  """The i-th successor of each of keys [B]."""
-  return jax.vmap(lambda key: jax.random.fold_in(key, i))(keys)
 
 
 Step = Callable[..., Bijection]  # (mask, channels) -> one coupling

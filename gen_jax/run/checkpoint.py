@@ -23,6 +23,7 @@ from etils import epath
 from orbax.checkpoint.checkpoint_managers import preservation_policy as preservation
 
 from gen_jax.core import PyTree, UserError
+from gen_jax.run.processes import agree
 
 BEST = "best"
 
@@ -196,12 +197,16 @@ class Checkpoints:
     """Moves a damaged checkpoint out of the way of the one that will be written in its place."""
     if not self.writable:
       return
-    aside = self.folder.parent / "damaged"
-    aside.mkdir(parents=True, exist_ok=True)
-    target = aside / str(step)
-    if target.exists():
-      shutil.rmtree(target)
-    (self.folder / str(step)).rename(target)
+
+    def move():
+      aside = self.folder.parent / "damaged"
+      aside.mkdir(parents=True, exist_ok=True)
+      target = aside / str(step)
+      if target.exists():
+        shutil.rmtree(target)
+      (self.folder / str(step)).rename(target)
+
+    agree(move)
     self.manager.reload()
 
   def best_step(self) -> int | None:
