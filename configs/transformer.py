@@ -2,7 +2,8 @@
 
 Source: Vaswani et al. 2017 (arXiv:1706.03762), over pixels as in Chen et al. 2020.
 
-  launch/run.sh --config configs/transformer.py
+  python -m gen_jax.main --config configs/transformer.py   5 minutes on two cores
+      1.78 bits/dim (359 test digits; `pixelcnn` has 1.65), sample_accuracy 0.970 (1500 samples)
 """
 
 from gen_jax.run.config import experiment, merge, variant

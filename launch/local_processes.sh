@@ -37,7 +37,12 @@ for ((i = 0; i < count; i++)); do
   pids+=($!)
 done
 # A signal reaches all of them: they agree on the step at which they stop.
-everyone() { kill "$1" $(printf '%s\n' "${pids[@]}") 2>/dev/null || true; }
+everyone() {
+  local pid
+  for pid in "${pids[@]}"; do
+    if [[ -n $pid ]]; then kill "$1" "$pid" 2>/dev/null || true; fi
+  done
+}
 trap 'everyone -TERM' TERM
 trap 'everyone -INT' INT
 
