@@ -7,6 +7,10 @@ LeCun's, not Glorot's.
 
   python -m gen_jax.main --config configs/iwae.py   1 minute on two cores
       nll_5000 23.39 nats, freshly binarised (359 test digits)
+  python -m gen_jax.main --config configs/iwae.py:vae1 --config.train.steps=1092000
+      --config.model.optimizer.decay_steps=1092000 --config.train.steps_per_call=1000
+      364 of the 3280 epochs, 29 minutes beside other work: nll_5000 88.79 nats, 19 active units of
+      50 (10,000 test digits; 86.76 and 19 in the paper)
 """
 
 from gen_jax.run.config import experiment, merge, variant
