@@ -24,7 +24,7 @@ mkdir -p "$logs"
 port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 export JAX_COORDINATOR_ADDRESS=127.0.0.1:$port JAX_NUM_PROCESSES=$count
 
-GRACE=20 # seconds that the others have to end by themselves
+grace=${GEN_JAX_GRACE-20} # seconds that the others have to end by themselves
 pids=()
 for ((i = 0; i < count; i++)); do
   export JAX_PROCESS_ID=$i
@@ -58,7 +58,7 @@ while ((left)); do
     if ((left && code > 128)); then
       note "process $i was killed by signal $((code - 128)): the others end too;" \
         "the same command goes on from the last checkpoint"
-      deadline=$((SECONDS + GRACE))
+      deadline=$((SECONDS + grace))
     fi
   done
   if [[ -n $deadline ]] && ((SECONDS >= deadline)); then everyone -KILL; fi

@@ -23,6 +23,22 @@ jax.config.update("jax_compilation_cache_dir", CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
+# Of the runs with a sharded state, these stand for the others, which are slow tests.
+SHARDED = ("gmm:tiny", "vae:tiny", "gan:tiny", "pixelcnn:tiny")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+  """One worker takes a file, whose fixtures its tests share; or the laws of one system."""
+  for item in items:
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    name = getattr(parameters.get("system"), "name", "")
+    file = item.nodeid.partition("::")[0]
+    item.add_marker(pytest.mark.xdist_group(f"{file} {name}".strip()))
+    if parameters.get("layout") == "sharded" and name not in SHARDED:
+      item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture
 def mesh():
   """One device."""

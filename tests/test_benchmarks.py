@@ -1,10 +1,10 @@
-"""The benchmark of modes: its table, its refusals, and that it goes on with what it began."""
+"""Benchmarks: their tables, their refusals, and that they go on with what they began."""
 
 import json
 
 import pytest
 
-from benchmarks import modes
+from benchmarks import kills, modes
 from gen_jax.sweep import summary
 
 
@@ -34,3 +34,37 @@ def test_two_seeds_and_then_more_steps(tmp_path):
   (folder,) = tmp_path.glob("ns-ring8-*")
   rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
   assert [row["step"] for row in rows] == [500, 1000]
+
+
+def test_kills_counts_what_differs():
+  same = {"kills": 2, "while_saving": 1, "compared": 3, "differences": []}
+  other = {"kills": 1, "while_saving": 0, "compared": 3, "differences": ["weights.safetensors"]}
+  lines = kills.markdown({"a": same, "b": other}).splitlines()
+  assert lines[2:] == [
+    "| a | 2 | 1 | 3 | 0 |", "| b | 1 | 0 | 3 | weights.safetensors |", "| all | 3 | 1 | 6 | 1 |",
+  ]  # fmt: skip
+
+
+def test_kills_names_what_differs(tmp_path):
+  for name in ("a", "b"):
+    (tmp_path / name / "samples").mkdir(parents=True)
+    (tmp_path / name / "weights.safetensors").write_bytes(name.encode())
+    (tmp_path / name / "samples" / "1.png").write_bytes(b"same")
+    row = {"step": 1, "loss": 2.0, "seconds": ord(name)}
+    (tmp_path / name / "metrics.jsonl").write_text(json.dumps(row) + "\n")
+  (tmp_path / "b" / "samples" / "2.png").write_bytes(b"more")
+  found = kills.differences(*(kills.content(tmp_path / name) for name in ("a", "b")))
+  assert found == ["samples/2.png", "weights.safetensors"]
+
+
+@pytest.mark.parametrize("argv", [["--only", "dpm"], ["--kills", "0"], ["--steps", "30"]])
+def test_kills_refuses_in_one_line(argv, tmp_path, capsys):
+  assert kills.main([*argv, "--workdir", str(tmp_path)]) == 2
+  assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_one_system_killed_twice_has_no_differences(tmp_path):
+  assert kills.main(["--only", "vae", "--workdir", str(tmp_path)]) == 0
+  (row,) = json.loads((tmp_path / "kills.json").read_text()).values()
+  assert row["kills"] >= 1 and row["launches"] == row["kills"] + 1 and row["compared"] >= 3

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ("--config", "configs/vae.py:tiny", "--config.measures=('likelihood',)")
 LONG = (
-  *TINY, "--config.train.steps=1200", "--config.train.log_every=20",
+  *TINY, "--config.train.steps=400", "--config.train.log_every=20",
   "--config.train.checkpoint_every=20", "--config.train.validate_every=0",
   "--config.train.sample_every=0", "--config.train.best=",
 )  # fmt: skip
@@ -84,7 +84,7 @@ def alone(tmp_path_factory):
   return workdir
 
 
-@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_several_processes_train_as_one(alone, tmp_path, count):
   workdir = tmp_path / "run"
   found = run(count, *TINY, "--workdir", workdir)
@@ -147,7 +147,7 @@ def test_one_killed_ends_the_other(tmp_path):
 def test_the_launcher_ends_all_when_one_is_killed_and_goes_on_again(tmp_path):
   workdir, logs = tmp_path / "run", tmp_path / "logs"
   command = [ROOT / "launch" / "local_processes.sh", "2", *LONG, "--workdir", workdir]
-  how = {"env": environment(GEN_JAX_LOGS=str(logs)), "text": True}
+  how = {"env": environment(GEN_JAX_LOGS=str(logs), GEN_JAX_GRACE="3"), "text": True}
   job = subprocess.Popen(command, **how, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
   wait_for([job], workdir, 40)
   children = Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()
@@ -164,7 +164,7 @@ def test_the_launcher_ends_all_when_one_is_killed_and_goes_on_again(tmp_path):
   again = subprocess.run(command, **how, capture_output=True, timeout=200, check=False)
   assert again.returncode == 0, again.stderr
   assert "going on from step" in again.stdout
-  assert [r["step"] for r in rows(workdir)] == list(range(20, 1201, 20))
+  assert [r["step"] for r in rows(workdir)] == list(range(20, 401, 20))
 
 
 def test_a_signal_to_one_stops_both_at_the_same_step(tmp_path):

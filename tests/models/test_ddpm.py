@@ -27,6 +27,7 @@ class Pixelwise(nn.Module):
   attention: tuple
   heads: int
   dropout: float
+  remat: bool
 
   @nn.compact
   def __call__(self, x, t, label=None, train=False):

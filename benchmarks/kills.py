@@ -1,0 +1,191 @@
+"""SIGKILL at random moments, and again: does every model end as if nothing had happened?
+
+  python -m benchmarks.kills [--kills 2] [--steps 240] [--seed 0] [--only ddpm,gan] [--workdir DIR]
+
+trains the tiny variant of each config once without interruption, then again with a process that is
+killed at random moments and restarted, half of the moments falling while a checkpoint is being
+written, and compares the two run folders: the final weights, every row of metrics.jsonl but its
+clocks, the sample grids and the figures, bit for bit. It writes kills.json and kills.md into the
+workdir; the same command leaves out the systems that are done there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from gen_jax import cli
+from gen_jax.core import UserError
+from gen_jax.run.folder import read_json, read_rows, write_json
+
+CLOCKS = ("seconds", "examples_per_second")
+PATIENCE = 600  # seconds for one launch
+
+
+def systems() -> list[str]:
+  """Names of the configs that have a tiny variant."""
+  files = sorted(cli.CONFIGS.glob("*.py"))
+  return [f.stem for f in files if "tiny" in f.read_text() and not f.stem.startswith("_")]
+
+
+def command(name: str, steps: int, workdir: Path) -> list[str]:
+  """What trains the tiny variant for `steps` in each stage, saving all the time."""
+  config = cli.load_config(f"{cli.CONFIGS / name}.py:tiny")
+  stages = config.train.get("steps", 0)
+  length = steps if isinstance(stages, int) else (steps,) * len(stages)
+  settings = {
+    "steps": length, "steps_per_call": 1, "log_every": steps // 24, "checkpoint_every": steps // 12,
+    "validate_every": steps // 6, "sample_every": steps // 4,
+  }  # fmt: skip
+  return [
+    sys.executable, "-m", "gen_jax.main", f"--config={cli.CONFIGS / name}.py:tiny",
+    f"--workdir={workdir}", "--config.measures=()",
+    *(f"--config.train.{field}={value}" for field, value in settings.items()),
+  ]  # fmt: skip
+
+
+def launch(arguments: list[str]) -> subprocess.Popen:
+  return subprocess.Popen(
+    arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    text=True, cwd=cli.CONFIGS.parent,
+  )  # fmt: skip
+
+
+def finish(arguments: list[str]) -> float:
+  """Runs to the end; returns the seconds.
+
+  Raises:
+    UserError: if it fails.
+  """
+  began = time.monotonic()
+  process = launch(arguments)
+  _, err = process.communicate(timeout=PATIENCE)
+  if process.returncode:
+    raise UserError(f"{' '.join(arguments)} ended with {process.returncode}: {err[-500:]}")
+  return time.monotonic() - began
+
+
+def writing(workdir: Path) -> bool:
+  """Whether a checkpoint is half written."""
+  folder = workdir / "checkpoints"
+  return folder.exists() and any("tmp" in p.name for p in folder.iterdir())
+
+
+def trained(workdir: Path) -> int:
+  """Rows of training so far, of all stages."""
+  return sum("split" not in row for row in read_rows(workdir / "metrics.jsonl"))
+
+
+def kill_once(arguments: list[str], workdir: Path, rows: int, rng: random.Random) -> str | None:
+  """Starts the run and kills it behind `rows` rows; returns where it was, None if it was over."""
+  process = launch(arguments)
+  half_written, until = rng.random() < 0.5, time.monotonic() + PATIENCE
+  while process.poll() is None and time.monotonic() < until:
+    if trained(workdir) >= rows and (not half_written or writing(workdir)):
+      break
+    time.sleep(0.001)
+  if not half_written:
+    time.sleep(rng.random() * 0.2)
+  moment = "saving" if writing(workdir) else "training"
+  process.send_signal(signal.SIGKILL)
+  process.communicate()
+  return moment if process.returncode == -signal.SIGKILL else None
+
+
+def content(workdir: Path) -> dict[str, Any]:
+  """What two runs of one config must have in common, by name."""
+  rows = read_rows(workdir / "metrics.jsonl")
+  found: dict[str, Any] = {
+    "metrics.jsonl": [{k: v for k, v in row.items() if k not in CLOCKS} for row in rows]
+  }
+  files = [workdir / "weights.safetensors", *sorted(workdir.glob("samples/*.png"))]
+  return found | {f.relative_to(workdir).as_posix(): f.read_bytes() for f in files}
+
+
+def differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+  """Names that are not the same in both."""
+  return [name for name in sorted(a.keys() | b.keys()) if a.get(name) != b.get(name)]
+
+
+def killed(name: str, kills: int, steps: int, seed: int, workdir: Path) -> dict[str, Any]:
+  """Trains with and without kills; returns the row of the table."""
+  rng = random.Random(f"{seed} {name}")
+  whole, pieces = workdir / f"{name}-whole", workdir / f"{name}-killed"
+  for folder in (whole, pieces):
+    shutil.rmtree(folder, ignore_errors=True)
+  seconds = finish(command(name, steps, whole))
+  total = trained(whole)
+  arguments, moments = command(name, steps, pieces), []
+  for behind in sorted(rng.sample(range(1, total), min(kills, total - 1))):
+    moments.append(kill_once(arguments, pieces, behind, rng))
+  finish(arguments)
+  return {
+    "kills": sum(m is not None for m in moments),
+    "while_saving": moments.count("saving"),
+    "launches": len(read_json(pieces / "provenance.json")),
+    "compared": len(content(whole)),
+    "differences": differences(content(whole), content(pieces)),
+    "seconds": round(seconds, 1),
+  }
+
+
+def markdown(rows: dict[str, dict]) -> str:
+  """The table."""
+  lines = [
+    "| system | kills | of them while saving | files compared | differences |",
+    "| --- | --- | --- | --- | --- |",
+  ]
+  for name, row in rows.items():
+    differ = ", ".join(row["differences"]) or "0"
+    cells = (name, row["kills"], row["while_saving"], row["compared"], differ)
+    lines.append(f"| {' | '.join(map(str, cells))} |")
+  sums = [sum(row[k] for row in rows.values()) for k in ("kills", "while_saving", "compared")]
+  sums.append(sum(len(row["differences"]) for row in rows.values()))
+  lines.append(f"| all | {' | '.join(map(str, sums))} |")
+  return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+  """The command line; returns the exit status: 1 where something differs."""
+  parser = argparse.ArgumentParser(prog="python -m benchmarks.kills", description=__doc__)
+  parser.add_argument("--kills", type=int, default=2)
+  parser.add_argument("--steps", type=int, default=240)
+  parser.add_argument("--seed", type=int, default=0)
+  parser.add_argument("--only", default="")
+  parser.add_argument("--workdir", type=Path, default=Path("runs/kills"))
+  options = parser.parse_args(argv)
+  names = options.only.split(",") if options.only else systems()
+  try:
+    if unknown := sorted(set(names) - set(systems())):
+      raise UserError(f"--only: no system {', '.join(unknown)}; one of {', '.join(systems())}")
+    if options.kills < 1 or options.steps < 24 or options.steps % 24:
+      raise UserError("--kills must be 1 or more, and --steps a multiple of 24")
+    workdir = Path(os.path.abspath(options.workdir))
+    workdir.mkdir(parents=True, exist_ok=True)
+    path = workdir / "kills.json"
+    rows = json.loads(path.read_text()) if path.exists() else {}
+    for name in names:
+      if name not in rows:
+        rows[name] = killed(name, options.kills, options.steps, options.seed, workdir)
+        write_json(path, rows)
+        print(f"{name}: {rows[name]}", flush=True)
+  except UserError as error:
+    print(f"kills: error: {' '.join(str(error).split())}", file=sys.stderr)
+    return 2
+  table = markdown(rows)
+  (workdir / "kills.md").write_text(table + "\n")
+  print(table)
+  return int(any(row["differences"] for row in rows.values()))
+
+
+if __name__ == "__main__":
+  sys.exit(main())
