@@ -25,7 +25,9 @@ from gen_jax import cli
 from gen_jax.core import UserError
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "config file, with :VARIANT if wanted")
-WORKDIR = flags.DEFINE_string("workdir", None, "run folder; runs/<config>[-<variant>] by default")
+WORKDIR = flags.DEFINE_string(
+  "workdir", None, "run folder, or its URL; runs/<config>[-<variant>] by default"
+)
 USES = (
   "reconstruct", "transform", "interpolate", "traverse", "encode", "map", "codes", "probe",
   "neighbours", "density",
@@ -90,30 +92,40 @@ def dispatch(argv: list[str]) -> int:
 
     processes.join()
   use_compilation_cache()
+  from gen_jax import remote
+
+  where = WORKDIR.value
+  if CONFIG.value is None and (where is None or MODE.value == "train"):
+    raise UserError("give --config configs/NAME.py[:VARIANT]; --list shows what there is")
+  if where is None:
+    where = cli.default_workdir(flags.FLAGS["config"].config_filename)
+  if DRY_RUN.value and MODE.value == "train":
+    from gen_jax.run import tasks
+
+    return tasks.dry_run(CONFIG.value)
+  with remote.opened(where) as workdir:
+    return work(workdir)
+
+
+def work(workdir: Path) -> int:
+  """Does in a run folder what --mode says; returns the exit status."""
   from gen_jax.run import tasks
 
-  if CONFIG.value is None:
-    if WORKDIR.value is None or MODE.value == "train":
-      raise UserError("give --config configs/NAME.py[:VARIANT]; --list shows what there is")
-    config, workdir = tasks.config_of(Path(WORKDIR.value)), Path(WORKDIR.value)
-  else:
-    file = flags.FLAGS["config"].config_filename
-    config = CONFIG.value
-    workdir = Path(WORKDIR.value) if WORKDIR.value else cli.default_workdir(file)
-  if MODE.value == "sample":
+  config, mode = CONFIG.value, MODE.value
+  if config is None:
+    config = tasks.config_of(workdir)
+  if mode == "sample":
     return tasks.sample(
       config, workdir, n=N.value, seed=SEED.value, label=LABEL.value, checkpoint=CHECKPOINT.value
     )
-  if MODE.value == "evaluate":
+  if mode == "evaluate":
     return tasks.evaluate(config, workdir, train_judge, checkpoint=CHECKPOINT.value)
-  if MODE.value == "replay":
+  if mode == "replay":
     return tasks.replay(config, workdir)
-  if MODE.value == "export":
+  if mode == "export":
     return tasks.export(config, workdir, checkpoint=CHECKPOINT.value)
-  if MODE.value in USES:
-    return tasks.use(config, workdir, MODE.value, n=N.value, checkpoint=CHECKPOINT.value)
-  if DRY_RUN.value:
-    return tasks.dry_run(config)
+  if mode in USES:
+    return tasks.use(config, workdir, mode, n=N.value, checkpoint=CHECKPOINT.value)
   return tasks.train(
     config, workdir, train_judge, init_from=INIT_FROM.value, profile=PROFILE.value,
     wandb=WANDB.value,
@@ -126,6 +138,8 @@ def swept() -> int:
 
   if CONFIG.value is None or MODE.value != "train" or DRY_RUN.value:
     raise UserError("--sweep trains: it takes --config configs/NAME.py and no other mode")
+  if "://" in (WORKDIR.value or ""):
+    raise UserError(f"--sweep needs a local --workdir, and {WORKDIR.value} is not one")
   file = flags.FLAGS["config"].config_filename
   workdir = Path(WORKDIR.value) if WORKDIR.value else cli.default_workdir(file)
   if WORKDIR.value is None:

@@ -18,12 +18,13 @@ ALLOWED = {
   "diffusion": {"core", "losses"},
   "learn": {"core", "losses", "nets", "flows", "diffusion"},
   "models": {"core", "losses", "nets", "flows", "diffusion", "learn"},
-  "data": {"core"},
+  "remote": {"core"},
+  "data": {"core", "remote"},
   "metrics": {"core", "data", "run"},
-  "run": {"core", "data", "metrics"},
+  "run": {"core", "remote", "data", "metrics"},
   "cli": {"core", "run"},
   "sweep": {"core", "run"},
-  "main": {"core", "cli", "sweep", "run", "data", "metrics", "models"},
+  "main": {"core", "cli", "remote", "sweep", "run", "data", "metrics", "models"},
   "__init__": {"run"},
 }
 FACES = ("data", "metrics")  # outside their folder these are reached by their public face only

@@ -1,5 +1,6 @@
 """What can be told of the launchers without the clusters they are for."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -63,3 +64,82 @@ def test_kubernetes_pods_are_one_job():
   assert "--distributed" in script
   mounts = {m["name"] for m in container["volumeMounts"]}
   assert mounts == {v["name"] for v in spec["template"]["spec"]["volumes"]}
+
+
+# Stands in for gcloud: keeps the state of the slice in a file, notes what it is asked, and fails a
+# job whose command holds "fail".
+GCLOUD = r"""#!/usr/bin/env bash
+echo "$*" >> "$FAKE/calls"
+case "$4 $3" in
+  "describe queued-resources")
+    [ -e "$FAKE/state" ] || exit 1
+    cat "$FAKE/state"
+    [ "$(cat "$FAKE/state")" != WAITING_FOR_RESOURCES ] || echo ACTIVE > "$FAKE/state" ;;
+  "create queued-resources") echo WAITING_FOR_RESOURCES > "$FAKE/state" ;;
+  "delete queued-resources") rm "$FAKE/state" ;;
+  "ssh tpu-vm") case "$*" in *--fail*) exit 1 ;; esac ;;
+esac
+"""
+
+
+@pytest.fixture
+def pod(tmp_path):
+  """Runs tpu_pod.sh against the stand-in: (state, arguments) -> (exit status, calls, its words)."""
+  (tmp_path / "gcloud").write_text(GCLOUD)
+  (tmp_path / "gcloud").chmod(0o755)
+
+  def run(state, *arguments, **settings):
+    if state:
+      (tmp_path / "state").write_text(state)
+    environment = os.environ | {
+      "PATH": f"{tmp_path}:{os.environ['PATH']}", "FAKE": str(tmp_path), "TICK": "0",
+      "PROJECT": "p", "ZONE": "z", "BUCKET": "gs://b", **settings,
+    }  # fmt: skip
+    done = subprocess.run(
+      [LAUNCH / "tpu_pod.sh", *arguments], env=environment, capture_output=True, text=True,
+      check=False,
+    )  # fmt: skip
+    calls = tmp_path / "calls"
+    said = calls.read_text() if calls.exists() else ""
+    return done.returncode, said, done.stderr
+
+  return run
+
+
+CONFIG = ("slice", "--config", "configs/ddpm.py:cifar10", "--config.model.width=(1, 2)")
+
+
+def test_tpu_pod_makes_a_slice_waits_and_runs_on_all_hosts(pod):
+  code, calls, _ = pod(None, *CONFIG, SPOT="1", DELETE="1")
+  assert code == 0
+  verbs = re.findall(r"^compute tpus \S+ (\w+)", calls, re.M)
+  assert verbs == ["describe", "create", "describe", "describe", "scp", "ssh", "ssh", "delete"]
+  assert "--accelerator-type=v5litepod-16" in calls and "--spot" in calls
+  job = calls.rpartition("ssh slice")[2]
+  assert "--worker=all" in job and "--distributed --workdir=gs://b/runs/slice --config" in job
+  assert r"--config.model.width=\(1\,\ 2\)" in job
+
+
+def test_tpu_pod_takes_the_slice_there_is_and_passes_the_status_on(pod):
+  code, calls, _ = pod("ACTIVE", *CONFIG, "--workdir=gs://c/x", "--fail")
+  assert code == 1 and " create " not in calls and " delete " not in calls
+  assert "--workdir=gs://c/x" in calls and "gs://b/runs" not in calls
+
+
+def test_tpu_pod_makes_a_preempted_slice_anew(pod):
+  code, calls, _ = pod("SUSPENDED", *CONFIG)
+  assert code == 0 and calls.index(" delete ") < calls.index(" create ")
+
+
+@pytest.mark.parametrize(
+  ("arguments", "settings", "says"),
+  [
+    (("--config", "x"), {}, "the slice's name comes first"),
+    (CONFIG, {"ZONE": ""}, "set ZONE"),
+    (CONFIG, {"BUCKET": "/tmp"}, "BUCKET must be gs://"),
+    (CONFIG, {"WAIT": "0"}, "is still PROVISIONING after 0 minutes"),
+  ],
+)
+def test_tpu_pod_refuses_in_one_line(pod, arguments, settings, says):
+  code, _, err = pod("PROVISIONING", *arguments, **settings)
+  assert code == 2 and says in err and err.count("\n") == 1

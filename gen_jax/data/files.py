@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import pathlib
 import threading
 import zipfile
 from typing import Callable, NamedTuple
 
-from gen_jax import core
+from etils import epath
+
+from gen_jax import core, remote
 from gen_jax.data import images, source
 
 _DEEPEST = 5  # one more than archive/split/class/name, so that deeper files are noticed
@@ -25,13 +26,18 @@ class Files(NamedTuple):
 
 
 def open_files(path: str) -> Files:
-  """Lists a folder or a zip archive; hidden files and those of macOS's archiver are left out.
+  """Lists a folder or a zip archive, here or at a URL.
+
+  Hidden files and those of macOS's archiver are left out.
 
   Raises:
     UserError: if there is no such folder or archive, or an archive is damaged, or has an entry
       that points outside it.
   """
-  root = pathlib.Path(path).expanduser()
+  root = remote.locate(path)
+  if remote.is_remote(path):
+    with remote.reaching(path):
+      return _archive(root) if root.suffix == ".zip" else _remote_folder(root)
   try:
     if root.is_dir():
       return _folder(root)
@@ -56,7 +62,7 @@ def _bounded(stream, size: int) -> bytes:
   return data
 
 
-def _folder(root: pathlib.Path) -> Files:
+def _folder(root: epath.Path) -> Files:
   def walk(folder, prefix, depth):
     with os.scandir(folder) as entries:
       for entry in entries:
@@ -78,9 +84,34 @@ def _folder(root: pathlib.Path) -> Files:
   return Files(tuple(sorted(walk(root, "", 1))), read)
 
 
-def _archive(path: pathlib.Path) -> Files:
+def _remote_folder(root: epath.Path) -> Files:
+  """A folder where every question is a journey: what is named like an image is not asked."""
+
+  def walk(folder, prefix, depth):
+    for entry in folder.iterdir():
+      if _hidden(entry.name):
+        continue
+      if entry.suffix.lower() in images.EXTENSIONS or not entry.is_dir():
+        yield prefix + entry.name
+      elif depth < _DEEPEST:
+        yield from walk(entry, f"{prefix}{entry.name}/", depth + 1)
+
+  def read(name):
+    try:
+      path = root / name
+      with path.open("rb") as stream:
+        return _bounded(stream, path.stat().length)
+    except images.BadImage:
+      raise
+    except Exception as error:
+      raise images.BadImage(source.reason(error)) from error
+
+  return Files(tuple(sorted(walk(root, "", 1))), read)
+
+
+def _archive(path: epath.Path) -> Files:
   try:
-    archive = zipfile.ZipFile(path)
+    archive = zipfile.ZipFile(path.open("rb"))
   except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
     raise core.UserError(
       f"not a folder or a readable zip archive: data.path={path} ({error})"

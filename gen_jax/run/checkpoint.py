@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -202,8 +201,7 @@ class Checkpoints:
       aside = self.folder.parent / "damaged"
       aside.mkdir(parents=True, exist_ok=True)
       target = aside / str(step)
-      if target.exists():
-        shutil.rmtree(target)
+      target.rmtree(missing_ok=True)
       (self.folder / str(step)).rename(target)
 
     agree(move)

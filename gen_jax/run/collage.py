@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from gen_jax import remote
 from gen_jax.core import UserError
 from gen_jax.run import pictures, sample
 from gen_jax.run.load import load_run
@@ -33,8 +34,9 @@ def collage(dirs: Sequence[str | Path], out: str | Path, columns: int = COLUMNS)
     UserError: if no run can be sampled without data, or their images differ in shape.
   """
   rows, left, shape, mesh = {}, [], None, make_mesh()
-  for path in map(Path, dirs):
-    program, config, states, spec = load_run(path, mesh=mesh)
+  for path in dirs:
+    with remote.opened(path) as workdir:
+      program, config, states, spec = load_run(workdir, mesh=mesh)
     model = program.model
     if model.sample is None or set(model.cond) - {"label"} or len(spec.shape) != 3:
       left.append(str(path))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gen_jax import remote
 from gen_jax.core import UserError
 from gen_jax.run.folder import flat, read_json, read_rows
 
@@ -21,7 +22,7 @@ def compare(dirs: Sequence[str | Path]) -> str:
   metrics.jsonl, and what differs in the last launch of provenance.json.
 
   Args:
-    dirs: two run folders or more.
+    dirs: two run folders or more, or their URLs.
 
   Returns:
     Lines of text, a column for each run.
@@ -29,17 +30,19 @@ def compare(dirs: Sequence[str | Path]) -> str:
   Raises:
     UserError: for fewer than two folders, or one that is no run folder or is damaged.
   """
-  paths = [Path(d) for d in dirs]
-  if len(paths) < 2:
+  if len(dirs) < 2:
     raise UserError("compare takes two run folders or more")
-  runs = [_read(path) for path in paths]
+  runs = []
+  for where in dirs:
+    with remote.opened(where) as path:
+      runs.append(_read(path))
   tables = (
     ("config", [run["config"] for run in runs], True),
     ("evaluation", [run["evaluation"] for run in runs], False),
     ("last row of metrics", [run["metrics"] for run in runs], False),
     ("provenance", [run["provenance"] for run in runs], True),
   )
-  names = _names(paths)
+  names = _names(dirs)
   parts = [_table(title, names, columns, differing) for title, columns, differing in tables]
   return "\n\n".join(part for part in parts if part)
 
@@ -79,10 +82,10 @@ def _number(value: Any) -> str:
   return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
+def _names(dirs: Sequence[str | Path]) -> list[str]:
   """The folders' own names, or the paths where two are alike."""
-  names = [path.resolve().name for path in paths]
-  return names if len(set(names)) == len(names) else [str(path) for path in paths]
+  names = [Path(d).resolve().name for d in dirs]
+  return names if len(set(names)) == len(names) else list(map(str, dirs))
 
 
 def _table(

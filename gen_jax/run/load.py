@@ -8,6 +8,7 @@ from typing import Any
 
 from jax.sharding import Mesh
 
+from gen_jax import remote
 from gen_jax.core import Model, Program, PyTree, Spec, UserError
 from gen_jax.run import config as configs
 from gen_jax.run.checkpoint import Checkpoints, Damaged
@@ -23,7 +24,7 @@ def load(
   """The model of a run and its state: `model, state = gen_jax.load("runs/ddpm")`.
 
   Args:
-    workdir: a run folder.
+    workdir: a run folder, or the URL of one.
     checkpoint: newest, or best (by the validation term that the config names).
     **options: changes to the config groups `sample` and `likelihood`, such as
       sample=dict(steps=50); they rebuild the functions and leave the state as it is.
@@ -31,7 +32,8 @@ def load(
   Raises:
     UserError: if there is no such run, checkpoint or option.
   """
-  program, _, states, _ = load_run(Path(workdir), checkpoint=checkpoint, **options)
+  with remote.opened(workdir) as folder:
+    program, _, states, _ = load_run(folder, checkpoint=checkpoint, **options)
   return program.model, states
 
 
@@ -65,7 +67,7 @@ def restore(
     shapes = abstract_states(program, meta["stage"] + 1, batch, mesh)
     return {"states": shapes, "tally": placed(Tally.zero(meta["terms"]), mesh)}
 
-  saved = Checkpoints(workdir / "checkpoints", writable=False)
+  saved = Checkpoints(remote.checkpoints(workdir), writable=False)
   if checkpoint == "best":
     step = saved.best_step()
     if step is None:

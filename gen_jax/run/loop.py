@@ -19,6 +19,7 @@ from absl import logging
 from jax.sharding import Mesh
 
 from gen_jax import data as sources
+from gen_jax import remote
 from gen_jax.core import Array, Program, PyTree, Stage, UserError, stream
 from gen_jax.data import Feed, Source
 from gen_jax.run import evaluate, pictures, processes, sample
@@ -172,7 +173,7 @@ def job_of(
   offsets = [0, *np.cumsum(stage_steps(program, train)).tolist()]
   return Job(
     program, source, experiment, root_key(experiment.config["seed"]), mesh, offsets, workdir,
-    None if workdir is None else Checkpoints(workdir / "checkpoints", keep=train.keep),
+    None if workdir is None else Checkpoints(remote.checkpoints(workdir), keep=train.keep),
     Log(workdir, offsets[-1], title, wandb, experiment.config), fingerprint, stopping, on_step,
   )  # fmt: skip
 
@@ -344,6 +345,7 @@ class Run:
       content = {"states": [*self.previous, state], "tally": tally}
       meta = {"stage": self.index, "step": step, "terms": list(tally.sum), "attempt": self.attempt}
       meta["fingerprint"] = self.job.fingerprint
+      remote.push(self.job.workdir)  # first, so that no checkpoint is ahead of the files
       self.job.saver.save(self.offset + step, content, meta, score)
 
   def check_finite(self, tally: Tally, step: int) -> None:

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from gen_jax import remote
 from gen_jax.core import Program, UserError
 from gen_jax.data import Source
 from gen_jax.run.checkpoint import Checkpoints, Damaged
@@ -64,7 +65,7 @@ def beginning(job: Job, workdir: Path, checkpoint: int) -> Start:
   """The checkpoint at that total step, or the beginning where it is 0."""
   if not checkpoint:
     return Start()
-  saved = Checkpoints(workdir / "checkpoints", writable=False)
+  saved = Checkpoints(remote.checkpoints(workdir), writable=False)
   if checkpoint not in saved.steps():
     raise UserError(f"the checkpoint of step {checkpoint} in {workdir} is gone: nothing to replay")
   try:

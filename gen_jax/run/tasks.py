@@ -14,6 +14,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from gen_jax import data as sources
+from gen_jax import remote
 from gen_jax.core import Program, PyTree, UserError, stream
 from gen_jax.data import Source
 from gen_jax.run import config as configs
@@ -70,6 +71,12 @@ def set_up(config: Mapping) -> Setup:
   return Setup(experiment, source, program, make_mesh(), total)
 
 
+def steps_done(workdir: Path) -> int:
+  """The total step of the newest checkpoint, 0 where there is none."""
+  folder = remote.checkpoints(workdir)
+  return max(Checkpoints(folder, writable=False).steps(), default=0) if folder.exists() else 0
+
+
 def config_of(workdir: Path) -> dict:
   """The config that a run folder holds."""
   return read_record(workdir)["config"]
@@ -88,8 +95,7 @@ def train(
   setup = set_up(config)
   warm = warm_start(init_from, setup) if init_from else None
   with locked(workdir):
-    (workdir / "checkpoints").mkdir(exist_ok=True)
-    done = max(Checkpoints(workdir / "checkpoints", writable=False).steps(), default=0)
+    done = steps_done(workdir)
     if done > setup.total:
       raise UserError(f"{workdir} is at step {done}, past config.train.steps={setup.total}")
     mark = setup.claim(workdir)
@@ -214,7 +220,8 @@ def warm_start(folder: str, setup: Setup) -> Callable[[list[PyTree], PyTree], Py
   Raises:
     UserError: if there is no such run, or no array of it fits.
   """
-  _, _, others, _ = load_run(Path(folder), mesh=setup.mesh)
+  with remote.opened(folder) as workdir:
+    _, _, others, _ = load_run(workdir, mesh=setup.mesh)
 
   def by_name(index, states):
     """{path: array} of the weights of a stage, of another program's or of this one's states."""

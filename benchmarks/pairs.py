@@ -1,0 +1,170 @@
+"""Ours against what a user would otherwise pick: the same work, in turns, on the same machine.
+
+  python -m benchmarks.pairs --peers PYTHON [--only vae,unet] [--rounds 7] [--workdir DIR]
+
+Each side runs in a process of its own, ready and waiting, and the sides work in turns, so that what
+else the machine does falls on both. The table has the medians, the ratio of the speeds (higher is
+better for ours), and the parameter counts, which must be equal. PYTHON is an interpreter that has
+the packages of benchmarks/peers.txt:
+
+  python3.11 -m venv .peers && .peers/bin/pip install -r benchmarks/peers.txt
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gen_jax.core import UserError
+from gen_jax.run.folder import write_json
+
+HERE = Path(__file__).resolve().parent
+
+
+class Pair(NamedTuple):
+  """file: in benchmarks/sides, of both. ours, peers: its functions. what: one piece of work."""
+
+  file: str
+  ours: str
+  peers: tuple[str, ...]
+  what: str
+
+
+PAIRS = {
+  "vae": Pair("vae", "ours", ("pytorch", "pythae"), "VAE 784-200-200-50, an epoch of 60,000"),
+  "iwae": Pair("vae", "ours_50", ("pytorch_50",), "IWAE, k = 50, 6,000 examples"),
+  "unet": Pair("unet", "ours", ("diffusers", "diffusers_compiled"), "DDPM U-Net, a training step"),
+  "unet_sample": Pair("unet", "ours_sample", ("diffusers_sample",), "DDPM U-Net, 4 DDIM steps"),
+  "realnvp": Pair("realnvp", "ours", ("normflows",), "RealNVP in the plane, 200 training steps"),
+  "realnvp_sample": Pair("realnvp", "ours_sample", ("normflows_sample",), "RealNVP, 100,000 draws"),
+  "wgan_gp": Pair("wgan_gp", "ours", ("pytorch",), "WGAN-GP, dense, 50 rounds of 5 + 1 turns"),
+  "transformer_sample": Pair(
+    "transformer", "ours", ("pytorch",), "transformer, 64 sequences of 256 with a cache"
+  ),
+  "gmm": Pair("gmm", "ours", ("sklearn",), "EM, diagonal, 60,000x784, 32 components, 5 passes"),
+  "pca": Pair("gmm", "ours_pca", ("sklearn_pca",), "PCA, 60,000x784, 50 components"),
+}  # fmt: skip
+
+
+class Side:
+  """A process that does pieces of work."""
+
+  def __init__(self, python: str, file: str, function: str):
+    self.name = function
+    self.process = subprocess.Popen(
+      [python, HERE / "worker.py", HERE / "sides" / f"{file}.py", function], text=True,
+      stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=HERE.parent,
+    )  # fmt: skip
+    self.facts = self.answer()
+
+  def answer(self) -> dict[str, Any]:
+    line = self.process.stdout.readline()
+    if not line:
+      raise UserError(f"{self.name} ended with status {self.process.wait()} before it answered")
+    return json.loads(line)
+
+  def work(self) -> dict[str, float]:
+    """seconds and loss of one more piece."""
+    self.process.stdin.write("go\n")
+    self.process.stdin.flush()
+    return self.answer()
+
+  def close(self) -> None:
+    self.process.stdin.close()
+    self.process.wait(60)
+
+
+@contextlib.contextmanager
+def sides(pair: Pair, python: str) -> Iterator[list[Side]]:
+  """Ours first, then the peers; one is made ready after the other."""
+  with contextlib.ExitStack() as stack:
+    ready = []
+    for function in (pair.ours, *pair.peers):
+      own = function == pair.ours or function.startswith("sklearn")
+      side = Side(sys.executable if own else python, pair.file, function)
+      stack.callback(side.close)
+      ready.append(side)
+    yield ready
+
+
+def measure(pair: Pair, python: str, rounds: int) -> dict[str, Any]:
+  """{side: facts with median, fastest and slowest seconds, and the last loss}."""
+  found: dict[str, dict] = {}
+  with sides(pair, python) as ready:
+    counts = {side.facts["parameters"] for side in ready}
+    if len(counts) > 1:
+      told = ", ".join(f"{side.name} {side.facts['parameters']}" for side in ready)
+      raise UserError(f"the sides of {pair.what} differ in their parameters: {told}")
+    times: dict[str, list[float]] = {side.name: [] for side in ready}
+    loss = {}
+    for _ in range(rounds):
+      for side in ready:
+        done = side.work()
+        times[side.name].append(done["seconds"])
+        loss[side.name] = done["loss"]
+    for side in ready:
+      seconds = times[side.name]
+      found[side.name] = side.facts | {
+        "seconds": statistics.median(seconds), "fastest": min(seconds), "slowest": max(seconds),
+        "loss": loss[side.name],
+      }  # fmt: skip
+  return found
+
+
+def markdown(results: dict[str, dict]) -> str:
+  """The table: a row for each pair of sides."""
+  head = ("work", "parameters", "ours, s", "peer", "peer, s", "ratio", "loss, ours", "loss, peer")
+  rows = [head, ("---",) * len(head)]
+  for name, found in results.items():
+    pair = PAIRS[name]
+    ours = found[pair.ours]
+    for peer in pair.peers:
+      other = found[peer]
+      rows.append((
+        pair.what, f"{ours['parameters']:,}", f"{ours['seconds']:.3g}", other["version"],
+        f"{other['seconds']:.3g}", f"{other['seconds'] / ours['seconds']:.2f}",
+        f"{ours['loss']:.4g}", f"{other['loss']:.4g}",
+      ))  # fmt: skip
+  return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """The command line; returns the exit status."""
+  parser = argparse.ArgumentParser(prog="python -m benchmarks.pairs", description=__doc__)
+  parser.add_argument("--peers", default=".peers/bin/python")
+  parser.add_argument("--only", default=",".join(PAIRS))
+  parser.add_argument("--rounds", type=int, default=7)
+  parser.add_argument("--workdir", type=Path, default=Path("runs/pairs"))
+  options = parser.parse_args(argv)
+  names = options.only.split(",")
+  try:
+    if unknown := sorted(set(names) - set(PAIRS)):
+      raise UserError(f"--only: no pair {', '.join(unknown)}; one of {', '.join(PAIRS)}")
+    if options.rounds < 1:
+      raise UserError(f"--rounds must be 1 or more, not {options.rounds}")
+    if not Path(options.peers).exists():
+      raise UserError(f"--peers: {options.peers} does not exist; see python -m benchmarks.pairs -h")
+    results = {}
+    options.workdir.mkdir(parents=True, exist_ok=True)
+    for name in names:
+      results[name] = measure(PAIRS[name], options.peers, options.rounds)
+      print(markdown({name: results[name]}).splitlines()[-1], flush=True)
+      write_json(options.workdir / "pairs.json", results)
+  except UserError as error:
+    print(f"pairs: error: {' '.join(str(error).split())}", file=sys.stderr)
+    return 2
+  table = markdown(results)
+  (options.workdir / "pairs.md").write_text(table + "\n")
+  print(table)
+  return 0
+
+
+if __name__ == "__main__":
+  sys.exit(main())

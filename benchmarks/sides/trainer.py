@@ -1,0 +1,72 @@
+"""Our side of a training pair: the trainer's own step, on arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from gen_jax.core import Spec
+from gen_jax.data import ArraySplit, Source
+from gen_jax.run import config as configs
+from gen_jax.run.loop import Run, job_of
+from gen_jax.run.mesh import make_mesh, replicate
+
+Work = Callable[[], float]
+
+
+def count(tree: Any) -> int:
+  """Numbers in the arrays of a tree."""
+  return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def trainer(
+  family: str,
+  spec: Spec,
+  arrays: Mapping[str, np.ndarray],
+  *,
+  batch_size: int,
+  steps: int,
+  per_call: int,
+  term: str = "loss",
+  remainder: str = "wrap",
+  **model: Any,
+) -> tuple[dict[str, Any], Work]:
+  """(facts, work) of `steps` training steps of a model of gen_jax.models.<family>.
+
+  term: the metric whose average over the steps is the loss that work() returns.
+  """
+  parsed = configs.parse(
+    configs.experiment(
+      f"gen_jax.models.{family}.build",
+      model=model,
+      # The set is named and not read: the arrays are given.
+      data={"name": "digits", "batch_size": batch_size, "remainder": remainder},
+      train={"steps": steps, "steps_per_call": per_call},
+    )
+  )
+  program = configs.build(parsed.config, spec)
+  job = job_of(program, Source("arrays", spec, {"train": ArraySplit(arrays)}), parsed,
+               mesh=make_mesh())  # fmt: skip
+  run = Run(job, 0, [], 0)
+  state = run.init()
+  zero = run.zero(run.step.terms(state, []))
+  fed = run.step.fed(0, 10**9)
+  at = 0
+
+  def work() -> float:
+    nonlocal state, at
+    tally = jax.tree.map(lambda x: x + 0, zero)
+    for _ in range(steps // per_call):
+      first = replicate(np.int32(at), job.mesh)
+      state, tally, _ = run.step.call(state, tally, run.arrays, next(fed), first, [])
+      at += per_call
+    host = jax.device_get(tally)
+    return float(host.sum[term] / host.count)
+
+  weights = {name: value for name, value in state["params"].items()}
+  facts = {"version": f"jax {jax.__version__}", "parameters": count(weights),
+           "examples": steps * batch_size}  # fmt: skip
+  return facts, work

@@ -1,0 +1,72 @@
+"""WGAN-GP with dense players, 128-512-512-784 and 784-512-512-1, five turns of the critic, batches
+of 64: ours and plain PyTorch."""
+
+import numpy as np
+
+UPDATES, BATCH, TURNS, LATENT, HIDDEN, WEIGHT = 50, 64, 5, 128, (512, 512), 10.0
+
+
+def images():
+  """[60,000, 784] of grey levels."""
+  return np.random.default_rng(0).integers(0, 256, (60_000, 784), np.uint8)
+
+
+def ours():
+  from benchmarks.sides.trainer import trainer
+  from gen_jax.core import Spec
+
+  adam = {"learning_rate": 1e-4, "b1": 0.0, "b2": 0.9}
+  return trainer(
+    "gan", Spec((28, 28, 1), 256), {"x": images().reshape(-1, 28, 28, 1)}, batch_size=BATCH,
+    steps=UPDATES, per_call=10, term="critic_loss", loss="wgan", penalty="wgan_gp",
+    penalty_weight=WEIGHT, critic_turns=TURNS, latent=LATENT, widths=(), generator_hidden=HIDDEN,
+    critic_hidden=HIDDEN, generator_norm="none", ema=0.0, critic_optimizer=adam,
+    generator_optimizer=adam,
+  )  # fmt: skip
+
+
+def pytorch():
+  import torch
+  from torch import nn
+
+  torch.manual_seed(0)
+  generator = nn.Sequential(
+    nn.Linear(LATENT, HIDDEN[0]), nn.ReLU(), nn.Linear(*HIDDEN), nn.ReLU(),
+    nn.Linear(HIDDEN[1], 784), nn.Tanh(),
+  )  # fmt: skip
+  critic = nn.Sequential(
+    nn.Linear(784, HIDDEN[0]), nn.LeakyReLU(0.2), nn.Linear(*HIDDEN), nn.LeakyReLU(0.2),
+    nn.Linear(HIDDEN[1], 1, bias=False),
+  )  # fmt: skip
+  adam = {"lr": 1e-4, "betas": (0.0, 0.9)}
+  of_critic = torch.optim.Adam(critic.parameters(), **adam)
+  of_generator = torch.optim.Adam(generator.parameters(), **adam)
+  data = torch.from_numpy(images())
+
+  def turn():
+    x = data[torch.randint(len(data), (BATCH,))].float() / 127.5 - 1
+    with torch.no_grad():
+      y = generator(torch.randn(BATCH, LATENT))
+    t = torch.rand(BATCH, 1)
+    between = (t * x + (1 - t) * y).requires_grad_()
+    (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    penalty = ((slope.norm(dim=1) - 1) ** 2).mean()
+    loss = critic(y).mean() - critic(x).mean() + WEIGHT * penalty
+    of_critic.zero_grad()
+    loss.backward()
+    of_critic.step()
+    return loss.detach()
+
+  def work():
+    total = 0.0
+    for _ in range(UPDATES):
+      for _ in range(TURNS):
+        total += turn()
+      of_generator.zero_grad()
+      (-critic(generator(torch.randn(BATCH, LATENT))).mean()).backward()
+      of_generator.step()
+    return total / (UPDATES * TURNS)
+
+  count = sum(p.numel() for net in (generator, critic) for p in net.parameters())
+  return {"version": f"torch {torch.__version__}", "parameters": count,
+          "examples": UPDATES * TURNS * BATCH}, work  # fmt: skip

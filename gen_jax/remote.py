@@ -1,0 +1,151 @@
+"""Folders that are elsewhere: gs://bucket/run, s3://bucket/run, file:///mnt/share/run.
+
+An object store cannot append, rename or lock. So a job works in a local copy of its run folder,
+which is a run folder like any other, with a file that says where it belongs: what changed is copied
+there before each checkpoint and at the end. Checkpoints are written and read there directly.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+
+import jax
+from etils import epath
+
+from gen_jax.core import UserError
+
+SCHEMES = ("gs", "s3", "file")
+HOME, COPIED = ".remote", ".copied"  # files of a copy: its URL, and the files that are there
+CHECKPOINTS = "checkpoints"
+APART = (CHECKPOINTS, "damaged")  # what is never copied
+
+
+def is_remote(path: str | PurePath) -> bool:
+  """Whether this is a URL."""
+  return "://" in str(path)
+
+
+def locate(path: str | PurePath) -> epath.Path:
+  """A local path or URL as a path that can be opened.
+
+  Raises:
+    UserError: for a URL of a scheme that is not known.
+  """
+  text = str(path)
+  scheme, mark, rest = text.partition("://")
+  if not mark:
+    return epath.Path(text).expanduser()
+  if scheme not in SCHEMES or not rest.strip("/"):
+    known = ", ".join(f"{name}://" for name in SCHEMES)
+    raise UserError(f"{text} is not a folder that can be reached: {known} or a local path")
+  return epath.Path(rest if scheme == "file" else text)
+
+
+@contextlib.contextmanager
+def reaching(url: str) -> Iterator[None]:
+  """File systems raise whatever they like: here that is input that cannot be reached."""
+  try:
+    yield
+  except UserError:
+    raise
+  except Exception as error:
+    first = (str(error).splitlines() or [""])[0][:200]
+    raise UserError(f"{url} cannot be reached ({type(error).__name__}: {first})") from error
+
+
+@contextlib.contextmanager
+def opened(workdir: str | PurePath) -> Iterator[Path]:
+  """A run folder to work in: itself where it is local, else a copy, copied back at the end.
+
+  Raises:
+    UserError: if it cannot be reached.
+  """
+  if not is_remote(workdir):
+    yield Path(workdir)
+    return
+  url = str(workdir).rstrip("/")
+  there = locate(url)
+  with tempfile.TemporaryDirectory(prefix="gen_jax-") as folder:
+    here = Path(folder) / there.name
+    here.mkdir()
+    with reaching(url):
+      pull(there, here)
+    (here / HOME).write_text(url)
+    (here / COPIED).write_text(json.dumps(stamps(here)))
+    try:
+      with contextlib.redirect_stdout(Renaming(str(here), url)):
+        yield here
+    except UserError as error:
+      raise UserError(str(error).replace(str(here), url)) from error
+    finally:
+      push(here)
+
+
+class Renaming:
+  """Standard output, where a copy goes by the name of what it is a copy of."""
+
+  def __init__(self, here: str, url: str):
+    self.here, self.url, self.stream = here, url, sys.stdout
+
+  def write(self, text: str) -> int:
+    return self.stream.write(text.replace(self.here, self.url))
+
+  def __getattr__(self, name: str):
+    return getattr(self.stream, name)
+
+
+def pull(there: epath.Path, here: Path) -> None:
+  """Copies the files of a remote run folder, without its checkpoints, into a local one."""
+  if not there.exists():
+    return
+  for entry in there.iterdir():
+    name = entry.name
+    if name in APART or name.startswith("."):
+      continue
+    if entry.is_dir():
+      (here / name).mkdir()
+      pull(entry, here / name)
+    else:
+      (here / name).write_bytes(entry.read_bytes())
+
+
+def stamps(here: Path) -> dict[str, list[int]]:
+  """Relative name -> time and size of every file that is copied."""
+  found = {}
+  for path in sorted(here.rglob("*")):
+    parts = path.relative_to(here).parts
+    if path.is_file() and parts[0] not in APART and not any(p.startswith(".") for p in parts):
+      stat = path.stat()
+      found["/".join(parts)] = [stat.st_mtime_ns, stat.st_size]
+  return found
+
+
+def push(here: Path) -> None:
+  """Copies what changed in the copy of a remote folder to where it belongs; else does nothing.
+
+  Of several processes, the first one does.
+
+  Raises:
+    UserError: if it cannot be written there.
+  """
+  if not (here / HOME).exists() or jax.process_index():
+    return
+  url = (here / HOME).read_text()
+  copied, now = json.loads((here / COPIED).read_text()), stamps(here)
+  with reaching(url):
+    for name in [name for name, stamp in now.items() if copied.get(name) != stamp]:
+      target = locate(f"{url}/{name}")
+      target.parent.mkdir(parents=True, exist_ok=True)
+      target.write_bytes((here / name).read_bytes())
+  (here / COPIED).write_text(json.dumps(now))
+
+
+def checkpoints(workdir: Path) -> epath.Path:
+  """Where the checkpoints of a run folder, or of a copy of one, are."""
+  home = workdir / HOME
+  return (locate(home.read_text()) if home.exists() else epath.Path(workdir)) / CHECKPOINTS
