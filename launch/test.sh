@@ -22,4 +22,4 @@ while (($#)); do
 done
 environment "$venv" "$pin"
 "$python" -m ruff check
-exec "$python" -m pytest -q -n 2 --dist loadgroup "$@"
+exec "$python" -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder "$@"

@@ -27,16 +27,31 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 SHARDED = ("gmm:tiny", "vae:tiny", "gan:tiny", "pixelcnn:tiny")
 
 
+# Files of long tests come first, so that no worker is left alone with one at the end.
+LONG = ("test_main.py", "test_processes.py", "test_remote.py", "test_refusals.py")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-  """One worker takes a file, whose fixtures its tests share; or the laws of one system."""
+  items.sort(key=lambda item: item.path.name not in LONG)
   for item in items:
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
     name = getattr(parameters.get("system"), "name", "")
-    file = item.nodeid.partition("::")[0]
-    item.add_marker(pytest.mark.xdist_group(f"{file} {name}".strip()))
     if parameters.get("layout") == "sharded" and name not in SHARDED:
       item.add_marker(pytest.mark.slow)
+
+
+def pytest_xdist_make_scheduler(config, log):
+  """One worker takes a file, whose fixtures its tests share; or the laws of one system."""
+  from xdist.scheduler import LoadScopeScheduling
+
+  class Files(LoadScopeScheduling):
+    def _split_scope(self, nodeid):
+      file, _, test = nodeid.partition("::")
+      system = test.rpartition("[")[2].rstrip("]").rpartition("-")[2]
+      return f"{file} {system}" if file.endswith("test_laws.py") else file
+
+  return Files(config, log)
 
 
 @pytest.fixture

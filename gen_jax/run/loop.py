@@ -262,7 +262,8 @@ class Run:
     # It runs once: on CPU, a large network's init compiles in a fifth of the time unoptimised.
     cpu = self.job.mesh.devices.flat[0].platform == "cpu"
     options = {"xla_backend_optimization_level": 0} if cpu else None
-    init, first = initialiser(self.stage), jax.tree.map(lambda x: x[0], self.batch(0))
+    init = jax.jit(initialiser(self.stage), inline=True)
+    first = jax.tree.map(lambda x: x[0], self.batch(0))
     args = self.previous, first, jax.random.fold_in(key, 1), jax.random.fold_in(key, 0)
     places = layout_of(jax.eval_shape(init, *args), self.job.mesh, self.settings.layout)
     return jax.jit(init, out_shardings=places, compiler_options=options)(*args)

@@ -68,6 +68,8 @@ class Step:
       stream(root, name, index, attempt) for name in ("update", "view")
     )
     self.layout, self.compiled = layout, None
+    # Its trace is kept: to ask for the names of the metrics costs no second one.
+    self.traced = jax.jit(self.one, inline=True)
 
   def call(self, state, tally, arrays, fed, first, previous):
     return self.jitted(state)(state, tally, arrays, fed, first, previous)
@@ -99,12 +101,12 @@ class Step:
   def _call(self, state, tally, arrays, fed, first, previous):
     # A single step stays outside any loop: on CPU, XLA is slow at convolution gradients inside one.
     if self.per_call == 1:
-      state, metrics = self.one(state, arrays, fed, first, previous)
+      state, metrics = self.traced(state, arrays, fed, first, previous)
       return state, tally.add(metrics, first), first + 1
 
     def body(carry, xs):
       (state, tally), (i, element) = carry, xs
-      state, metrics = self.one(state, arrays, element, first + i, previous)
+      state, metrics = self.traced(state, arrays, element, first + i, previous)
       return (state, tally.add(metrics, first + i)), None
 
     xs = (jnp.arange(self.per_call, dtype=first.dtype), fed)
@@ -113,10 +115,9 @@ class Step:
 
   def terms(self, state: PyTree, previous: list[PyTree]) -> tuple[str, ...]:
     """Names of the metrics of an update, in their order."""
-    first = jax.ShapeDtypeStruct((), np.int32)
-    fed = self.fed_shapes(1)
-    arrays = self.pipeline.arrays
-    return tuple(jax.eval_shape(self.one, state, arrays, fed, first, previous)[1])
+    args = state, self.pipeline.arrays, self.fed_shapes(1), np.int32(0), previous
+    # A trace depends on the mesh that its arguments are on, and not on where on it they are.
+    return tuple(jax.eval_shape(self.traced, *placed(args, self.mesh))[1])
 
   def fed_shapes(self, per_call: int) -> dict:
     """Shapes of what one call is fed: {} for resident data."""

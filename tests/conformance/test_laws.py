@@ -25,14 +25,15 @@ def equal(a, b):
 
 
 @pytest.fixture(scope="module")
-def trained():
-  """system -> (built, result of a whole run in memory), made once."""
+def trained(tmp_path_factory):
+  """system -> (built, result of a whole run, its folder), made once."""
   made = {}
 
   def get(system):
     if system.name not in made:
       built = build(system.name)
-      made[system.name] = built, quick(built, mesh=one_device())
+      workdir = tmp_path_factory.mktemp("whole")
+      made[system.name] = built, quick(built, mesh=one_device(), workdir=workdir), workdir
     return made[system.name]
 
   return get
@@ -49,10 +50,8 @@ def clean_rows(workdir):
 
 
 def test_laws_1_and_3_run_again_or_stopped_it_is_the_same_run(system, trained, tmp_path):
-  built, result = trained(system)
-  total = result.step
-  whole = quick(built, mesh=one_device(), workdir=mkdir(tmp_path / "whole"))
-  equal(result.states, whole.states)
+  built, whole, workdir = trained(system)
+  total = whole.step
   halves = mkdir(tmp_path / "halves")
   for stop_at in (total // 2 - 1, total - 1):  # between two log rows, and between two checkpoints
     stop = Stop(stop_at)
@@ -60,8 +59,8 @@ def test_laws_1_and_3_run_again_or_stopped_it_is_the_same_run(system, trained, t
       quick(built, mesh=one_device(), workdir=halves, on_step=stop)
   resumed = quick(built, mesh=one_device(), workdir=halves)
   equal(whole.states, resumed.states)
-  assert clean_rows(tmp_path / "whole") == clean_rows(halves)
-  pictures = [sorted((tmp_path / d / "samples").glob("*.png")) for d in ("whole", "halves")]
+  assert clean_rows(workdir) == clean_rows(halves)
+  pictures = [sorted((d / "samples").glob("*.png")) for d in (workdir, halves)]
   assert [p.read_bytes() for p in pictures[0]] == [p.read_bytes() for p in pictures[1]]
 
 
@@ -82,7 +81,7 @@ def mkdir(path):
 
 
 def test_law_4_one_compilation_per_stage(system, trained):
-  built, result = trained(system)
+  built, result, _ = trained(system)
   assert result.compilations == [1] * len(built.program.stages)
 
 
@@ -128,7 +127,7 @@ def test_law_5_one_device_and_eight_agree_in_float32_for_a_step(system):
 
 
 def test_law_6_a_sample_is_its_own(system, trained):
-  built, result = trained(system)
+  built, result, _ = trained(system)
   model, spec = built.program.model, built.source.spec
   if model.sample is None:
     pytest.skip("cannot be sampled")
@@ -159,7 +158,7 @@ def test_law_6_a_sample_is_its_own(system, trained):
 
 
 def test_law_7_values_are_per_example_and_padding_is_left_out(system, trained):
-  built, result = trained(system)
+  built, result, _ = trained(system)
   batch = first_batch(built.source, 6)
   keys = fold_each(jax.random.key(0), batch["index"])
   values = jax.jit(built.program.model.evaluate)(result.states, batch, keys)
@@ -186,7 +185,7 @@ def test_law_7_values_are_per_example_and_padding_is_left_out(system, trained):
 
 
 def test_law_8_shapes_are_asserted(system, trained):
-  built, result = trained(system)
+  built, result, _ = trained(system)
   batch = first_batch(built.source, 4)
   batch["x"] = jnp.concatenate([batch["x"], batch["x"]], axis=-1)
   keys = fold_each(jax.random.key(0), batch["index"])
@@ -195,7 +194,7 @@ def test_law_8_shapes_are_asserted(system, trained):
 
 
 def test_capabilities_have_the_shapes_of_the_contract(system, trained):
-  built, result = trained(system)
+  built, result, _ = trained(system)
   model, n = built.program.model, 4
   batch = first_batch(built.source, n)
   keys, x = fold_each(jax.random.key(0), batch["index"]), batch["x"]
