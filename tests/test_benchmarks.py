@@ -1,10 +1,13 @@
 """Benchmarks: their tables, their refusals, and that they go on with what they began."""
 
 import json
+import sys
 
+import numpy as np
 import pytest
 
-from benchmarks import kills, modes
+from benchmarks import devices, kills, modes, pairs, processes, scaling
+from gen_jax.core import UserError
 from gen_jax.sweep import summary
 
 
@@ -68,3 +71,58 @@ def test_one_system_killed_twice_has_no_differences(tmp_path):
   assert kills.main(["--only", "vae", "--workdir", str(tmp_path)]) == 0
   (row,) = json.loads((tmp_path / "kills.json").read_text()).values()
   assert row["kills"] >= 1 and row["launches"] == row["kills"] + 1 and row["compared"] >= 3
+
+
+def test_devices_measures_how_far_apart_states_are():
+  a = {"w": np.array([1.0, -3.0]), "n": np.int32(7)}
+  b = {"w": np.array([1.0, -3.4]), "n": np.int32(7)}
+  assert devices.distance(a, a) == 0
+  np.testing.assert_allclose(devices.distance(a, b), 0.1)
+  assert devices.markdown({"vae": (0.0, 1e-12, 3e-7)}).splitlines()[-1] == (
+    "| vae | 0.0e+00 | 1.0e-12 | 3.0e-07 |"
+  )
+  assert devices.main(["--only", "vea"]) == 2
+
+
+def test_processes_measures_how_far_apart_rows_are(tmp_path):
+  for name, loss in (("one", 1.0), ("two", 1.2)):
+    (tmp_path / name).mkdir()
+    row = {"stage": 0, "step": 1, "loss": loss, "seconds": loss}
+    (tmp_path / name / "metrics.jsonl").write_text(json.dumps(row) + "\n")
+  assert processes.apart(tmp_path / "one", tmp_path / "one") == 0
+  np.testing.assert_allclose(processes.apart(tmp_path / "one", tmp_path / "two"), 0.1)
+
+
+def test_scaling_counts_the_bytes_of_collectives():
+  text = """
+  %all-reduce.1 = (f32[8,4]{1,0}, f32[]) all-reduce(%a, %b), replica_groups={{0,1}}
+  %ag = bf16[16,2]{1,0} all-gather(%c), dimensions={0}
+  %fusion = f32[100]{0} fusion(%all-reduce.1), kind=kLoop
+  """
+  found = scaling.collectives(text)
+  assert found["all-reduce"] == 4 * 33 and found["all-gather"] == 2 * 32
+  assert found["reduce-scatter"] == 0
+
+
+def test_the_sides_of_a_pair_work_in_turns(tmp_path, monkeypatch):
+  side = "def {}():\n  return {{'version': '{}', 'parameters': {}}}, lambda: 1.5\n"
+  source = side.format("ours", "a 1", 7) + side.format("peer", "b 2", 7)
+  (tmp_path / "sides").mkdir()
+  (tmp_path / "sides" / "x.py").write_text(source + side.format("other", "c 3", 8))
+  (tmp_path / "worker.py").write_text((pairs.HERE / "worker.py").read_text())
+  monkeypatch.setattr(pairs, "HERE", tmp_path)
+  monkeypatch.setattr(pairs, "PAIRS", {"x": pairs.Pair("x", "ours", ("peer",), "nothing")})
+  found = pairs.measure(pairs.PAIRS["x"], sys.executable, rounds=3)
+  assert found["ours"]["loss"] == found["peer"]["loss"] == 1.5
+  assert found["peer"]["fastest"] <= found["peer"]["seconds"] <= found["peer"]["slowest"]
+  row = pairs.markdown({"x": found}).splitlines()[-1]
+  assert row.startswith("| nothing | 7 |") and "| b 2 |" in row
+  with pytest.raises(UserError, match="differ in their parameters: ours 7, other 8"):
+    pairs.measure(pairs.Pair("x", "ours", ("other",), "nothing"), sys.executable, rounds=1)
+
+
+@pytest.mark.parametrize("argv", [["--only", "vea"], ["--rounds", "0"], ["--peers", "nowhere"]])
+def test_pairs_refuses_in_one_line(argv, tmp_path, capsys):
+  argv = argv if "--peers" in argv else [*argv, "--peers", sys.executable]
+  assert pairs.main([*argv, "--workdir", str(tmp_path)]) == 2
+  assert capsys.readouterr().err.count("\n") == 1
