@@ -5,6 +5,7 @@ DCGAN's settings for `mm` and `ns`; Mao et al. 2017 `ls`; Arjovsky et al. 2017 `
 al. 2017 `dragan`; Berthelot et al. 2017 `began`. Rates and lengths are for 8x8 digits; those of
 `-mnist` are the sources'. `-ring8` and `-grid25` have the networks, the play and the optimiser with
 which PacGAN (Lin et al. 2018, section 4.1 and code) counts modes; its length is 400k steps.
+`wgan_gp-cifar10` has residual players and is for a GPU; it has not been trained.
 
 Seed 0, test split, 1000 samples: Frechet distance (training data 3.5), precision, recall, coverage,
 smallest share of a class (test data 0.089), nearest-training ratio:
@@ -110,6 +111,23 @@ for name in ("ns", "wgan_gp"):
     VARIANTS[f"{name}-{plane}"] = merge(
       VARIANTS[name], PLANE, TURNS[name], dict(data=dict(name=f"toy2d:{plane}"))
     )
+# Appendix C of the source, with residual players: its critic halves the image twice, this one, a
+# mirror of the generator, three times.
+VARIANTS["wgan_gp-cifar10"] = merge(
+  VARIANTS["wgan_gp"],
+  dict(
+    model=dict(
+      latent=128, widths=(128, 128, 128), residual=True,
+      **optimizers(
+        dict(learning_rate=2e-4, b1=0.0, b2=0.9, schedule="linear", decay_steps=100_000)
+      ),
+    ),
+    data=dict(name="tfds:cifar10", augment=("flip",)),
+    train=dict(steps=100_000, **every(100, 5000)),
+    evaluate=dict(samples=10_000, classifier_steps=6000),
+  ),
+)  # fmt: skip
+
 VARIANTS["tiny"] = merge(
   VARIANTS["wgan_gp"],
   dict(

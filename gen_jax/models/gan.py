@@ -98,6 +98,7 @@ def build(
   latent: int = 100,
   noise: Literal["normal", "uniform"] = "normal",
   widths: tuple[int, ...] = (64, 128, 256, 512),
+  residual: bool = False,
   generator_hidden: tuple[int, ...] = (),
   critic_hidden: tuple[int, ...] = (),
   maxout: int = 0,
@@ -142,6 +143,7 @@ def build(
     noise: the prior.
     widths: channels of the critic's convolutions, which halve the image; the generator mirrors
       them. () for dense layers only.
+    residual: residual blocks instead of single convolutions, see `nets.gan`.
     generator_hidden: dense layers before its convolutions.
     critic_hidden: dense layers behind its convolutions.
     maxout: pieces of the critic's dense units, 0 for leaky ReLU.
@@ -159,22 +161,25 @@ def build(
   check(spec, loss, penalty, penalty_weight, clip, conditional, projection, latent, widths)
   check_play(critic_turns, opening, play, packing)
   check_players(
-    widths, generator_hidden, critic_hidden, maxout, critic_norm, spectral, projection, deviation,
-    loss, ema, balance,
+    widths, residual, generator_hidden, critic_hidden, maxout, critic_norm, spectral, projection,
+    deviation, loss, ema, balance,
   )  # fmt: skip
   real = jnp.promote_types(dtype, jnp.float32)
   how = {"deviation": deviation, "dtype": jnp.dtype(dtype)}
   generator = Generator(
-    spec.shape, generator_hidden, widths[::-1], generator_norm, spec.levels is not None, **how
-  )
+    spec.shape, generator_hidden, widths[::-1], residual, generator_norm,
+    spec.levels is not None, **how,
+  )  # fmt: skip
   if loss == "began":
     seen_shape = (*spec.shape[:-1], packing * spec.shape[-1])
-    encoder = Critic(widths, critic_hidden, balance.code, **how)
-    decoder = Generator(seen_shape, critic_hidden[::-1], widths[::-1], "none", False, **how)
+    encoder = Critic(widths, residual, critic_hidden, balance.code, **how)
+    decoder = Generator(
+      seen_shape, critic_hidden[::-1], widths[::-1], residual, "none", False, **how
+    )
   else:
     losses = adversarial.LOSSES[loss]
     critic = Critic(
-      widths, critic_hidden, maxout=maxout, norm=critic_norm, spectral=spectral,
+      widths, residual, critic_hidden, maxout=maxout, norm=critic_norm, spectral=spectral,
       projection=projection, bias=not losses.translates, **how,
     )  # fmt: skip
 
@@ -428,8 +433,8 @@ def check_play(critic_turns, opening, play, packing):
 
 
 def check_players(
-  widths, generator_hidden, critic_hidden, maxout, critic_norm, spectral, projection, deviation,
-  loss, ema, balance,
+  widths, residual, generator_hidden, critic_hidden, maxout, critic_norm, spectral, projection,
+  deviation, loss, ema, balance,
 ):  # fmt: skip
   """Refuses networks that cannot be, in one line."""
   if any(width < 1 for width in (*widths, *generator_hidden, *critic_hidden)):
@@ -437,6 +442,8 @@ def check_players(
       f"model.widths={widths}, model.generator_hidden={generator_hidden} and"
       f" model.critic_hidden={critic_hidden} are numbers from 1 on"
     )
+  if residual and not widths:
+    raise UserError("model.residual=True is of convolutions: give model.widths")
   if maxout < 0 or deviation < 0:
     raise UserError(f"model.maxout={maxout} and model.deviation={deviation} must be 0 or more")
   if not 0 <= ema < 1:

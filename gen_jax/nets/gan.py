@@ -1,4 +1,4 @@
-"""Generators and critics: dense, or convolutional after DCGAN (Radford et al. 2016).
+"""Generators and critics: dense, convolutional after DCGAN (Radford et al. 2016), or residual.
 
 The generator doubles the resolution by sub-pixel convolutions (`nets.conv.double`): a 3x3 one at
 the lower resolution, laid out as two by two pixels. DCGAN's 4x4 transposed convolution of stride 2
@@ -9,6 +9,11 @@ Both are written as dense layers on windows, the same functions as the convoluti
 the gradient of a gradient, and on CPU XLA is slow at that of a strided convolution, and at any with
 few positions and many channels (8x8 digits: 158 ms against 13 for a penalised critic, 157 against
 9 for a generator); products of matrices keep their speed, also inside loops.
+
+Residual players are those of Gulrajani et al. 2017 (appendix C): blocks of two 3x3 convolutions
+beside a shortcut, with nearest-neighbour upsampling and with average pooling; the critic goes on
+with two blocks that keep the resolution, and its logit is of the average over all positions. Their
+convolutions are ordinary ones: these players are for accelerators.
 
 Batch normalisation is the generator's only: it would let a critic's logit depend on the other
 examples of its batch, and so take the meaning from a gradient penalty and from a logit's own value.
@@ -52,6 +57,17 @@ def kernels(deviation: float):
   return nn.initializers.normal(deviation) if deviation else nn.initializers.lecun_normal()
 
 
+def enlarge(x: Array) -> Array:
+  """Each pixel of x [B, H, W, C] as two by two: [B, 2 H, 2 W, C]."""
+  return x.repeat(2, axis=1).repeat(2, axis=2)
+
+
+def pool(x: Array) -> Array:
+  """Averages of two by two pixels: [B, 2 H, 2 W, C] -> [B, H, W, C]."""
+  x = halve(x)
+  return x.reshape(*x.shape[:3], 4, -1).mean(axis=3)
+
+
 def layer_norm(x: Array, **kwargs) -> Array:
   """Normalises each example of [B, ..., C] over all its values; scale and bias for each channel."""
   over = tuple(range(1, x.ndim))
@@ -64,6 +80,7 @@ class Generator(nn.Module):
   shape: of an example.
   hidden: dense layers.
   widths: channels from the lowest resolution on, each doubled once; () for dense layers only.
+  residual: whether a residual block doubles each, instead of a convolution.
   norm: before each hidden activation. With batch, statistics are those of the examples with mask
     [B] True where `train`, else the ones in the collection `batch_stats`; where `train`, that
     collection comes out as the statistics of this batch: averaging them is the caller's.
@@ -75,6 +92,7 @@ class Generator(nn.Module):
   shape: Sequence[int]
   hidden: Sequence[int] = ()
   widths: Sequence[int] = ()
+  residual: bool = False
   norm: Norm = "batch"
   bounded: bool = True
   deviation: float = 0.0
@@ -109,6 +127,14 @@ class Generator(nn.Module):
       height, width, channels = self.shape
       scale = 2 ** len(self.widths)
       first = (height // scale, width // scale, self.widths[0])
+    if self.residual:
+      h = nn.Dense(math.prod(first), **kwargs)(h).reshape(-1, *first)
+      for features in (*self.widths[1:], self.widths[-1]):
+        r = nn.Conv(features, (3, 3), **inner)(enlarge(activate(h)))
+        r = nn.Conv(features, (3, 3), **kwargs)(activate(r))
+        h = nn.Dense(features, **kwargs)(enlarge(h)) + r
+      x = nn.Conv(channels, (3, 3), **kwargs)(activate(h))
+    elif self.widths:
       h = activate(nn.Dense(math.prod(first), **inner)(h).reshape(-1, *first))
       for features in self.widths[1:]:
         h = activate(double(nn.Dense(4 * features, **inner)(windows(border(h), 3))))
@@ -125,6 +151,7 @@ class Critic(nn.Module):
   code: for a critic that is an autoencoder's encoder, length of the code [B, code] that takes the
     logit's place.
   widths: channels of each convolution, which halves H and W; () for dense layers only.
+  residual: whether a residual block halves them, instead of a convolution.
   hidden: dense layers behind them.
   maxout: pieces of which each unit of a dense layer takes the largest (Goodfellow et al. 2013); 0
     for leaky ReLU with slope 0.2, which follows convolutions always.
@@ -139,6 +166,7 @@ class Critic(nn.Module):
   """
 
   widths: Sequence[int] = ()
+  residual: bool = False
   hidden: Sequence[int] = ()
   code: int = 0
   maxout: int = 0
@@ -156,11 +184,19 @@ class Critic(nn.Module):
     kwargs = {**types, "kernel_init": kernels(self.deviation)}
     normalise = lambda h, i: layer_norm(h, **types) if self.norm == "layer" and i else h
 
-    def dense(features, h, **other):
-      layer = nn.Dense(features, **kwargs, **other)
+    def apply(layer, h):
       if not self.spectral:
         return layer(h)
       return nn.SpectralNorm(layer, param_dtype=real)(h, update_stats=train)
+
+    def dense(features, h, **other):
+      return apply(nn.Dense(features, **kwargs, **other), h)
+
+    def block(h, i, features, down):
+      seen = nn.relu(normalise(h, i)) if i else h  # pixels are taken as they are
+      r = apply(nn.Conv(features, (3, 3), **kwargs), seen)
+      r = apply(nn.Conv(features, (3, 3), **kwargs), nn.relu(normalise(r, 1)))
+      return dense(features, pool(h)) + pool(r) if down else h + r
 
     joined = None if self.projection else condition
     if self.widths:
@@ -168,7 +204,13 @@ class Critic(nn.Module):
       h = mlp.join(x, None if joined is None else joined[:, None, None, :])
     else:
       h = mlp.join(x.reshape(len(x), -1), joined)
-    for i, width in enumerate(self.widths):
+    if self.residual:
+      for i, width in enumerate(self.widths):
+        h = block(h, i, width, down=True)
+      for i in (1, 2):
+        h = block(h, i, self.widths[-1], down=False)
+      h = nn.relu(h).mean(axis=(1, 2))
+    for i, width in enumerate(() if self.residual else self.widths):
       h = leaky(normalise(dense(width, windows(halve(border(h)), 2)), i))
     h = h.reshape(len(h), -1)
     pieces = max(self.maxout, 1)

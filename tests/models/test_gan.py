@@ -395,3 +395,26 @@ def test_what_cannot_be_is_refused(kwargs, message):
 def test_labels_that_the_data_lack_are_refused():
   with pytest.raises(UserError, match="these data have none"):
     gan.build(Spec((2,)), **SMALL, conditional=True)
+
+
+@pytest.mark.parametrize(
+  "kwargs",
+  [
+    dict(loss="wgan", penalty="wgan_gp", critic_norm="layer"),
+    dict(loss="hinge", spectral=True, conditional=True, projection=True),
+  ],
+)
+def test_residual_players_both_learn(kwargs):
+  spec = Spec((8, 8, 1), 17, 3)
+  model = gan.build(spec, **{**SMALL, **kwargs, "widths": (4,), "residual": True}).model
+  x = np.random.default_rng(0).integers(0, 17, (B, 8, 8, 1), np.uint8)
+  batch = batch_of() | {"x": jnp.asarray(x), "label": jnp.arange(B) % 3}
+  before = start(model, batch)
+  after, metrics = step(model, before, batch)
+  assert all(jnp.isfinite(v) for v in metrics.values())
+  moved = jax.tree.map(lambda a, b: bool((a != b).any()), before["params"], after["params"])
+  assert any(jax.tree.leaves(moved["generator"])) and any(jax.tree.leaves(moved["critic"]))
+  if kwargs.get("spectral"):
+    norms = after["mutable"]["critic"]["batch_stats"]
+    # Of three layers of the block, two of each plain one, the hidden one, the logit, the projection.
+    assert len(norms) == 10

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax.nets.gan import Critic, Generator
+from gen_jax.nets.gan import Critic, Generator, enlarge, pool
 
 rng = np.random.default_rng(0)
 
@@ -32,6 +32,35 @@ def test_shapes_and_sizes(size, widths):
   assert count(made) == 17 * first + inner + 9 * ups[-1] * 12 + 12 + scale * sum(ups)
   kernels = [16 * a * b + b for a, b in zip((13, *widths), widths)]
   assert count(judge) == sum(kernels) + first + 1 + scale * sum(widths[1:])
+
+
+def test_shapes_and_sizes_of_residual_players():
+  """Gulrajani et al. 2017, tables of appendix C, with widths of our own."""
+  z, low, a, b = jnp.zeros((2, 7)), 8, 4, 6
+  generator, critic = Generator((32, 32, 3), (), (b, a), True), Critic((a, b), True, norm="layer")
+
+  def both(key):
+    x, made = generator.init_with_output(key, z)
+    logit, judge = critic.init_with_output(key, x)
+    return x, logit, made["params"], judge["params"]
+
+  x, logit, made, judge = jax.eval_shape(both, jax.random.key(0))
+  assert x.shape == (2, 32, 32, 3) and logit.shape == (2,)
+  count = lambda tree: sum(leaf.size for leaf in jax.tree.leaves(tree))
+  # Without a bias before batch normalisation, of which each has a scale and a bias.
+  up = lambda m, n: 2 * m + 9 * m * n + 2 * n + 9 * n * n + n + m * n + n
+  assert count(made) == 8 * low * low * b + up(b, a) + up(a, a) + 2 * a + 27 * a + 3
+  down = lambda m, n, first: 9 * m * n + 9 * n * n + 2 * n + 2 * n + m * n + n + 2 * m * (not first)
+  plain = 2 * (9 * b * b + b) + 4 * b
+  assert count(judge) == down(3, a, True) + down(a, b, False) + 2 * plain + b + 1
+
+
+def test_enlarging_and_pooling():
+  x = jnp.asarray(rng.normal(size=(2, 3, 5, 4)), jnp.float32)
+  np.testing.assert_array_equal(enlarge(x)[:, 1::2, ::2], x)
+  np.testing.assert_allclose(pool(enlarge(x)), x, rtol=1e-6)
+  y = np.asarray(rng.normal(size=(2, 4, 6, 3)), np.float32)
+  np.testing.assert_allclose(pool(jnp.asarray(y))[1, 1, 2, 0], y[1, 2:4, 4:6, 0].mean(), rtol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +102,7 @@ def test_with_stored_statistics_an_example_is_its_own(dense):
   [
     Critic(hidden=(6, 5), norm="layer"),
     Critic((3, 4), norm="layer"),
+    Critic((3,), residual=True, norm="layer"),
     Critic(hidden=(4,), maxout=3),
   ],
 )
@@ -99,7 +129,7 @@ def test_bfloat16_computes_with_float32_parameters_and_results():
   dtype = jnp.bfloat16
   z, x = jnp.zeros((2, 3)), jnp.zeros((2, 8, 8, 1))
   for net, given in ((Generator((8, 8, 1), widths=(4,), dtype=dtype), z),
-                     (Critic((4,), (5,), norm="layer", dtype=dtype), x)):  # fmt: skip
+                     (Critic((4,), hidden=(5,), norm="layer", dtype=dtype), x)):  # fmt: skip
     out, variables = jax.eval_shape(lambda k: net.init_with_output(k, given), jax.random.key(0))  # noqa: B023
     assert out.dtype == jnp.float32
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
