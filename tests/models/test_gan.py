@@ -416,5 +416,5 @@ def test_residual_players_both_learn(kwargs):
   assert any(jax.tree.leaves(moved["generator"])) and any(jax.tree.leaves(moved["critic"]))
   if kwargs.get("spectral"):
     norms = after["mutable"]["critic"]["batch_stats"]
-    # Of three layers of the block, two of each plain one, the hidden one, the logit, the projection.
+    # Three layers of the block, two of each plain one, hidden, logit, projection.
     assert len(norms) == 10
