@@ -8,7 +8,8 @@
   python -m gen_jax.main collage OUT.png runs/a runs/b
 
 Running the same command again resumes. Exit status: 0 done, or stopped by SIGINT and saved; 1 a
-metric became non-finite; 2 the input was refused, in one line; 75 stopped by SIGTERM and saved.
+metric became non-finite, or the disk is full; 2 the input was refused, in one line; 75 stopped by
+SIGTERM and saved.
 """
 
 from __future__ import annotations
@@ -190,13 +191,12 @@ def train_judge(source, experiment, mesh, workdir):
 def main(argv: list[str]) -> None:
   import jax
 
+  from gen_jax.run.folder import unwritable
   from gen_jax.run.loop import NonFinite
   from gen_jax.run.signals import Stopped
 
   logging.set_verbosity(logging.WARNING)
-  # orbax warns of what is meant: reading only, and its own deprecations.
-  quiet = lambda record: "orbax" not in record.pathname or record.levelno >= 40
-  logging.get_absl_logger().addFilter(quiet)
+  logging.get_absl_logger().addFilter(worth_telling)
   try:
     code = dispatch(argv)
   except UserError as error:
@@ -208,13 +208,33 @@ def main(argv: list[str]) -> None:
     print(f"gen_jax: stopped and saved at step {stop.step}; the same command goes on from there")
     code = stop.code
   except Exception as error:
-    if jax.process_count() == 1:
-      raise
     from gen_jax.run.processes import leave
 
+    if reason := unwritable(error):
+      print(
+        f"gen_jax: stopped: the run folder cannot be written: {reason}. What was saved before is"
+        " whole: the same command goes on from the last checkpoint",
+        file=sys.stderr,
+      )
+      # At once: the threads of a save that failed have no good end.
+      sys.stdout.flush()
+      sys.stderr.flush()
+      os._exit(1)
+    if jax.process_count() == 1:
+      raise
     leave(error)
   sys.stdout.flush()
   sys.exit(code)
+
+
+def worth_telling(record) -> bool:
+  """Whether a line of the log is. Orbax warns of what is meant, such as reading only, and of its
+  own deprecations; and of a full disk each of its threads tells at length what one line says."""
+  if "orbax" not in record.pathname:
+    return True
+  from gen_jax.run.folder import unwritable
+
+  return record.levelno >= 40 and not unwritable(record.exc_info[1] if record.exc_info else None)
 
 
 def refuse(error: Exception) -> int:

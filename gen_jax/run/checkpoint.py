@@ -60,7 +60,8 @@ class Damaged(Exception):
 
 
 def without_closed_loops(hook: Callable) -> Callable:
-  """The hook, silent on readers that end after one of them failed and closed their event loop."""
+  """The hook, silent on readers and writers that end after one of them failed and closed their
+  event loop."""
   if getattr(hook, "silent", False):
     return hook
 
@@ -76,7 +77,6 @@ def without_closed_loops(hook: Callable) -> Callable:
 @contextlib.contextmanager
 def reading() -> Iterator[None]:
   """Orbax raises whatever its readers raise: here that is damage."""
-  sys.unraisablehook = without_closed_loops(sys.unraisablehook)
   try:
     yield
   except Exception as error:
@@ -94,6 +94,7 @@ class Checkpoints:
   """
 
   def __init__(self, folder: epath.PathLike, *, keep: int = 2, writable: bool = True):
+    sys.unraisablehook = without_closed_loops(sys.unraisablehook)
     self.folder, self.writable = epath.Path(folder), writable
     policy = preservation.AnyPreservationPolicy([
       preservation.LatestN(keep),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import math
@@ -21,6 +22,19 @@ def write_json(path: Path, value: Any) -> None:
   temporary = path.with_name(f".{path.name}.tmp")
   temporary.write_text(json.dumps(value, indent=2, default=list) + "\n")
   os.replace(temporary, path)
+
+
+def unwritable(error: BaseException | None) -> str | None:
+  """What the file system says where that is why something could not be written; None otherwise.
+
+  Libraries wrap it in errors of their own, with the system's words in their text.
+  """
+  while error is not None:
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+      if getattr(error, "errno", None) == number or os.strerror(number) in str(error):
+        return os.strerror(number)
+    error = error.__cause__ or error.__context__
+  return None
 
 
 def read_json(path: Path) -> Any:

@@ -1,5 +1,6 @@
 """A run folder: one process, one config, and files that a crash leaves readable."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -185,3 +186,14 @@ def test_what_json_cannot_hold_goes_by_name():
   values = [folder.jsonable(v) for v in (1.5, float("nan"), float("inf"), -float("inf"))]
   assert values == [1.5, "nan", "inf", "-inf"]
   assert [str(float(v)) for v in values] == ["1.5", "nan", "inf", "-inf"]
+
+
+def test_why_something_could_not_be_written_is_found_behind_other_errors():
+  full = OSError(errno.ENOSPC, "No space left on device")
+  wrapped = ValueError("saving failed")
+  wrapped.__cause__ = full
+  said = RuntimeError("RESOURCE_EXHAUSTED: write [OS error 28: No space left on device]")
+  for error in (full, wrapped, said):
+    assert folder.unwritable(error) == "No space left on device"
+  for other in (None, ValueError("x"), OSError(errno.ENOENT, "No such file or directory")):
+    assert folder.unwritable(other) is None
