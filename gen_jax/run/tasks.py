@@ -123,8 +123,8 @@ def train(
 
 
 def finish(setup: Setup, workdir: Path, states: list[PyTree], train_judge: TrainJudge) -> None:
-  """What a completed run leaves behind: figures, curves, samples, weights."""
-  take_measures(setup, workdir, states, train_judge)
+  """What a completed run leaves behind: curves, samples, weights, and at last the figures, by
+  whose presence a run is known to be complete."""
   rows = [r for r in read_rows(workdir / "metrics.jsonl") if "split" not in r]
   facts = {"stage", "step", "seconds", "examples_per_second"}
   terms = sorted({name for row in rows for name in row} - facts)
@@ -136,6 +136,7 @@ def finish(setup: Setup, workdir: Path, states: list[PyTree], train_judge: Train
   if model.pictures is not None:
     save_pictures(workdir / "pictures", model.pictures(states), spec.levels)
   write_weights(workdir, setup.program, states)
+  take_measures(setup, workdir, states, train_judge)
   grid = workdir / "samples" / f"{setup.total:06d}.png"
   if processes.is_first() and grid.exists():
     print(f"samples: {grid} of shape {spec.shape}")
