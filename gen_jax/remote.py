@@ -68,8 +68,7 @@ def opened(workdir: str | PurePath) -> Iterator[Path]:
   if not is_remote(workdir):
     yield Path(workdir)
     return
-  url = str(workdir).rstrip("/")
-  there = locate(url)
+  there, url = locate(workdir), str(workdir).rstrip("/")
   with tempfile.TemporaryDirectory(prefix="gen_jax-") as folder:
     here = Path(folder) / there.name
     here.mkdir()

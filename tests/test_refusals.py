@@ -57,6 +57,13 @@ COMMAND_LINE = {
   "sweep of samples": ([TINY, "--mode=sample", "--sweep=seed=1,2"], "--sweep trains"),
   "samples of many processes": ([TINY, "--mode=sample", "--distributed"], "--distributed is for"),
   "sweep of many processes": ([TINY, "--sweep=seed=1,2", "--distributed"], "--distributed is for"),
+  "workdir of no scheme": ([TINY, "--workdir=ftp://host/run"], "gs://, s3://, file:// or a local"),
+  "workdir without a path": ([TINY, "--workdir=gs://"], "not a folder that can be reached"),
+  "no run at a url": (["--mode=sample", "--workdir=file://{empty}/no"], "is not a run folder"),
+  "sweep at a url": ([TINY, "--sweep=seed=1,2", "--workdir=gs://b/run"], "needs a local --workdir"),
+  "images of no scheme": ([FOLDER, "--config.data.path=ftp://x/y"], "not a folder that can be"),
+  "no images at a url": ([FOLDER, "--config.data.path=file://{empty}/no"], "cannot be reached"),
+  "residual without widths": field(GAN, "model.residual", True, "give model.widths"),
   "workdir is a file": ([TINY, "--workdir={file}"], "cannot be written"),
   "workdir below a file": ([TINY, "--workdir={file}/run"], "cannot be written"),
 }
