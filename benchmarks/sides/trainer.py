@@ -44,8 +44,15 @@ def trainer(
       model=model,
       # The set is named and not read: the arrays are given.
       data={"name": "digits", "batch_size": batch_size, "remainder": remainder},
-      train={"steps": steps, "steps_per_call": per_call},
-    )
+      train={
+        "steps": steps,
+        "steps_per_call": per_call,
+        "log_every": steps,
+        "validate_every": 0,
+        "sample_every": 0,
+        "checkpoint_every": 0,
+      },
+    )  # fmt: skip
   )
   program = configs.build(parsed.config, spec)
   job = job_of(program, Source("arrays", spec, {"train": ArraySplit(arrays)}), parsed,

@@ -1,6 +1,7 @@
 """VAE 784-200-200-50 with tanh on binary images, Adam, batch 100: ours, plain PyTorch, pythae."""
 
 import math
+import tempfile
 
 import numpy as np
 
@@ -129,7 +130,7 @@ def pythae():
   trainer = BaseTrainer(
     model=model, train_dataset=data,
     training_config=BaseTrainerConfig(
-      output_dir="/tmp/pythae", num_epochs=1, per_device_train_batch_size=BATCH, learning_rate=1e-3,
+      output_dir=tempfile.mkdtemp(), num_epochs=1, per_device_train_batch_size=BATCH, learning_rate=1e-3,
       optimizer_params={"eps": 1e-4}, no_cuda=True,
     ),
   )  # fmt: skip
