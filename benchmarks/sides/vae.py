@@ -130,8 +130,8 @@ def pythae():
   trainer = BaseTrainer(
     model=model, train_dataset=data,
     training_config=BaseTrainerConfig(
-      output_dir=tempfile.mkdtemp(), num_epochs=1, per_device_train_batch_size=BATCH, learning_rate=1e-3,
-      optimizer_params={"eps": 1e-4}, no_cuda=True,
+      output_dir=tempfile.mkdtemp(), num_epochs=1, per_device_train_batch_size=BATCH,
+      learning_rate=1e-3, optimizer_params={"eps": 1e-4}, no_cuda=True,
     ),
   )  # fmt: skip
   trainer.prepare_training()
