@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-N, D, K, PASSES, BATCH, RANK = 60_000, 784, 32, 5, 6_000, 50
+N, D, K, PASSES, BATCH, RANK = 60_000, 784, 32, 5, 1_000, 50
 
 
 def points():

@@ -6,7 +6,9 @@
              mu_k = 1/N_k sum_i r_ik x_i
              Sigma_k = 1/N_k sum_i r_ik (x_i - mu_k)(x_i - mu_k)^T + floor I
 
-The sums are taken of x - mu_k with the pass's own mu_k, so that nothing cancels. The noise u that
+The sums of full covariances are taken of x - mu_k with the pass's own mu_k, so that nothing
+cancels; those of diagonal ones of x - c, with c the mean of all components, so that they are
+products of matrices: in float32 a variance is then known to 1e-7 of (mu_k - c)^2. The noise u that
 dequantises grey levels, of variance v, is integrated out, with responsibilities that do not depend
 on it: EM then raises the bound
 
@@ -97,13 +99,19 @@ def build(
     del key
     log_joint = expected_joint(params, batch["x"])
     r = weight[:, None] * jax.nn.softmax(log_joint)
-    centred = at.points(batch["x"])[:, None] - params["mean"]
-    sums = {"n": r.sum(0), "x": einsum("bk,bkd->kd", r, centred)}
+    y, nll = at.points(batch["x"]), -at.log_prob(jax.nn.logsumexp(log_joint, axis=1))
     if full:
-      sums["x x^T"] = einsum("bkd,bke->kde", r[..., None] * centred, centred)
+      centred = y[:, None] - params["mean"]
+      first = einsum("bk,bkd->kd", r, centred)
+      second = einsum("bkd,bke->kde", r[..., None] * centred, centred)
     else:
-      sums["x x^T"] = einsum("bk,bkd->kd", r, centred**2)
-    return sums, {"nll": -at.log_prob(jax.nn.logsumexp(log_joint, axis=1))}
+      centred = y - centre(params)
+      first, second = einsum("bk,bd->kd", r, centred), einsum("bk,bd->kd", r, centred**2)
+    return {"n": r.sum(0), "x": first, "x x^T": second}, {"nll": nll}
+
+  def centre(params):
+    """c, about which the sums of diagonal covariances are taken."""
+    return einsum("k,kd->d", params["weight"], params["mean"])
 
   def solve(params, sums):
     n = sums["n"] + tiny
@@ -114,7 +122,8 @@ def build(
     else:
       second = sums["x x^T"] / n[:, None] - shift**2
       whiten = 1 / jnp.sqrt(jnp.maximum(second, 0) + at.noise + floor)
-    return {"weight": n / n.sum(), "mean": params["mean"] + shift, "whiten": whiten}
+    about = params["mean"] if full else centre(params)
+    return {"weight": n / n.sum(), "mean": about + shift, "whiten": whiten}
 
   def log_prob(state, x, keys=None, cond=None):
     del cond
