@@ -101,6 +101,15 @@ VARIANTS = {
     ),
   ),
 }  # fmt: skip
+VARIANTS["tiny_transformer"] = merge(
+  VARIANTS["tiny"],
+  dict(
+    model=dict(
+      prior="transformer",
+      transformer=dict(width=8, layers=1, heads=2, optimizer=dict(decay_steps=8)),
+    ),
+  ),
+)
 
 
 def get_config(name: str = "digits"):

@@ -43,7 +43,8 @@ TWO_PLAYERS = {
 }
 
 # For the two stages of a VQ-VAE and the prior over its codes.
-TWO_STAGES = {"model": {"dtype": "float64", "optimizer": SGD, "pixelcnn": {"optimizer": SGD}}}
+PRIORS = {name: {"optimizer": SGD} for name in ("pixelcnn", "transformer")}
+TWO_STAGES = {"model": {"dtype": "float64", "optimizer": SGD, **PRIORS}}
 
 SYSTEMS = (
   System("ddpm:tiny"),
@@ -66,6 +67,9 @@ SYSTEMS = (
   System("transformer:tiny", SMALL_STEPS),
   System("realnvp:tiny", SMALL_STEPS),
 )
+
+# Other combinations of the same parts: their laws are slow tests.
+MORE = (System("vqvae:tiny_transformer", TWO_STAGES),)
 
 
 class Built(NamedTuple):

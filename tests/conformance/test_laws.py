@@ -11,9 +11,10 @@ from gen_jax.core import fold_each
 from gen_jax.run import loop, mesh, sample, signals
 from gen_jax.run.loop import train
 from gen_jax.run.mesh import make_mesh
-from tests.conformance.systems import SYSTEMS, build, first_batch, one_device
+from tests.conformance.systems import MORE, SYSTEMS, build, first_batch, one_device
 
-pytestmark = pytest.mark.parametrize("system", SYSTEMS, ids=lambda s: s.name)
+CASES = [*SYSTEMS, *(pytest.param(system, marks=pytest.mark.slow) for system in MORE)]
+pytestmark = pytest.mark.parametrize("system", CASES, ids=lambda s: s.name)
 
 
 def equal(a, b):
