@@ -98,9 +98,8 @@ def needs(name: str, layout: str, devices: int) -> Needs:
   )  # fmt: skip
   compiled = update.lower(state, micro, scalar(key.dtype), scalar(jnp.int32)).compile()
   memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
-  weights = {k: state[k] for k in model.weights}
   return Needs(
-    size_of(weights), memory.output_size_in_bytes, memory.temp_size_in_bytes, cost["flops"],
+    size_of(state["params"]), memory.output_size_in_bytes, memory.temp_size_in_bytes, cost["flops"],
     collectives(compiled.as_text()),
   )  # fmt: skip
 
