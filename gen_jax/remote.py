@@ -140,7 +140,11 @@ def push(here: Path) -> None:
     for name in [name for name, stamp in now.items() if copied.get(name) != stamp]:
       target = locate(f"{url}/{name}")
       target.parent.mkdir(parents=True, exist_ok=True)
-      target.write_bytes((here / name).read_bytes())
+      # An object comes to be whole or not at all; a file does so by being renamed.
+      first = target if is_remote(target) else target.with_name(f".{target.name}.tmp")
+      first.write_bytes((here / name).read_bytes())
+      if first != target:
+        first.replace(target)
   (here / COPIED).write_text(json.dumps(now))
 
 
