@@ -1,6 +1,6 @@
 """One process against two and four: do they train as one, and what if one of them is killed?
 
-  python -m benchmarks.processes [--only ddpm,vae] [--steps 120] [--workdir DIR]
+  python -m benchmarks.processes [--only ddpm,vae] [--steps 48] [--workdir DIR]
 
 trains the tiny variant of each config through launch/local_processes.sh with 1, 2 and 4 processes
 that share every batch, then again with one process killed on the way, and once more to go on from
@@ -99,7 +99,7 @@ def main(argv: list[str] | None = None) -> int:
   """The command line; returns the exit status: 1 where something differs."""
   parser = argparse.ArgumentParser(prog="python -m benchmarks.processes", description=__doc__)
   parser.add_argument("--only", default="ddpm,vae,gan")
-  parser.add_argument("--steps", type=int, default=120)
+  parser.add_argument("--steps", type=int, default=48)
   parser.add_argument("--workdir", type=Path, default=Path("runs/processes"))
   options = parser.parse_args(argv)
   workdir = Path(os.path.abspath(options.workdir))
