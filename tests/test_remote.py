@@ -8,6 +8,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,6 +18,7 @@ from gen_jax import data, remote
 from gen_jax.core import UserError
 from gen_jax.run import folder
 from gen_jax.run.compare import compare
+from gen_jax.run.mesh import make_mesh
 from gen_jax.run.signals import Stopped
 from tests.run import toy
 from tests.run.test_checkpoint import flip_bit
@@ -35,12 +37,12 @@ def train(mesh, workdir, **kwargs):
     return toy.go(mesh, parsed, workdir=here, fingerprint=mark, **kwargs)
 
 
-@pytest.fixture
-def whole(mesh, tmp_path_factory):
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
   """A local run folder, and what it came to."""
   workdir = tmp_path_factory.mktemp("local") / "run"
   workdir.mkdir()
-  return workdir, train(mesh, workdir)
+  return workdir, train(make_mesh(jax.devices()[:1]), workdir)
 
 
 def test_a_run_at_a_url_is_the_run_here(mesh, whole, tmp_path):
