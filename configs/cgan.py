@@ -6,7 +6,7 @@ takes the label by an inner product. Loss and optimiser of Gulrajani et al. 2017
 
 Seed 0, 1500 samples: 99.2% read as their class, 99.2% accuracy of a classifier trained on samples
 only, Frechet distance 5.8 (training data 3.5), precision 0.94, recall 0.92, nearest-training ratio
-1.18.
+1.18. `projection`, in 2.2 minutes on one core: 99.4%, 98.3%, 5.2, 0.95, 0.91, 1.14.
 """
 
 from gen_jax.run.config import experiment, merge, variant
