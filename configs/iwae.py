@@ -9,8 +9,8 @@ LeCun's, not Glorot's.
       nll_5000 23.39 nats, freshly binarised (359 test digits)
   python -m gen_jax.main --config configs/iwae.py:vae1 --config.train.steps=3279000
       --config.train.steps_per_call=1000
-      1093 of the 3280 epochs, to the end of the schedule's seventh stage, 134 minutes on a core that
-      other work used too (3.2 s an epoch alone): nll_5000 87.48 nats, 18 active units of 50
+      1093 of the 3280 epochs, to the end of the schedule's seventh stage; 134 minutes on a core
+      that other work used too, 3.2 s an epoch alone: nll_5000 87.48 nats, 18 active units of 50
       (10,000 test digits; 86.76 and 19 in the paper)
   python -m gen_jax.main --config configs/iwae.py:vae1 --config.train.steps=1092000
       --config.model.optimizer.decay_steps=1092000 --config.train.steps_per_call=1000
