@@ -22,8 +22,9 @@ os.environ.setdefault("NPROC", "32")
 import jax
 import numpy as np
 
+from benchmarks.common import chosen, distance, table
 from gen_jax import cli
-from gen_jax.core import PyTree
+from gen_jax.core import PyTree, UserError
 from gen_jax.run import loop, mesh
 from gen_jax.run.folder import read_rows
 from tests.conformance.systems import SYSTEMS, System, build, one_device
@@ -32,15 +33,9 @@ DEVICES, STEPS = 8, 4
 HEADER = ("system", "float64, replicated", "float64, split", "float32, one step")
 
 
-def distance(a: PyTree, b: PyTree) -> float:
-  """The largest over all arrays, of the same structure."""
-  pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
-  apart = (
-    np.abs(np.float64(x) - np.float64(y)) / (1 + np.abs(np.float64(x)))
-    for x, y in (map(np.asarray, pair) for pair in pairs)
-    if x.dtype != bool and x.size
-  )
-  return max((float(x.max()) for x in apart), default=0.0)
+def apart(a: PyTree, b: PyTree) -> float:
+  """The largest distance of two arrays, of trees of one structure."""
+  return max(distance(*pair) for pair in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
 def states(system: System, devices: int, layout: str) -> PyTree:
@@ -66,17 +61,15 @@ def compared(system: System) -> tuple[float, float, float]:
   """The figures of one row."""
   with jax.enable_x64(True):
     one = states(system, 1, "replicated")
-    whole, split = (distance(one, states(system, DEVICES, to)) for to in ("replicated", "sharded"))
+    whole, split = (apart(one, states(system, DEVICES, to)) for to in ("replicated", "sharded"))
   with tempfile.TemporaryDirectory() as folder:
     a, b = (metrics(system, n, Path(folder) / str(n)) for n in (1, DEVICES))
-  return whole, split, distance(a, b)
+  return whole, split, apart(a, b)
 
 
 def markdown(rows: dict[str, tuple[float, float, float]]) -> str:
   """The table."""
-  head = [f"| {' | '.join(HEADER)} |", f"|{' --- |' * len(HEADER)}"]
-  cells = ((name, *(f"{value:.1e}" for value in row)) for name, row in rows.items())
-  return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in cells)])
+  return table(HEADER, ((name, *(f"{v:.1e}" for v in row)) for name, row in rows.items()))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -86,10 +79,10 @@ def main(argv: list[str] | None = None) -> int:
   parser.add_argument("--workdir", type=Path, default=Path("runs/devices"))
   options = parser.parse_args(argv)
   known = {cli.split_name(system.name)[0]: system for system in SYSTEMS}
-  names = options.only.split(",") if options.only else list(known)
-  if unknown := sorted(set(names) - set(known)):
-    where = f"one of {', '.join(known)}"
-    print(f"devices: error: --only: no system {', '.join(unknown)}; {where}", file=sys.stderr)
+  try:
+    names = chosen(options.only, known)
+  except UserError as error:
+    print(f"devices: error: {error}", file=sys.stderr)
     return 2
   jax.config.update("jax_num_cpu_devices", DEVICES)
   mesh.SHARDED_FROM = 1  # so that the arrays of small models are split too
@@ -98,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
     rows[name] = compared(known[name])
     print(name, *(f"{value:.1e}" for value in rows[name]), flush=True)
   options.workdir.mkdir(parents=True, exist_ok=True)
-  (options.workdir / "devices.md").write_text(f"{markdown(rows)}\n")
+  (options.workdir / "devices.md").write_text(markdown(rows))
   return int(any(max(row[:2]) > 1e-9 or row[2] > 1e-4 for row in rows.values()))
 
 

@@ -23,6 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common import chosen, table
 from gen_jax import cli
 from gen_jax.core import UserError
 from gen_jax.run.folder import read_json, read_rows, write_json
@@ -140,18 +141,14 @@ def killed(name: str, kills: int, steps: int, seed: int, workdir: Path) -> dict[
 
 def markdown(rows: dict[str, dict]) -> str:
   """The table."""
+  head = ("system", "kills", "of them while saving", "files compared", "differences")
   lines = [
-    "| system | kills | of them while saving | files compared | differences |",
-    "| --- | --- | --- | --- | --- |",
+    (name, row["kills"], row["while_saving"], row["compared"], ", ".join(row["differences"]) or "0")
+    for name, row in rows.items()
   ]
-  for name, row in rows.items():
-    differ = ", ".join(row["differences"]) or "0"
-    cells = (name, row["kills"], row["while_saving"], row["compared"], differ)
-    lines.append(f"| {' | '.join(map(str, cells))} |")
   sums = [sum(row[k] for row in rows.values()) for k in ("kills", "while_saving", "compared")]
   sums.append(sum(len(row["differences"]) for row in rows.values()))
-  lines.append(f"| all | {' | '.join(map(str, sums))} |")
-  return "\n".join(lines)
+  return table(head, [*lines, ("all", *sums)])
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -163,10 +160,8 @@ def main(argv: list[str] | None = None) -> int:
   parser.add_argument("--only", default="")
   parser.add_argument("--workdir", type=Path, default=Path("runs/kills"))
   options = parser.parse_args(argv)
-  names = options.only.split(",") if options.only else systems()
   try:
-    if unknown := sorted(set(names) - set(systems())):
-      raise UserError(f"--only: no system {', '.join(unknown)}; one of {', '.join(systems())}")
+    names = chosen(options.only, systems())
     if options.kills < 1 or options.steps < 24 or options.steps % 24:
       raise UserError("--kills must be 1 or more, and --steps a multiple of 24")
     workdir = Path(os.path.abspath(options.workdir))
@@ -181,9 +176,9 @@ def main(argv: list[str] | None = None) -> int:
   except UserError as error:
     print(f"kills: error: {' '.join(str(error).split())}", file=sys.stderr)
     return 2
-  table = markdown(rows)
-  (workdir / "kills.md").write_text(table + "\n")
-  print(table)
+  text = markdown(rows)
+  (workdir / "kills.md").write_text(text)
+  print(text, end="")
   return int(any(row["differences"] for row in rows.values()))
 
 

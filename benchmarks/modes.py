@@ -17,6 +17,7 @@ from typing import Any
 
 import jax
 
+from benchmarks.common import chosen, table
 from gen_jax import cli, data, metrics
 from gen_jax.core import UserError, single
 from gen_jax.learn.replicas import replicas
@@ -75,35 +76,33 @@ def coverage(name: str, steps: int, seeds: int, workdir: Path) -> dict[str, Any]
 
 def markdown(rows: dict[str, dict]) -> str:
   """The table, with the published figures beside."""
-  lines = [
-    "| run | steps | seeds | modes | high quality | reverse KL | published modes, high quality |",
-    "| --- | --- | --- | --- | --- | --- | --- |",
-  ]
+  head = (
+    "run", "steps", "seeds", "modes", "high quality", "reverse KL", "published modes, high quality",
+  )  # fmt: skip
+  lines = []
   for name, row in rows.items():
     published = RUNS[name][1]
     theirs = f"{published[0]}, {published[1]:.1%}" if published else ""
     covered, share, divergence = (cell(row[figure]) for figure in FIGURES)
-    cells = [f"{covered} of {row['modes']}", share, divergence]
-    lines.append(f"| {name} | {row['steps']} | {row['seeds']} | {' | '.join(cells)} | {theirs} |")
-  return "\n".join(lines) + "\n"
+    covered = f"{covered} of {row['modes']}"
+    lines.append((name, row["steps"], row["seeds"], covered, share, divergence, theirs))
+  return table(head, lines)
 
 
 def main(argv: list[str] | None = None) -> int:
   parser = argparse.ArgumentParser(prog="benchmarks.modes", description=__doc__.splitlines()[0])
   parser.add_argument("--steps", type=int, default=20_000)
   parser.add_argument("--seeds", type=int, default=3)
-  parser.add_argument("--only", default=",".join(RUNS), help="some of them, with commas")
+  parser.add_argument("--only", default="", help="some of them, with commas")
   parser.add_argument("--workdir", type=Path, default=Path("runs/modes"))
   given = parser.parse_args(argv)
   try:
-    unknown = set(given.only.split(",")) - set(RUNS)
-    if unknown:
-      raise UserError(f"--only: no {', '.join(sorted(unknown))}; there are {', '.join(RUNS)}")
+    names = chosen(given.only, RUNS)
     if given.seeds < 1:
       raise UserError(f"--seeds must be 1 or more, not {given.seeds}")
     use_compilation_cache()
     rows = {}
-    for name in given.only.split(","):
+    for name in names:
       rows[name] = coverage(name, given.steps, given.seeds, given.workdir)
       write_json(given.workdir / "modes.json", rows)
       (given.workdir / "modes.md").write_text(markdown(rows))

@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.common import chosen, table
 from gen_jax.core import UserError
 from gen_jax.run.folder import write_json
 
@@ -121,7 +122,7 @@ def measure(pair: Pair, python: str, rounds: int) -> dict[str, Any]:
 def markdown(results: dict[str, dict]) -> str:
   """The table: a row for each pair of sides."""
   head = ("work", "parameters", "ours, s", "peer", "peer, s", "ratio", "loss, ours", "loss, peer")
-  rows = [head, ("---",) * len(head)]
+  rows = []
   for name, found in results.items():
     pair = PAIRS[name]
     ours = found[pair.ours]
@@ -132,21 +133,19 @@ def markdown(results: dict[str, dict]) -> str:
         f"{other['seconds']:.3g}", f"{other['seconds'] / ours['seconds']:.2f}",
         f"{ours['loss']:.4g}", f"{other['loss']:.4g}",
       ))  # fmt: skip
-  return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+  return table(head, rows)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
   """The command line; returns the exit status."""
   parser = argparse.ArgumentParser(prog="python -m benchmarks.pairs", description=__doc__)
   parser.add_argument("--peers", default=".peers/bin/python")
-  parser.add_argument("--only", default=",".join(PAIRS))
+  parser.add_argument("--only", default="")
   parser.add_argument("--rounds", type=int, default=7)
   parser.add_argument("--workdir", type=Path, default=Path("runs/pairs"))
   options = parser.parse_args(argv)
-  names = options.only.split(",")
   try:
-    if unknown := sorted(set(names) - set(PAIRS)):
-      raise UserError(f"--only: no pair {', '.join(unknown)}; one of {', '.join(PAIRS)}")
+    names = chosen(options.only, PAIRS)
     if options.rounds < 1:
       raise UserError(f"--rounds must be 1 or more, not {options.rounds}")
     if not Path(options.peers).exists():
@@ -160,9 +159,9 @@ def main(argv: Sequence[str] | None = None) -> int:
   except UserError as error:
     print(f"pairs: error: {' '.join(str(error).split())}", file=sys.stderr)
     return 2
-  table = markdown(results)
-  (options.workdir / "pairs.md").write_text(table + "\n")
-  print(table)
+  text = markdown(results)
+  (options.workdir / "pairs.md").write_text(text)
+  print(text, end="")
   return 0
 
 

@@ -20,8 +20,10 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.kills import CLOCKS, command, content, differences, trained
+from benchmarks.common import chosen, distance, table
+from benchmarks.kills import CLOCKS, command, content, differences, systems, trained
 from gen_jax.cli import CONFIGS
+from gen_jax.core import UserError
 from gen_jax.run.folder import read_rows
 
 COUNTS = (1, 2, 4)
@@ -64,7 +66,7 @@ def apart(one: Path, other: Path) -> float:
     (float(a[name]), float(b[name]))
     for a, b in zip(*rows, strict=True) for name in a if name not in (*CLOCKS, "split")
   )  # fmt: skip
-  return max(abs(a - b) / (1 + abs(a)) for a, b in pairs)
+  return max(distance(a, b) for a, b in pairs)
 
 
 def killed(count: int, name: str, steps: int, workdir: Path) -> tuple[float, int]:
@@ -81,6 +83,8 @@ def killed(count: int, name: str, steps: int, workdir: Path) -> tuple[float, int
 def measured(name: str, count: int, steps: int, workdir: Path) -> tuple[str, ...]:
   """The cells of one row."""
   one, whole, pieces = (workdir / f"{name}-{kind}" for kind in ("1", count, f"{count}-killed"))
+  for folder in (whole, pieces):
+    shutil.rmtree(folder, ignore_errors=True)
   finish(launch(count, name, steps, whole))
   if count == 1:
     return "1", "", "", "", ""
@@ -88,11 +92,6 @@ def measured(name: str, count: int, steps: int, workdir: Path) -> tuple[str, ...
   finish(launch(count, name, steps, pieces))
   differ = ", ".join(differences(content(whole), content(pieces))) or "the same bits"
   return str(count), f"{apart(one, whole):.1e}", f"{seconds:.1f} s", str(status), differ
-
-
-def markdown(rows: list[tuple[str, ...]]) -> str:
-  """The table."""
-  return "\n".join(f"| {' | '.join(row)} |" for row in (HEADER, ("---",) * len(HEADER), *rows))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -103,14 +102,18 @@ def main(argv: list[str] | None = None) -> int:
   parser.add_argument("--workdir", type=Path, default=Path("runs/processes"))
   options = parser.parse_args(argv)
   workdir = Path(os.path.abspath(options.workdir))
-  shutil.rmtree(workdir, ignore_errors=True)
-  workdir.mkdir(parents=True)
+  workdir.mkdir(parents=True, exist_ok=True)
+  try:
+    names = chosen(options.only, systems())
+  except UserError as error:
+    print(f"processes: error: {error}", file=sys.stderr)
+    return 2
   rows = []
-  for name in options.only.split(","):
+  for name in names:
     for count in COUNTS:
       rows.append((name, *measured(name, count, options.steps, workdir)))
       print(*rows[-1], flush=True)
-      (workdir / "processes.md").write_text(markdown(rows) + "\n")
+      (workdir / "processes.md").write_text(table(HEADER, rows))
   return int(any(row[5] not in ("", "the same bits") for row in rows))
 
 

@@ -24,8 +24,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.common import chosen, table
+from benchmarks.sides.trainer import count
 from gen_jax import cli
-from gen_jax.core import Program, PyTree, Spec
+from gen_jax.core import Program, Spec, UserError
 from gen_jax.models import transformer
 from gen_jax.run import config as configs
 from gen_jax.run.mesh import layout_of, make_mesh, replicated, split_over
@@ -99,13 +101,9 @@ def needs(name: str, layout: str, devices: int) -> Needs:
   compiled = update.lower(state, micro, scalar(key.dtype), scalar(jnp.int32)).compile()
   memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
   return Needs(
-    size_of(state["params"]), memory.output_size_in_bytes, memory.temp_size_in_bytes, cost["flops"],
+    count(state["params"]), memory.output_size_in_bytes, memory.temp_size_in_bytes, cost["flops"],
     collectives(compiled.as_text()),
   )  # fmt: skip
-
-
-def size_of(tree: PyTree) -> int:
-  return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 def row(name: str, layout: str, found: Needs) -> tuple[str, ...]:
@@ -123,18 +121,22 @@ def main(argv: list[str] | None = None) -> int:
   """The command line."""
   parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
   parser.add_argument("--devices", type=int, default=256)
-  parser.add_argument("--only", default=",".join(MODELS))
+  parser.add_argument("--only", default="")
   parser.add_argument("--workdir", type=Path, default=Path("runs/scaling"))
   options = parser.parse_args(argv)
   jax.config.update("jax_num_cpu_devices", options.devices)
-  rows = [HEADER, ("---",) * len(HEADER)]
-  for name in options.only.split(","):
+  try:
+    names = chosen(options.only, MODELS)
+  except UserError as error:
+    print(f"scaling: error: {error}", file=sys.stderr)
+    return 2
+  rows = []
+  for name in names:
     for layout in LAYOUTS:
       rows.append(row(name, layout, needs(name, layout, options.devices)))
       print(*rows[-1], flush=True)
   options.workdir.mkdir(parents=True, exist_ok=True)
-  table = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
-  (options.workdir / "scaling.md").write_text(f"{table}\n")
+  (options.workdir / "scaling.md").write_text(table(HEADER, rows))
   return 0
 
 

@@ -135,11 +135,11 @@ def work(workdir: Path) -> int:
 
 def swept() -> int:
   """A run for each combination of --sweep."""
-  from gen_jax import sweep
+  from gen_jax import remote, sweep
 
   if CONFIG.value is None or MODE.value != "train" or DRY_RUN.value:
     raise UserError("--sweep trains: it takes --config configs/NAME.py and no other mode")
-  if "://" in (WORKDIR.value or ""):
+  if remote.is_remote(WORKDIR.value or ""):
     raise UserError(f"--sweep needs a local --workdir, and {WORKDIR.value} is not one")
   file = flags.FLAGS["config"].config_filename
   workdir = Path(WORKDIR.value) if WORKDIR.value else cli.default_workdir(file)
@@ -208,18 +208,15 @@ def main(argv: list[str]) -> None:
     print(f"gen_jax: stopped and saved at step {stop.step}; the same command goes on from there")
     code = stop.code
   except Exception as error:
-    from gen_jax.run.processes import leave
+    from gen_jax.run.processes import end, leave
 
     if reason := unwritable(error):
       print(
-        f"gen_jax: stopped: the run folder cannot be written: {reason}. What was saved before is"
-        " whole: the same command goes on from the last checkpoint",
+        f"gen_jax: stopped: a file cannot be written: {reason}. What was saved before is whole: the"
+        " same command goes on from the last checkpoint",
         file=sys.stderr,
       )
-      # At once: the threads of a save that failed have no good end.
-      sys.stdout.flush()
-      sys.stderr.flush()
-      os._exit(1)
+      end(1)  # at once: the threads of a save that failed have no good end
     if jax.process_count() == 1:
       raise
     leave(error)

@@ -21,12 +21,6 @@ def test_the_table_has_the_published_figures_beside():
   assert lines[2] == expected and lines[3].endswith("| 0.25 ± 0 |  |")
 
 
-@pytest.mark.parametrize("argv", [["--only", "ns-ring9"], ["--seeds", "0"], ["--steps", "30"]])
-def test_refusals_in_one_line(argv, tmp_path, capsys):
-  assert modes.main([*argv, "--workdir", str(tmp_path)]) == 2
-  assert capsys.readouterr().err.count("\n") == 1
-
-
 @pytest.mark.slow
 def test_two_seeds_and_then_more_steps(tmp_path):
   argv = ["--only", "ns-ring8", "--seeds", "2", "--workdir", str(tmp_path)]
@@ -60,12 +54,6 @@ def test_kills_names_what_differs(tmp_path):
   assert found == ["samples/2.png", "weights.safetensors"]
 
 
-@pytest.mark.parametrize("argv", [["--only", "dpm"], ["--kills", "0"], ["--steps", "30"]])
-def test_kills_refuses_in_one_line(argv, tmp_path, capsys):
-  assert kills.main([*argv, "--workdir", str(tmp_path)]) == 2
-  assert capsys.readouterr().err.count("\n") == 1
-
-
 @pytest.mark.slow
 def test_one_system_killed_twice_has_no_differences(tmp_path):
   assert kills.main(["--only", "vae", "--workdir", str(tmp_path)]) == 0
@@ -76,12 +64,11 @@ def test_one_system_killed_twice_has_no_differences(tmp_path):
 def test_devices_measures_how_far_apart_states_are():
   a = {"w": np.array([1.0, -3.0]), "n": np.int32(7)}
   b = {"w": np.array([1.0, -3.4]), "n": np.int32(7)}
-  assert devices.distance(a, a) == 0
-  np.testing.assert_allclose(devices.distance(a, b), 0.1)
+  assert devices.apart(a, a) == 0
+  np.testing.assert_allclose(devices.apart(a, b), 0.1)
   assert devices.markdown({"vae": (0.0, 1e-12, 3e-7)}).splitlines()[-1] == (
     "| vae | 0.0e+00 | 1.0e-12 | 3.0e-07 |"
   )
-  assert devices.main(["--only", "vea"]) == 2
 
 
 def test_processes_measures_how_far_apart_rows_are(tmp_path):
@@ -121,8 +108,17 @@ def test_the_sides_of_a_pair_work_in_turns(tmp_path, monkeypatch):
     pairs.measure(pairs.Pair("x", "ours", ("other",), "nothing"), sys.executable, rounds=1)
 
 
-@pytest.mark.parametrize("argv", [["--only", "vea"], ["--rounds", "0"], ["--peers", "nowhere"]])
-def test_pairs_refuses_in_one_line(argv, tmp_path, capsys):
-  argv = argv if "--peers" in argv else [*argv, "--peers", sys.executable]
-  assert pairs.main([*argv, "--workdir", str(tmp_path)]) == 2
+@pytest.mark.parametrize(
+  ("benchmark", "argv"),
+  [
+    (modes, ["--only", "ns-ring9"]), (modes, ["--seeds", "0"]), (modes, ["--steps", "30"]),
+    (kills, ["--only", "dpm"]), (kills, ["--kills", "0"]), (kills, ["--steps", "30"]),
+    (devices, ["--only", "vea"]), (processes, ["--only", "vea"]), (scaling, ["--only", "vea"]),
+    (pairs, ["--only", "vea"]), (pairs, ["--rounds", "0"]), (pairs, ["--peers", "nowhere"]),
+  ],
+)  # fmt: skip
+def test_refusals_in_one_line(benchmark, argv, tmp_path, capsys):
+  if benchmark is pairs and "--peers" not in argv:
+    argv = [*argv, "--peers", sys.executable]
+  assert benchmark.main([*argv, "--workdir", str(tmp_path)]) == 2
   assert capsys.readouterr().err.count("\n") == 1

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import gen_jax
+from tests.rows import rows
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = [sys.executable, "-m", "gen_jax.main"]
@@ -43,12 +44,6 @@ def finished(tmp_path_factory):
   out, _ = run(*TINY, MEASURES, "--workdir", workdir)
   assert "bits_per_dim" in out
   return workdir
-
-
-def rows(workdir):
-  lines = (workdir / "metrics.jsonl").read_text().splitlines()
-  clock = ("seconds", "examples_per_second")
-  return [{k: v for k, v in json.loads(line).items() if k not in clock} for line in lines]
 
 
 def test_a_run_folder_holds_what_it_should(finished):

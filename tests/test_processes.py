@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.rows import rows
+
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ("--config", "configs/vae.py:tiny", "--config.measures=('likelihood',)")
 LONG = (
@@ -62,12 +64,6 @@ def run(count, *arguments):
   found = ends(start(count, *arguments))
   assert all(code == 0 for code, _, _ in found), found
   return found
-
-
-def rows(workdir):
-  lines = (workdir / "metrics.jsonl").read_text().splitlines()
-  clocks = ("seconds", "examples_per_second")
-  return [{k: v for k, v in json.loads(line).items() if k not in clocks} for line in lines]
 
 
 def weights(workdir):

@@ -30,14 +30,14 @@ def ours():
   return passes("gmm", PASSES, components=K, covariance="diagonal", warmup=0)
 
 
-def sklearn(dtype="float32"):
+def sklearn():
   """EM goes on from where it is: as many passes as ours, and no start by k-means in the time."""
   from sklearn import __version__
   from sklearn.exceptions import ConvergenceWarning
   from sklearn.mixture import GaussianMixture
 
   warnings.simplefilter("ignore", ConvergenceWarning)
-  x = points().astype(dtype)
+  x = points()
   model = GaussianMixture(
     K, covariance_type="diag", max_iter=PASSES, tol=0.0, init_params="random_from_data",
     random_state=0, warm_start=True,

@@ -26,21 +26,12 @@ def ours():
 
 
 def ours_sample():
-  import jax
-
-  from benchmarks.sides.trainer import count
+  from benchmarks.sides.trainer import sampler
   from gen_jax.core import Spec
   from gen_jax.models import realnvp
 
   program = realnvp.build(Spec((2,)), couplings=COUPLINGS, width=WIDTH)
-  state = jax.jit(program.stages[0].model.init)(jax.random.key(0), {"x": points()[:BATCH]})
-  keys, draw = jax.random.split(jax.random.key(1), DRAWN), jax.jit(program.model.sample)
-
-  def work():
-    return float(np.asarray(draw([state], keys)).mean())
-
-  facts = {"version": f"jax {jax.__version__}", "parameters": count(state["params"])}
-  return facts | {"examples": DRAWN}, work
+  return sampler(program, points()[:BATCH], DRAWN)
 
 
 def flow():

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from gen_jax.core import Spec
+from gen_jax.core import Program, Spec
 from gen_jax.data import ArraySplit, Source
 from gen_jax.run import config as configs
 from gen_jax.run.loop import Run, job_of
@@ -59,13 +59,13 @@ def trainer(
                mesh=make_mesh())  # fmt: skip
   run = Run(job, 0, [], 0)
   state = run.init()
-  zero = run.zero(run.step.terms(state, []))
+  terms = run.step.terms(state, [])
   fed = run.step.fed(0, 10**9)
   at = 0
 
   def work() -> float:
     nonlocal state, at
-    tally = jax.tree.map(lambda x: x + 0, zero)
+    tally = run.zero(terms)
     for _ in range(steps // per_call):
       first = replicate(np.int32(at), job.mesh)
       state, tally, _ = run.step.call(state, tally, run.arrays, next(fed), first, [])
@@ -73,7 +73,18 @@ def trainer(
     host = jax.device_get(tally)
     return float(host.sum[term] / host.count)
 
-  weights = {name: value for name, value in state["params"].items()}
-  facts = {"version": f"jax {jax.__version__}", "parameters": count(weights),
-           "examples": steps * batch_size}  # fmt: skip
-  return facts, work
+  return facts_of(state, steps * batch_size), work
+
+
+def sampler(program: Program, x: np.ndarray, n: int) -> tuple[dict[str, Any], Work]:
+  """(facts, work) of drawing n samples from a fresh model, whose init sees examples x."""
+  model = program.model
+  state = jax.jit(model.init)(jax.random.key(0), {"x": x})
+  keys, draw = jax.random.split(jax.random.key(1), n), jax.jit(model.sample)
+  return facts_of(state, n), lambda: float(np.asarray(draw([state], keys)).mean())
+
+
+def facts_of(state: Any, examples: int) -> dict[str, Any]:
+  """What a side says of itself."""
+  return {"version": f"jax {jax.__version__}", "parameters": count(state["params"]),
+          "examples": examples}  # fmt: skip

@@ -7,23 +7,13 @@ SIZE, LEVELS, WIDTH, LAYERS, HEADS, DRAWN = 16, 17, 128, 4, 4, 64
 
 
 def ours():
-  import jax
-
-  from benchmarks.sides.trainer import count
+  from benchmarks.sides.trainer import sampler
   from gen_jax.core import Spec
   from gen_jax.models import transformer
 
   spec = Spec((SIZE, SIZE, 1), LEVELS)
-  model = transformer.build(spec, width=WIDTH, layers=LAYERS, heads=HEADS, ema=0.0).model
-  x = np.zeros((1, SIZE, SIZE, 1), np.uint8)
-  state = jax.jit(model.init)(jax.random.key(0), {"x": x})
-  keys, draw = jax.random.split(jax.random.key(1), DRAWN), jax.jit(model.sample)
-
-  def work():
-    return float(np.asarray(draw([state], keys)).mean())
-
-  facts = {"version": f"jax {jax.__version__}", "parameters": count(state["params"])}
-  return facts | {"examples": DRAWN}, work
+  program = transformer.build(spec, width=WIDTH, layers=LAYERS, heads=HEADS, ema=0.0)
+  return sampler(program, np.zeros((1, *spec.shape), np.uint8), DRAWN)
 
 
 def pytorch():

@@ -23,24 +23,13 @@ def ours():
 
 
 def ours_sample():
-  import jax
-
-  from benchmarks.sides.trainer import count
+  from benchmarks.sides.trainer import sampler
   from gen_jax.core import Spec
   from gen_jax.models import ddpm
 
-  sampler = ddpm.Sampler(steps=DRAWN, method="ddim")
-  program = ddpm.build(Spec((32, 32, 1), 256), ema=0.0, sample=sampler, **MODEL)
-  model = program.model
-  state = jax.jit(program.stages[0].model.init)(jax.random.key(0), {"x": images()[:1]})
-  states, draw = [state], jax.jit(model.sample)
-  keys = jax.random.split(jax.random.key(1), BATCH)
-
-  def work():
-    return float(np.asarray(draw(states, keys)).mean())
-
-  facts = {"version": f"jax {jax.__version__}", "parameters": count(state["params"])}
-  return facts | {"examples": BATCH}, work
+  sample = ddpm.Sampler(steps=DRAWN, method="ddim")
+  program = ddpm.build(Spec((32, 32, 1), 256), ema=0.0, sample=sample, **MODEL)
+  return sampler(program, images()[:1], BATCH)
 
 
 def unet():

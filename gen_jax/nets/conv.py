@@ -36,6 +36,17 @@ def halve(x: Array) -> Array:
   return x.reshape(batch, height // 2, width // 2, 4 * channels)
 
 
+def enlarge(x: Array) -> Array:
+  """Each pixel of x [B, H, W, C] as two by two: [B, 2 H, 2 W, C]."""
+  return x.repeat(2, axis=1).repeat(2, axis=2)
+
+
+def pool(x: Array) -> Array:
+  """Averages of two by two pixels: [B, 2 H, 2 W, C] -> [B, H, W, C]."""
+  x = halve(x)
+  return x.reshape(*x.shape[:3], 4, -1).mean(axis=3)
+
+
 def windows(x: Array, size: int) -> Array:
   """All size x size windows of x [B, H, W, C]: [B, H - size + 1, W - size + 1, size^2 C].
 

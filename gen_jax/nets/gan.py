@@ -35,7 +35,7 @@ from flax import linen as nn
 
 from gen_jax.core import Array
 from gen_jax.nets import mlp
-from gen_jax.nets.conv import border, double, halve, windows
+from gen_jax.nets.conv import border, double, enlarge, halve, pool, windows
 
 Norm = Literal["none", "layer", "batch"]
 leaky = partial(nn.leaky_relu, negative_slope=0.2)
@@ -55,17 +55,6 @@ def pack(x: Array, m: int) -> Array:
 def kernels(deviation: float):
   """Initial weights: N(0, deviation^2), or for 0 linen's, N(0, 1 / inputs)."""
   return nn.initializers.normal(deviation) if deviation else nn.initializers.lecun_normal()
-
-
-def enlarge(x: Array) -> Array:
-  """Each pixel of x [B, H, W, C] as two by two: [B, 2 H, 2 W, C]."""
-  return x.repeat(2, axis=1).repeat(2, axis=2)
-
-
-def pool(x: Array) -> Array:
-  """Averages of two by two pixels: [B, 2 H, 2 W, C] -> [B, H, W, C]."""
-  x = halve(x)
-  return x.reshape(*x.shape[:3], 4, -1).mean(axis=3)
 
 
 def layer_norm(x: Array, **kwargs) -> Array:
@@ -192,8 +181,8 @@ class Critic(nn.Module):
     def dense(features, h, **other):
       return apply(nn.Dense(features, **kwargs, **other), h)
 
-    def block(h, i, features, down):
-      seen = nn.relu(normalise(h, i)) if i else h  # pixels are taken as they are
+    def block(h, features, down, pixels=False):
+      seen = h if pixels else nn.relu(normalise(h, 1))
       r = apply(nn.Conv(features, (3, 3), **kwargs), seen)
       r = apply(nn.Conv(features, (3, 3), **kwargs), nn.relu(normalise(r, 1)))
       return dense(features, pool(h)) + pool(r) if down else h + r
@@ -206,12 +195,13 @@ class Critic(nn.Module):
       h = mlp.join(x.reshape(len(x), -1), joined)
     if self.residual:
       for i, width in enumerate(self.widths):
-        h = block(h, i, width, down=True)
-      for i in (1, 2):
-        h = block(h, i, self.widths[-1], down=False)
+        h = block(h, width, down=True, pixels=i == 0)
+      for _ in range(2):
+        h = block(h, self.widths[-1], down=False)
       h = nn.relu(h).mean(axis=(1, 2))
-    for i, width in enumerate(() if self.residual else self.widths):
-      h = leaky(normalise(dense(width, windows(halve(border(h)), 2)), i))
+    else:
+      for i, width in enumerate(self.widths):
+        h = leaky(normalise(dense(width, windows(halve(border(h)), 2)), i))
     h = h.reshape(len(h), -1)
     pieces = max(self.maxout, 1)
     for i, width in enumerate(self.hidden, start=len(self.widths)):

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gen_jax.core import Array
+from gen_jax.nets.conv import enlarge
 from gen_jax.nets.remat import rematted
 
 
@@ -140,8 +141,7 @@ class UNet(nn.Module):
       for _ in range(self.blocks + 1):
         h = block(jnp.concatenate([h, skips.pop()], axis=-1), multiplier * self.width)
       if level > 0:
-        h = jnp.repeat(jnp.repeat(h, 2, axis=1), 2, axis=2)
-        h = nn.Conv(h.shape[-1], (3, 3), **kwargs)(h)
+        h = nn.Conv(h.shape[-1], (3, 3), **kwargs)(enlarge(h))
 
     h = nn.silu(nn.GroupNorm(groups(h.shape[-1]), **kwargs)(h))
     h = nn.Conv(self.channels, (3, 3), kernel_init=nn.initializers.zeros, **kwargs)(h)

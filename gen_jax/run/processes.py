@@ -61,17 +61,21 @@ def leave(error: Exception) -> NoReturn:
     cause = cause.__cause__ or cause.__context__
   if cause is None:
     traceback.print_exception(error)
-    sys.stderr.flush()
-    os._exit(1)
+    end(1)
   line = " ".join(str(cause).split())[:300]
   print(
     f"gen_jax: process {jax.process_index()} of {jax.process_count()} stopped, because another one"
     f" is gone ({line}); the same command goes on from the last checkpoint",
     file=sys.stderr,
   )
+  end(75)
+
+
+def end(status: int) -> NoReturn:
+  """Ends this process without waiting for its threads or for other processes."""
   sys.stdout.flush()
   sys.stderr.flush()
-  os._exit(75)
+  os._exit(status)
 
 
 def is_first() -> bool:

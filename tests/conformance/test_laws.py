@@ -1,6 +1,5 @@
 """The laws of the design, over every system of the registry."""
 
-import json
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +11,7 @@ from gen_jax.run import loop, mesh, sample, signals
 from gen_jax.run.loop import train
 from gen_jax.run.mesh import make_mesh
 from tests.conformance.systems import MORE, SYSTEMS, build, first_batch, one_device
+from tests.rows import rows
 
 CASES = [*SYSTEMS, *(pytest.param(system, marks=pytest.mark.slow) for system in MORE)]
 pytestmark = pytest.mark.parametrize("system", CASES, ids=lambda s: s.name)
@@ -44,12 +44,6 @@ def quick(built, **kwargs):
   return train(built.program, built.source, built.experiment, **kwargs)
 
 
-def clean_rows(workdir):
-  """metrics.jsonl without its clock columns."""
-  rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-  return [{k: v for k, v in r.items() if k not in ("seconds", "examples_per_second")} for r in rows]
-
-
 def test_laws_1_and_3_run_again_or_stopped_it_is_the_same_run(system, trained, tmp_path):
   built, whole, workdir = trained(system)
   total = whole.step
@@ -60,7 +54,7 @@ def test_laws_1_and_3_run_again_or_stopped_it_is_the_same_run(system, trained, t
       quick(built, mesh=one_device(), workdir=halves, on_step=stop)
   resumed = quick(built, mesh=one_device(), workdir=halves)
   equal(whole.states, resumed.states)
-  assert clean_rows(workdir) == clean_rows(halves)
+  assert rows(workdir) == rows(halves)
   pictures = [sorted((d / "samples").glob("*.png")) for d in (workdir, halves)]
   assert [p.read_bytes() for p in pictures[0]] == [p.read_bytes() for p in pictures[1]]
 

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax.nets.gan import Critic, Generator, enlarge, pool
+from gen_jax.nets.conv import enlarge, pool
+from gen_jax.nets.gan import Critic, Generator
 
 rng = np.random.default_rng(0)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 
 import jax
@@ -16,6 +15,7 @@ from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.run import config as configs
 from gen_jax.run import loop
+from tests.rows import rows as all_rows
 
 N, D = 24, 3
 SPEC = Spec((D,))
@@ -155,11 +155,8 @@ def mean_of(result: loop.Result) -> np.ndarray:
 
 
 def rows(workdir, split: str = "train") -> list[dict]:
-  """Rows of metrics.jsonl without their clocks."""
-  lines = (workdir / "metrics.jsonl").read_text().splitlines()
-  clocks = ("seconds", "examples_per_second")
-  found = [{k: v for k, v in json.loads(line).items() if k not in clocks} for line in lines]
-  return [row for row in found if row.get("split", "train") == split]
+  """Rows of metrics.jsonl of one split, without their clocks."""
+  return [row for row in all_rows(workdir) if row.get("split", "train") == split]
 
 
 def equal(a, b):
