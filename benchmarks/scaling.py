@@ -124,12 +124,12 @@ def main(argv: list[str] | None = None) -> int:
   parser.add_argument("--only", default="")
   parser.add_argument("--workdir", type=Path, default=Path("runs/scaling"))
   options = parser.parse_args(argv)
-  jax.config.update("jax_num_cpu_devices", options.devices)
   try:
     names = chosen(options.only, MODELS)
   except UserError as error:
     print(f"scaling: error: {error}", file=sys.stderr)
     return 2
+  jax.config.update("jax_num_cpu_devices", options.devices)
   rows = []
   for name in names:
     for layout in LAYOUTS:
