@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import devices, kills, modes, pairs, processes, scaling
+from benchmarks import devices, feeds, kills, modes, pairs, processes, scaling, starts
 from gen_jax.core import UserError
 from gen_jax.sweep import summary
 
@@ -108,6 +108,13 @@ def test_the_sides_of_a_pair_work_in_turns(tmp_path, monkeypatch):
     pairs.measure(pairs.Pair("x", "ours", ("other",), "nothing"), sys.executable, rounds=1)
 
 
+def test_every_way_of_feeding_is_timed(tmp_path, monkeypatch):
+  monkeypatch.setattr(feeds, "IMAGES", 200)
+  assert feeds.main(["--seconds", "0.01", "--workdir", str(tmp_path)]) == 0
+  rows = (tmp_path / "feeds.md").read_text().splitlines()[2:]
+  assert len(rows) == 5 and all(int(row.split("|")[2].replace(",", "")) > 0 for row in rows)
+
+
 @pytest.mark.parametrize(
   ("benchmark", "argv"),
   [
@@ -115,6 +122,7 @@ def test_the_sides_of_a_pair_work_in_turns(tmp_path, monkeypatch):
     (kills, ["--only", "dpm"]), (kills, ["--kills", "0"]), (kills, ["--steps", "30"]),
     (devices, ["--only", "vea"]), (processes, ["--only", "vea"]), (scaling, ["--only", "vea"]),
     (pairs, ["--only", "vea"]), (pairs, ["--rounds", "0"]), (pairs, ["--peers", "nowhere"]),
+    (starts, ["--only", "vea"]), (feeds, ["--seconds", "0"]),
   ],
 )  # fmt: skip
 def test_refusals_in_one_line(benchmark, argv, tmp_path, capsys):

@@ -9,12 +9,12 @@ from typing import Literal
 from gen_jax import core
 from gen_jax.data import binarize as binary
 from gen_jax.data import digits, folder, images, shapes, stacked, tfds, toy2d
-from gen_jax.data.pipeline import Feed, Pipeline, check_feed, make_pipeline, passes, take
+from gen_jax.data.pipeline import Feed, Pipeline, check_feed, make_pipeline, passes
 from gen_jax.data.source import ArraySplit, LazySplit, Source, Split, keep_classes, partition
 
 __all__ = [
   "ArraySplit", "Feed", "LazySplit", "NAMES", "Pipeline", "Source", "Split", "check_feed", "load",
-  "make_pipeline", "partition", "passes", "take",
+  "make_pipeline", "partition", "passes",
 ]  # fmt: skip
 
 NAMES = ("digits", "stacked", "shapes", "folder", *(f"toy2d:{name}" for name in toy2d.NAMES))

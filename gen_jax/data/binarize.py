@@ -70,7 +70,7 @@ def uniform(seed: int, split: str, first: int, shape: tuple[int, ...]) -> np.nda
   return (bits * 2.0**-53).reshape(shape)
 
 
-class Binary:
+class Binary(source.Split):
   """A split whose x are made binary as they are read.
 
   Args:
@@ -84,9 +84,10 @@ class Binary:
   def __len__(self) -> int:
     return len(self._split)
 
-  def __getitem__(self, i: int) -> source.Example:
-    example = self._split[i]
-    return {**example, "x": self._binary(example["x"][None], int(i))[0].astype(np.uint8)}
+  def take(self, index: np.ndarray) -> source.Example:
+    examples = self._split.take(index)
+    x = [self._binary(x[None], int(i)) for x, i in zip(examples["x"], index, strict=True)]
+    return {**examples, "x": np.concatenate(x).astype(np.uint8)}
 
   def arrays(self) -> source.Example:
     arrays = self._split.arrays()

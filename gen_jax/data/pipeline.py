@@ -17,7 +17,7 @@ import numpy as np
 from gen_jax.core import Array, UserError, stream
 from gen_jax.data import augment as augmentation
 from gen_jax.data.order import ROUNDS, positions, shuffled
-from gen_jax.data.source import ArraySplit, Split
+from gen_jax.data.source import Split
 
 RESIDENT_BYTES = 2**30
 
@@ -56,14 +56,6 @@ class Pipeline(NamedTuple):
   draw: Callable[[dict, dict, Array], dict]
   feed: Callable[..., Iterator[dict]] | None
   batch_size: int
-
-
-def take(split: Split, index: np.ndarray) -> dict[str, np.ndarray]:
-  """Examples at index [B], stacked."""
-  if isinstance(split, ArraySplit):
-    return {name: array[index] for name, array in split.arrays().items()}
-  examples = [split[int(i)] for i in index]
-  return {name: np.stack([e[name] for e in examples]) for name in examples[0]}
 
 
 def size_bytes(split: Split) -> int:
@@ -149,7 +141,7 @@ def make_pipeline(
   def read(step, rows):
     where = index_of(np.int64(step), rows)
     shape = where["index"].shape
-    flat = take(split, where["index"].reshape(-1))
+    flat = split.take(where["index"].reshape(-1))
     return {name: v.reshape(*shape, *v.shape[1:]) for name, v in flat.items()} | where
 
   def ahead(first, last, rows):
@@ -172,4 +164,4 @@ def passes(split: Split, batch_size: int, limit: int | None = None) -> Iterator[
     row = np.arange(start, start + batch_size)
     index = np.minimum(row, n - 1).astype(np.int32)
     last = np.full(batch_size, start + batch_size >= n)
-    yield {**take(split, index), "index": index, "mask": row < n, "last": last}
+    yield {**split.take(index), "index": index, "mask": row < n, "last": last}

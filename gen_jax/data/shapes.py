@@ -152,7 +152,7 @@ def _captions() -> np.ndarray:
   return np.stack(tokens).reshape(*counts, CAPTION_LENGTH)
 
 
-class _Sprites:
+class _Sprites(source.Split):
   """A split of the set."""
 
   def __init__(self, indices: np.ndarray, resolution: int):
@@ -161,12 +161,8 @@ class _Sprites:
   def __len__(self) -> int:
     return len(self._indices)
 
-  def __getitem__(self, i: int) -> source.Example:
-    example = render(self._indices[i][None], self._resolution)
-    return {name: value[0, ...] for name, value in example.items()}
-
-  def arrays(self) -> source.Example:
-    return render(self._indices, self._resolution)
+  def take(self, index: np.ndarray) -> source.Example:
+    return render(self._indices[index], self._resolution)
 
 
 def load(*, resolution: int, validation: float, test: float, split_seed: int) -> source.Source:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import abc
 import concurrent.futures
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,21 +17,26 @@ Example = dict[str, np.ndarray]
 THREADS = min(8, os.cpu_count() or 1)
 
 
-class Split(Protocol):
+class Split(abc.ABC):
   """Examples of one kind, by position. Reading is safe from several threads at once."""
 
+  @abc.abstractmethod
   def __len__(self) -> int: ...
 
+  @abc.abstractmethod
+  def take(self, index: np.ndarray) -> Example:
+    """Examples at index [B], stacked: `x`, and `label`, `caption`, ... where there are some."""
+
   def __getitem__(self, i: int) -> Example:
-    """Example i: `x`, and `label`, `caption`, ... where the source has them."""
-    ...
+    """Example i."""
+    return {name: value[0, ...] for name, value in self.take(np.array([i])).items()}
 
   def arrays(self) -> Example:
-    """All examples, stacked along a leading axis."""
-    ...
+    """All examples, stacked."""
+    return self.take(np.arange(len(self)))
 
 
-class ArraySplit:
+class ArraySplit(Split):
   """A split held in memory.
 
   Args:
@@ -47,14 +53,14 @@ class ArraySplit:
   def __len__(self) -> int:
     return self._length
 
-  def __getitem__(self, i: int) -> Example:
-    return {name: value[i, ...] for name, value in self._arrays.items()}
+  def take(self, index: np.ndarray) -> Example:
+    return {name: value[index] for name, value in self._arrays.items()}
 
   def arrays(self) -> Example:
     return dict(self._arrays)
 
 
-class LazySplit:
+class LazySplit(Split):
   """A split whose examples are made when they are asked for.
 
   Args:
@@ -69,9 +75,9 @@ class LazySplit:
   def __len__(self) -> int:
     return len(self._indices)
 
-  def __getitem__(self, i: int) -> Example:
-    (example,) = self._read([int(self._indices[i])])
-    return example
+  def take(self, index: np.ndarray) -> Example:
+    examples = list(self._read(self._indices[index].tolist()))
+    return {name: np.stack([e[name] for e in examples]) for name in examples[0]}
 
   def arrays(self) -> Example:
     out = {

@@ -19,7 +19,7 @@ from jax.flatten_util import ravel_pytree
 
 from gen_jax import metrics
 from gen_jax.core import Array, PyTree, UserError, fold_each, stream
-from gen_jax.data import Split, passes, take
+from gen_jax.data import Split, passes
 from gen_jax.run import pictures, sample
 from gen_jax.run.folder import write_json
 from gen_jax.run.states import root_key
@@ -44,7 +44,7 @@ class Trained(NamedTuple):
   def test(self, n: int) -> dict[str, np.ndarray]:
     """The first n examples of the evaluation split."""
     split = self.source.splits[self.experiment.evaluate.split]
-    return take(split, np.arange(min(n, len(split))))
+    return split.take(np.arange(min(n, len(split))))
 
   def key(self, name: str) -> Array:
     return stream(root_key(self.experiment.config["seed"]), name)

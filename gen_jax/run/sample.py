@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from gen_jax.core import Array, Model, PyTree, Spec, UserError, fold_each, stream
-from gen_jax.data import Split, take
+from gen_jax.data import Split
 from gen_jax.run.mesh import put, replicated, split_over
 
 Drawer = Callable[[PyTree, Array, dict], Array]
@@ -67,7 +67,7 @@ def conditions(
   if rest and split is None:
     raise UserError(f"this model is conditioned on {', '.join(rest)}: they are read from the data")
   if rest:
-    fields = take(split, rows % len(split))
+    fields = split.take(rows % len(split))
     out |= {name: fields[name] for name in rest}
   return out
 

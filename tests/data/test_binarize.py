@@ -32,7 +32,7 @@ def test_all_at_once_one_by_one_and_lazily_are_the_same():
     assert len(split) == 50
     np.testing.assert_array_equal(split.arrays()["x"], eager["x"])
     np.testing.assert_array_equal(np.stack([split[i]["x"] for i in range(50)]), eager["x"])
-    np.testing.assert_array_equal(data.take(split, np.array([7, 3, 7]))["x"], eager["x"][[7, 3, 7]])
+    np.testing.assert_array_equal(split.take(np.array([7, 3, 7]))["x"], eager["x"][[7, 3, 7]])
   np.testing.assert_array_equal(eager["label"], ARRAYS["label"])
   assert eager["x"].dtype == np.uint8 and set(np.unique(eager["x"])) == {0, 1}
 

@@ -72,6 +72,17 @@ def test_lazy_splits_give_what_arrays_give():
     same(a, b)
 
 
+def test_a_batch_is_one_read():
+  reads = []
+
+  def read(positions):
+    reads.append(len(positions))
+    return (SPLIT[i] for i in positions)
+
+  LazySplit(read, np.arange(N)).take(np.array([3, 1, 3]))
+  assert reads == [3]
+
+
 def test_processes_read_their_own_rows_of_the_global_batch():
   host = streamed(microbatches=2)
   halves = [rows_of(host, 3, rows) for rows in (np.arange(2), np.arange(2, 4))]
