@@ -16,7 +16,9 @@ from collections.abc import Callable, Sequence
 
 import chex
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
+from jax import lax
 
 from gen_jax.core import Array, UserError
 from gen_jax.nets import mlp
@@ -61,6 +63,46 @@ def windows(x: Array, size: int) -> Array:
 def border(x: Array) -> Array:
   """x [B, H, W, C] with one row or column of zeros on each side."""
   return jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+
+
+# FOLDED[a, u, r]: whether tap r of three, at pixel a of a pair of equal ones, falls on number u of
+# the two pairs that it can fall on.
+FOLDED = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.float32)
+
+
+class UpConv(nn.Module):
+  """A 3x3 convolution of `enlarge`(x): [B, H, W, C] -> [B, 2 H, 2 W, features].
+
+  Where pixels are equal, taps that fall on them are added up before: four 2x2 convolutions of x,
+  one for each pixel of two by two, and 16 products instead of 36.
+  """
+
+  features: int
+  use_bias: bool = True
+  kernel_init: Callable = nn.linear.default_kernel_init
+  dtype: jnp.dtype = jnp.float32
+  param_dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    batch, height, width, channels = x.shape
+    kernel = self.param(
+      "kernel", self.kernel_init, (3, 3, channels, self.features), self.param_dtype
+    )
+    folded = jnp.einsum("aur,bvs,rscd->abuvcd", FOLDED, FOLDED, kernel).astype(self.dtype)
+    x = border(x.astype(self.dtype))
+
+    def pixel(a, b):
+      part = x[:, a : a + height + 1, b : b + width + 1]
+      names = ("NHWC", "HWIO", "NHWC")
+      return lax.conv_general_dilated(part, folded[a, b], (1, 1), "VALID", dimension_numbers=names)
+
+    rows = [jnp.stack([pixel(a, 0), pixel(a, 1)], axis=3) for a in (0, 1)]
+    x = jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, self.features)
+    if not self.use_bias:
+      return x
+    bias = self.param("bias", nn.initializers.zeros, (self.features,), self.param_dtype)
+    return x + bias.astype(self.dtype)
 
 
 class Encoder(nn.Module):

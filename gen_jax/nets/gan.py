@@ -35,7 +35,7 @@ from flax import linen as nn
 
 from gen_jax.core import Array
 from gen_jax.nets import mlp
-from gen_jax.nets.conv import border, double, enlarge, halve, pool, windows
+from gen_jax.nets.conv import UpConv, border, double, enlarge, halve, pool, windows
 
 Norm = Literal["none", "layer", "batch"]
 leaky = partial(nn.leaky_relu, negative_slope=0.2)
@@ -119,7 +119,7 @@ class Generator(nn.Module):
     if self.residual:
       h = nn.Dense(math.prod(first), **kwargs)(h).reshape(-1, *first)
       for features in (*self.widths[1:], self.widths[-1]):
-        r = nn.Conv(features, (3, 3), **inner)(enlarge(activate(h)))
+        r = UpConv(features, **inner)(activate(h))
         r = nn.Conv(features, (3, 3), **kwargs)(activate(r))
         h = nn.Dense(features, **kwargs)(enlarge(h)) + r
       x = nn.Conv(channels, (3, 3), **kwargs)(activate(h))

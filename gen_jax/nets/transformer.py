@@ -10,28 +10,16 @@ beginning. One position after another, the keys and values of those before are k
 
 from __future__ import annotations
 
-import math
-
 import chex
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
 from gen_jax.core import Array
+from gen_jax.nets.attention import attend
 from gen_jax.nets.remat import rematted
 
 Memory = tuple[Array, Array]  # keys and values [B, T, heads, width / heads]
-
-
-def attend(q: Array, k: Array, v: Array, sees: Array) -> Array:
-  """Softmax attention: q [B, S, N, d], k and v [B, T, N, d], sees [S, T] bool -> [B, S, N, d].
-
-  The softmax is of float32 or wider (`jax.nn.dot_product_attention` has float32 only).
-  """
-  real = jnp.promote_types(q.dtype, jnp.float32)
-  score = jnp.einsum("bsnd,btnd->bnst", q, k).astype(real) / math.sqrt(q.shape[-1])
-  weight = nn.softmax(jnp.where(sees, score, -jnp.inf)).astype(v.dtype)
-  return jnp.einsum("bnst,btnd->bsnd", weight, v)
 
 
 class Block(nn.Module):

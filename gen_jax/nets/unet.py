@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import chex
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from gen_jax.core import Array
-from gen_jax.nets.conv import enlarge
+from gen_jax.nets.attention import attend
+from gen_jax.nets.conv import UpConv
 from gen_jax.nets.remat import rematted
 
 
@@ -71,7 +71,7 @@ class Attention(nn.Module):
     h = nn.GroupNorm(groups(channels), **kwargs)(x).reshape(batch, height * width, channels)
     q, k, v = jnp.split(nn.Dense(3 * channels, **kwargs)(h), 3, axis=-1)
     split = (batch, height * width, self.heads, channels // self.heads)
-    h = jax.nn.dot_product_attention(q.reshape(split), k.reshape(split), v.reshape(split))
+    h = attend(q.reshape(split), k.reshape(split), v.reshape(split))
     h = nn.Dense(channels, kernel_init=nn.initializers.zeros, **kwargs)(h.reshape(x.shape))
     return x + h
 
@@ -141,7 +141,7 @@ class UNet(nn.Module):
       for _ in range(self.blocks + 1):
         h = block(jnp.concatenate([h, skips.pop()], axis=-1), multiplier * self.width)
       if level > 0:
-        h = nn.Conv(h.shape[-1], (3, 3), **kwargs)(enlarge(h))
+        h = UpConv(h.shape[-1], **kwargs)(h)
 
     h = nn.silu(nn.GroupNorm(groups(h.shape[-1]), **kwargs)(h))
     h = nn.Conv(self.channels, (3, 3), kernel_init=nn.initializers.zeros, **kwargs)(h)

@@ -140,3 +140,22 @@ def test_what_cannot_be_halved_is_refused():
     pair((2,), (4,))
   with pytest.raises(UserError, match="from 1 on"):
     pair((8, 8, 1), (), hidden=(0,))
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_the_folded_convolution_is_that_of_the_enlarged_image(use_bias):
+  with jax.enable_x64(True):
+    types = {"use_bias": use_bias, "dtype": jnp.float64, "param_dtype": jnp.float64}
+    x = jax.random.normal(key(), (2, 3, 5, 4), jnp.float64)
+    folded, whole = conv.UpConv(6, **types), nn.Conv(6, (3, 3), **types)
+    params = whole.init(key(1), x)["params"]
+    params = {k: v + 0.1 for k, v in params.items()}
+    shapes = lambda tree: jax.tree.map(jnp.shape, tree)
+    assert shapes(folded.init(key(2), x)["params"]) == shapes(params)
+
+    def found(net, enlarge):
+      loss = lambda p, x: (net.apply({"params": p}, enlarge(x)) ** 3).sum()
+      return net.apply({"params": params}, enlarge(x)), jax.grad(loss, (0, 1))(params, x)
+
+    got, want = found(folded, lambda x: x), found(whole, conv.enlarge)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), got, want)

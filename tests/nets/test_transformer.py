@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax.nets.transformer import Transformer, attend
+from gen_jax.nets.transformer import Transformer
 from tests.nets.test_pixelcnn import random_params
 
 T = 6
@@ -31,17 +31,3 @@ def test_a_position_depends_on_all_before_it_and_on_no_other(layers, classes):
   want = np.zeros_like(seen)
   want[:, 1 if classes else 0] = True
   np.testing.assert_array_equal(seen, want)
-
-
-def test_attention_is_a_mean_of_what_is_seen_weighted_by_its_score():
-  rng = np.random.default_rng(0)
-  q, k, v = (rng.normal(size=(2, T, 3, 4)) for _ in range(3))
-  sees = rng.random((T, T)) < 0.5
-  sees[:, 0] = True
-  with jax.enable_x64(True):
-    got = attend(*map(jnp.asarray, (q, k, v)), sees)
-  for b, i, n in np.ndindex(2, T, 3):
-    rows = np.flatnonzero(sees[i])
-    weight = np.exp(k[b, rows, n] @ q[b, i, n] / 2)  # sqrt(4)
-    want = np.average(v[b, rows, n], axis=0, weights=weight)
-    np.testing.assert_allclose(got[b, i, n], want, rtol=1e-12)
