@@ -1,11 +1,13 @@
 """Ours against what a user would otherwise pick: the same work, in turns, on the same machine.
 
   python -m benchmarks.pairs --peers PYTHON [--only vae,unet] [--rounds 7] [--workdir DIR]
+    [--device cpu|gpu] [--dtype float32|bfloat16]
 
 Each side runs in a process of its own, ready and waiting, and the sides work in turns, so that what
 else the machine does falls on both. The table has the medians, the ratio of the speeds (higher is
-better for ours), and the parameter counts, which must be equal. PYTHON is an interpreter that has
-the packages of benchmarks/peers.txt:
+better for ours), and the parameter counts, which must be equal; further our floating-point
+operations a second beside those of a large product of matrices, and on GPU the most memory that
+each side took. PYTHON is an interpreter that has the packages of benchmarks/peers.txt:
 
   python3.11 -m venv .peers && .peers/bin/pip install -r benchmarks/peers.txt
 """
@@ -15,6 +17,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -27,6 +30,7 @@ from gen_jax.core import UserError
 from gen_jax.run.folder import write_json
 
 HERE = Path(__file__).resolve().parent
+SIDES = HERE / "sides"
 
 
 class Pair(NamedTuple):
@@ -39,7 +43,10 @@ class Pair(NamedTuple):
 
 
 PAIRS = {
-  "vae": Pair("vae", "ours", ("pytorch", "pythae"), "VAE 784-200-200-50, an epoch of 60,000"),
+  "vae": Pair(
+    "vae", "ours", ("pytorch", "pytorch_compiled", "pythae"),
+    "VAE 784-200-200-50, an epoch of 60,000",
+  ),
   "iwae": Pair("vae", "ours_50", ("pytorch_50",), "IWAE, k = 50, 6,000 examples"),
   "unet": Pair("unet", "ours", ("diffusers", "diffusers_compiled"), "DDPM U-Net, a training step"),
   "unet_sample": Pair("unet", "ours_sample", ("diffusers_sample",), "DDPM U-Net, 4 DDIM steps"),
@@ -52,16 +59,17 @@ PAIRS = {
   "gmm": Pair("gmm", "ours", ("sklearn",), "EM, diagonal, 60,000x784, 32 components, 5 passes"),
   "pca": Pair("gmm", "ours_pca", ("sklearn_pca",), "PCA, 60,000x784, 50 components"),
 }  # fmt: skip
+CEILING = Pair("trainer", "ceiling", (), "a product of large matrices")
 
 
 class Side:
   """A process that does pieces of work."""
 
-  def __init__(self, python: str, file: str, function: str):
+  def __init__(self, python: str, file: str, function: str, setting: dict[str, str]):
     self.name = function
     self.process = subprocess.Popen(
-      [python, HERE / "worker.py", HERE / "sides" / f"{file}.py", function], text=True,
-      stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=HERE.parent,
+      [python, HERE / "worker.py", SIDES / f"{file}.py", function], text=True,
+      stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=HERE.parent, env=os.environ | setting,
     )  # fmt: skip
     self.facts = self.answer()
 
@@ -72,7 +80,7 @@ class Side:
     return json.loads(line)
 
   def work(self) -> dict[str, float]:
-    """seconds and loss of one more piece."""
+    """seconds, loss and peak memory of one more piece."""
     self.process.stdin.write("go\n")
     self.process.stdin.flush()
     return self.answer()
@@ -82,56 +90,77 @@ class Side:
     self.process.wait(60)
 
 
+def setting(device: str, dtype: str) -> dict[str, str]:
+  """The environment that says to both sides where and how to compute."""
+  on_gpu = device == "gpu"
+  return {
+    "PAIRS_DEVICE": "cuda" if on_gpu else "cpu", "PAIRS_DTYPE": dtype,
+    "JAX_PLATFORMS": "cuda" if on_gpu else "cpu",
+    # Several processes share the GPU.
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+  }  # fmt: skip
+
+
 @contextlib.contextmanager
-def sides(pair: Pair, python: str) -> Iterator[list[Side]]:
+def sides(pair: Pair, python: str, env: dict[str, str]) -> Iterator[list[Side]]:
   """Ours first, then the peers; one is made ready after the other."""
   with contextlib.ExitStack() as stack:
     ready = []
     for function in (pair.ours, *pair.peers):
       own = function == pair.ours or function.startswith("sklearn")
-      side = Side(sys.executable if own else python, pair.file, function)
+      side = Side(sys.executable if own else python, pair.file, function, env)
       stack.callback(side.close)
       ready.append(side)
     yield ready
 
 
-def measure(pair: Pair, python: str, rounds: int) -> dict[str, Any]:
-  """{side: facts with median, fastest and slowest seconds, and the last loss}."""
+def measure(pair: Pair, python: str, rounds: int, env: dict[str, str]) -> dict[str, Any]:
+  """{side: facts with median, fastest and slowest seconds, the last loss, and peak memory}."""
   found: dict[str, dict] = {}
-  with sides(pair, python) as ready:
+  with sides(pair, python, env) as ready:
     counts = {side.facts["parameters"] for side in ready}
     if len(counts) > 1:
       told = ", ".join(f"{side.name} {side.facts['parameters']}" for side in ready)
       raise UserError(f"the sides of {pair.what} differ in their parameters: {told}")
     times: dict[str, list[float]] = {side.name: [] for side in ready}
-    loss = {}
+    last: dict[str, dict] = {}
     for _ in range(rounds):
       for side in ready:
         done = side.work()
         times[side.name].append(done["seconds"])
-        loss[side.name] = done["loss"]
+        last[side.name] = done
     for side in ready:
       seconds = times[side.name]
       found[side.name] = side.facts | {
         "seconds": statistics.median(seconds), "fastest": min(seconds), "slowest": max(seconds),
-        "loss": loss[side.name],
+        "loss": last[side.name]["loss"], "memory": last[side.name]["memory"],
       }  # fmt: skip
   return found
 
 
-def markdown(results: dict[str, dict]) -> str:
-  """The table: a row for each pair of sides."""
-  head = ("work", "parameters", "ours, s", "peer", "peer, s", "ratio", "loss, ours", "loss, peer")
+def markdown(results: dict[str, dict], ceiling: float = 0.0) -> str:
+  """The table: a row for each pair of sides.
+
+  ceiling: operations a second of a large product of matrices, 0 where it was not measured.
+  """
+  head = [
+    "work", "parameters", "ours, s", "peer", "peer, s", "ratio", "loss, ours", "loss, peer",
+    "GFLOP/s, ours", "of the ceiling", "GiB, ours", "GiB, peer",
+  ]  # fmt: skip
+  gib = lambda side: f"{side['memory'] / 2**30:.2f}" if side["memory"] else ""
   rows = []
   for name, found in results.items():
     pair = PAIRS[name]
     ours = found[pair.ours]
+    rate = ours.get("flops", 0.0) / ours["seconds"]
+    share = f"{rate / ceiling:.0%}" if rate and ceiling else ""
     for peer in pair.peers:
       other = found[peer]
       rows.append((
         pair.what, f"{ours['parameters']:,}", f"{ours['seconds']:.3g}", other["version"],
         f"{other['seconds']:.3g}", f"{other['seconds'] / ours['seconds']:.2f}",
-        f"{ours['loss']:.4g}", f"{other['loss']:.4g}",
+        f"{ours['loss']:.4g}", f"{other['loss']:.4g}", f"{rate / 1e9:.0f}" if rate else "", share,
+        gib(ours), gib(other),
       ))  # fmt: skip
   return table(head, rows)
 
@@ -142,6 +171,8 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument("--peers", default=".peers/bin/python")
   parser.add_argument("--only", default="")
   parser.add_argument("--rounds", type=int, default=7)
+  parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
+  parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
   parser.add_argument("--workdir", type=Path, default=Path("runs/pairs"))
   options = parser.parse_args(argv)
   try:
@@ -150,18 +181,20 @@ def main(argv: Sequence[str] | None = None) -> int:
       raise UserError(f"--rounds must be 1 or more, not {options.rounds}")
     if not Path(options.peers).exists():
       raise UserError(f"--peers: {options.peers} does not exist; see python -m benchmarks.pairs -h")
-    results = {}
+    results, env = {}, setting(options.device, options.dtype)
+    top = measure(CEILING, options.peers, options.rounds, env)["ceiling"]
+    ceiling = top["flops"] / top["fastest"]
+    print(f"{CEILING.what}: {ceiling / 1e9:.0f} GFLOP/s")
     options.workdir.mkdir(parents=True, exist_ok=True)
     for name in names:
-      results[name] = measure(PAIRS[name], options.peers, options.rounds)
-      print(markdown({name: results[name]}).splitlines()[-1], flush=True)
-      write_json(options.workdir / "pairs.json", results)
+      results[name] = measure(PAIRS[name], options.peers, options.rounds, env)
+      print(markdown({name: results[name]}, ceiling).splitlines()[-1], flush=True)
+      write_json(options.workdir / "pairs.json", results | {"ceiling": ceiling})
+      (options.workdir / "pairs.md").write_text(markdown(results, ceiling))
   except UserError as error:
     print(f"pairs: error: {' '.join(str(error).split())}", file=sys.stderr)
     return 2
-  text = markdown(results)
-  (options.workdir / "pairs.md").write_text(text)
-  print(text, end="")
+  print(markdown(results, ceiling), end="")
   return 0
 
 

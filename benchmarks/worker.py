@@ -26,6 +26,8 @@ def main(file, function):
     told.write(json.dumps(answer) + "\n")
     told.flush()
 
+  from benchmarks.sides.setting import peak
+
   began = time.perf_counter()
   facts, work = getattr(side, function)()
   work()  # compiles
@@ -33,7 +35,7 @@ def main(file, function):
   for _ in sys.stdin:
     began = time.perf_counter()
     loss = float(work())
-    tell({"seconds": time.perf_counter() - began, "loss": loss})
+    tell({"seconds": time.perf_counter() - began, "loss": loss, "memory": peak()})
 
 
 if __name__ == "__main__":

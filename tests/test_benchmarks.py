@@ -96,16 +96,15 @@ def test_the_sides_of_a_pair_work_in_turns(tmp_path, monkeypatch):
   source = side.format("ours", "a 1", 7) + side.format("peer", "b 2", 7)
   (tmp_path / "sides").mkdir()
   (tmp_path / "sides" / "x.py").write_text(source + side.format("other", "c 3", 8))
-  (tmp_path / "worker.py").write_text((pairs.HERE / "worker.py").read_text())
-  monkeypatch.setattr(pairs, "HERE", tmp_path)
+  monkeypatch.setattr(pairs, "SIDES", tmp_path / "sides")
   monkeypatch.setattr(pairs, "PAIRS", {"x": pairs.Pair("x", "ours", ("peer",), "nothing")})
-  found = pairs.measure(pairs.PAIRS["x"], sys.executable, rounds=3)
+  found = pairs.measure(pairs.PAIRS["x"], sys.executable, rounds=3, env={})
   assert found["ours"]["loss"] == found["peer"]["loss"] == 1.5
   assert found["peer"]["fastest"] <= found["peer"]["seconds"] <= found["peer"]["slowest"]
   row = pairs.markdown({"x": found}).splitlines()[-1]
   assert row.startswith("| nothing | 7 |") and "| b 2 |" in row
   with pytest.raises(UserError, match="differ in their parameters: ours 7, other 8"):
-    pairs.measure(pairs.Pair("x", "ours", ("other",), "nothing"), sys.executable, rounds=1)
+    pairs.measure(pairs.Pair("x", "ours", ("other",), "nothing"), sys.executable, rounds=1, env={})
 
 
 def test_every_way_of_feeding_is_timed(tmp_path, monkeypatch):

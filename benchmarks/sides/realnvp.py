@@ -3,6 +3,8 @@ each, batch 256, Adam: ours and normflows."""
 
 import numpy as np
 
+from benchmarks.sides.setting import DEVICE
+
 COUPLINGS, WIDTH, BATCH, STEPS, DRAWN = 8, 64, 256, 200, 100_000
 
 
@@ -71,10 +73,10 @@ def flow():
 
   flows = []
   for i in range(COUPLINGS):
-    mask, net = torch.tensor([i % 2, 1 - i % 2]).float(), Conditioner()
+    mask, net = torch.tensor([i % 2, 1 - i % 2]).float(), Conditioner().to(DEVICE)
     flows += [normflows.flows.MaskedAffineFlow(mask, Shift(net), net), normflows.flows.ActNorm(2)]
   base = normflows.distributions.base.DiagGaussian(2, trainable=False)
-  model = normflows.NormalizingFlow(base, flows)
+  model = normflows.NormalizingFlow(base, flows).to(DEVICE)
   version = f"normflows {getattr(normflows, '__version__', '')}, torch {torch.__version__}"
   count = sum(p.numel() for p in model.parameters())
   return model, {"version": version, "parameters": count}
@@ -85,12 +87,12 @@ def normflows():
 
   model, facts = flow()
   optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-  data = torch.from_numpy(points())
+  data = torch.from_numpy(points()).to(DEVICE)
 
   def work():
     total = 0.0
     for _ in range(STEPS):
-      x = data[torch.randint(len(data), (BATCH,))]
+      x = data[torch.randint(len(data), (BATCH,), device=DEVICE)]
       loss = model.forward_kld(x)
       optimizer.zero_grad()
       loss.backward()
@@ -111,5 +113,6 @@ def normflows_sample():
     x, _ = model.sample(DRAWN)
     return x.mean()
 
-  model.forward_kld(torch.from_numpy(points()[:BATCH]))  # sets ActNorm by its first batch
+  # Its first batch sets ActNorm.
+  model.forward_kld(torch.from_numpy(points()[:BATCH]).to(DEVICE))
   return facts | {"examples": DRAWN}, work

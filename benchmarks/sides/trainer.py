@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.sides.setting import DTYPE
 from gen_jax.core import Program, Spec
 from gen_jax.data import ArraySplit, Source
 from gen_jax.run import config as configs
@@ -73,7 +75,19 @@ def trainer(
     host = jax.device_get(tally)
     return float(host.sum[term] / host.count)
 
-  return facts_of(state, steps * batch_size), work
+  # Of one step: a loop's body is counted once.
+  shapes = jax.tree.map(jax.typeof, (state, run.arrays))
+  fields = run.step.fed_shapes(1)
+  cost = run.step.traced.lower(*shapes, fields, jnp.int32(0), []).cost_analysis() or {}
+  return facts_of(state, steps * batch_size) | {"flops": steps * cost.get("flops", 0.0)}, work
+
+
+def ceiling(n: int = 4096) -> tuple[dict[str, Any], Work]:
+  """(facts, work) of a product of two n x n matrices."""
+  a = jax.random.normal(jax.random.key(0), (n, n)).astype(DTYPE)
+  product = jax.jit(lambda a: a @ a)
+  facts = {"version": f"jax {jax.__version__}", "parameters": 0, "flops": 2 * n**3}
+  return facts, lambda: float(jax.block_until_ready(product(a))[0, 0])
 
 
 def sampler(program: Program, x: np.ndarray, n: int) -> tuple[dict[str, Any], Work]:

@@ -3,6 +3,8 @@ ours and plain PyTorch, both with a cache of keys and values."""
 
 import numpy as np
 
+from benchmarks.sides.setting import DEVICE, DTYPE, precision
+
 SIZE, LEVELS, WIDTH, LAYERS, HEADS, DRAWN = 16, 17, 128, 4, 4, 64
 
 
@@ -12,7 +14,7 @@ def ours():
   from gen_jax.models import transformer
 
   spec = Spec((SIZE, SIZE, 1), LEVELS)
-  program = transformer.build(spec, width=WIDTH, layers=LAYERS, heads=HEADS, ema=0.0)
+  program = transformer.build(spec, width=WIDTH, layers=LAYERS, heads=HEADS, ema=0.0, dtype=DTYPE)
   return sampler(program, np.zeros((1, *spec.shape), np.uint8), DRAWN)
 
 
@@ -50,19 +52,22 @@ def pytorch():
       nn.init.zeros_(self.logits.weight)
       nn.init.zeros_(self.logits.bias)
 
-  net = Net()
+  net = Net().to(DEVICE)
+  kept = torch.bfloat16 if DTYPE == "bfloat16" else torch.float32
 
   @torch.inference_mode()
   def work():
-    caches = [torch.zeros(2, DRAWN, HEADS, length, WIDTH // HEADS) for _ in range(LAYERS)]
-    x = torch.zeros(DRAWN, length, dtype=torch.long)
+    size = (2, DRAWN, HEADS, length, WIDTH // HEADS)
+    caches = [torch.zeros(size, dtype=kept, device=DEVICE) for _ in range(LAYERS)]
+    x = torch.zeros(DRAWN, length, dtype=torch.long, device=DEVICE)
     for i in range(length):
-      h = net.token(x[:, i - 1]) if i else net.first(torch.zeros(DRAWN, dtype=torch.long))
-      h = h + net.position[i]
-      for block, (keys, values) in zip(net.blocks, caches):
-        h = block(h, keys, values, i)
-      p = torch.softmax(net.logits(net.norm(h)), -1)
-      x[:, i] = torch.multinomial(p, 1)[:, 0]
+      with precision():
+        h = net.token(x[:, i - 1]) if i else net.first(torch.zeros_like(x[:, 0]))
+        h = h + net.position[i]
+        for block, (keys, values) in zip(net.blocks, caches):
+          h = block(h, keys, values, i)
+        logits = net.logits(net.norm(h))
+      x[:, i] = torch.multinomial(torch.softmax(logits.float(), -1), 1)[:, 0]
     return x.float().mean()
 
   count = sum(p.numel() for p in net.parameters())

@@ -5,6 +5,8 @@ import tempfile
 
 import numpy as np
 
+from benchmarks.sides.setting import DEVICE, DTYPE, precision
+
 EXAMPLES, BATCH, HIDDEN, LATENT = 60_000, 100, 200, 50
 
 
@@ -21,7 +23,7 @@ def ours(bound="elbo", samples=1, n=EXAMPLES):
   return trainer(
     "vae", Spec((28, 28, 1), 2), {"x": images().reshape(-1, 28, 28, 1)}, batch_size=BATCH,
     steps=steps, per_call=steps // 5, term="negative_elbo", bound=bound, samples=samples,
-    latent=LATENT, hidden=(HIDDEN, HIDDEN), activation="tanh",
+    latent=LATENT, hidden=(HIDDEN, HIDDEN), activation="tanh", dtype=DTYPE,
     optimizer={"learning_rate": 1e-3, "eps": 1e-4},
   )  # fmt: skip
 
@@ -42,11 +44,11 @@ def coders():
     nn.Linear(LATENT, HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, HIDDEN), nn.Tanh(),
     nn.Linear(HIDDEN, 784),
   )  # fmt: skip
-  return encoder, decoder
+  return encoder.to(DEVICE), decoder.to(DEVICE)
 
 
-def pytorch(samples=0, n=EXAMPLES):
-  """Eager, the data in memory and shuffled by a permutation. samples: k of IWAE, 0 for the ELBO."""
+def pytorch(samples=0, n=EXAMPLES, compiled=False):
+  """The data in memory and shuffled by a permutation. samples: k of IWAE, 0 for the ELBO."""
   import torch
   from torch.nn import functional
 
@@ -54,7 +56,7 @@ def pytorch(samples=0, n=EXAMPLES):
   encoder, decoder = coders()
   weights = [*encoder.parameters(), *decoder.parameters()]
   optimizer = torch.optim.Adam(weights, lr=1e-3, eps=1e-4)
-  data = torch.from_numpy(images())
+  data = torch.from_numpy(images()).to(DEVICE)
   pixels = functional.binary_cross_entropy_with_logits
 
   def bounds(x):
@@ -65,26 +67,34 @@ def pytorch(samples=0, n=EXAMPLES):
       logits = decoder(z)
       elbo = -pixels(logits, x, reduction="none").sum(-1) - kl
       return elbo, elbo
-    eps = torch.randn(samples, *mean.shape)
+    eps = torch.randn(samples, *mean.shape, device=DEVICE)
     z = mean + torch.exp(log_var / 2) * eps
     logits = decoder(z)
     log_px = -pixels(logits, x.expand(samples, *x.shape), reduction="none").sum(-1)
     log_w = log_px + ((eps**2 - z**2) / 2 + log_var / 2).sum(-1)
     return torch.logsumexp(log_w, 0) - math.log(samples), log_w.mean(0)
 
+  bounds = torch.compile(bounds) if compiled else bounds
+
   def work():
-    total, order = 0.0, torch.randperm(len(data))[:n]
+    total, order = 0.0, torch.randperm(len(data), device=DEVICE)[:n]
     for start in range(0, n, BATCH):
       x = data[order[start : start + BATCH]].float()
-      bound, elbo = bounds(x)
+      with precision():
+        bound, elbo = bounds(x)
       optimizer.zero_grad()
       (-bound.mean()).backward()
       optimizer.step()
       total -= elbo.mean().detach()
     return total / (n // BATCH)
 
-  facts = {"version": f"torch {torch.__version__}", "examples": n}
+  version = f"torch {torch.__version__}" + (", torch.compile" if compiled else "")
+  facts = {"version": version, "examples": n}
   return facts | {"parameters": sum(p.numel() for p in weights)}, work
+
+
+def pytorch_compiled():
+  return pytorch(compiled=True)
 
 
 def pytorch_50():
@@ -131,7 +141,8 @@ def pythae():
     model=model, train_dataset=data,
     training_config=BaseTrainerConfig(
       output_dir=tempfile.mkdtemp(), num_epochs=1, per_device_train_batch_size=BATCH,
-      learning_rate=1e-3, optimizer_params={"eps": 1e-4}, no_cuda=True,
+      learning_rate=1e-3, optimizer_params={"eps": 1e-4}, no_cuda=DEVICE == "cpu",
+      amp=DTYPE == "bfloat16",
     ),
   )  # fmt: skip
   trainer.prepare_training()

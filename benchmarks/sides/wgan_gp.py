@@ -3,6 +3,8 @@ of 64: ours and plain PyTorch."""
 
 import numpy as np
 
+from benchmarks.sides.setting import DEVICE, DTYPE, precision
+
 UPDATES, BATCH, TURNS, LATENT, HIDDEN, WEIGHT = 50, 64, 5, 128, (512, 512), 10.0
 
 
@@ -21,7 +23,7 @@ def ours():
     steps=UPDATES, per_call=10, term="critic_loss", loss="wgan", penalty="wgan_gp",
     penalty_weight=WEIGHT, critic_turns=TURNS, latent=LATENT, widths=(), generator_hidden=HIDDEN,
     critic_hidden=HIDDEN, generator_norm="none", ema=0.0, critic_optimizer=adam,
-    generator_optimizer=adam,
+    generator_optimizer=adam, dtype=DTYPE,
   )  # fmt: skip
 
 
@@ -33,25 +35,28 @@ def pytorch():
   generator = nn.Sequential(
     nn.Linear(LATENT, HIDDEN[0]), nn.ReLU(), nn.Linear(*HIDDEN), nn.ReLU(),
     nn.Linear(HIDDEN[1], 784), nn.Tanh(),
-  )  # fmt: skip
+  ).to(DEVICE)  # fmt: skip
   critic = nn.Sequential(
     nn.Linear(784, HIDDEN[0]), nn.LeakyReLU(0.2), nn.Linear(*HIDDEN), nn.LeakyReLU(0.2),
     nn.Linear(HIDDEN[1], 1, bias=False),
-  )  # fmt: skip
+  ).to(DEVICE)  # fmt: skip
   adam = {"lr": 1e-4, "betas": (0.0, 0.9)}
   of_critic = torch.optim.Adam(critic.parameters(), **adam)
   of_generator = torch.optim.Adam(generator.parameters(), **adam)
-  data = torch.from_numpy(images())
+  data = torch.from_numpy(images()).to(DEVICE)
+  draw = lambda: torch.randn(BATCH, LATENT, device=DEVICE)
 
   def turn():
-    x = data[torch.randint(len(data), (BATCH,))].float() / 127.5 - 1
-    with torch.no_grad():
-      y = generator(torch.randn(BATCH, LATENT))
-    t = torch.rand(BATCH, 1)
-    between = (t * x + (1 - t) * y).requires_grad_()
-    (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-    penalty = ((slope.norm(dim=1) - 1) ** 2).mean()
-    loss = critic(y).mean() - critic(x).mean() + WEIGHT * penalty
+    rows = torch.randint(len(data), (BATCH,), device=DEVICE)
+    x = data[rows].float() / 127.5 - 1
+    with precision():
+      with torch.no_grad():
+        y = generator(draw())
+      t = torch.rand(BATCH, 1, device=DEVICE)
+      between = (t * x + (1 - t) * y).requires_grad_()
+      (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+      penalty = ((slope.norm(dim=1) - 1) ** 2).mean()
+      loss = critic(y).mean() - critic(x).mean() + WEIGHT * penalty
     of_critic.zero_grad()
     loss.backward()
     of_critic.step()
@@ -63,7 +68,9 @@ def pytorch():
       for _ in range(TURNS):
         total += turn()
       of_generator.zero_grad()
-      (-critic(generator(torch.randn(BATCH, LATENT))).mean()).backward()
+      with precision():
+        loss = -critic(generator(draw())).mean()
+      loss.backward()
       of_generator.step()
     return total / (UPDATES * TURNS)
 
