@@ -16,6 +16,7 @@ from flax import linen as nn
 from gen_jax.core import Array
 from gen_jax.nets.attention import attend
 from gen_jax.nets.conv import UpConv
+from gen_jax.nets.norm import GroupNorm
 from gen_jax.nets.remat import rematted
 
 
@@ -46,10 +47,10 @@ class ResidualBlock(nn.Module):
   @nn.compact
   def __call__(self, x: Array, embedding: Array, train: bool) -> Array:
     kwargs = {"dtype": self.dtype, "param_dtype": jnp.promote_types(self.dtype, jnp.float32)}
-    h = nn.silu(nn.GroupNorm(groups(x.shape[-1]), **kwargs)(x))
+    h = nn.silu(GroupNorm(groups(x.shape[-1]), **kwargs)(x))
     h = nn.Conv(self.features, (3, 3), **kwargs)(h)
     h = h + nn.Dense(self.features, **kwargs)(nn.silu(embedding))[:, None, None, :]
-    h = nn.silu(nn.GroupNorm(groups(self.features), **kwargs)(h))
+    h = nn.silu(GroupNorm(groups(self.features), **kwargs)(h))
     h = nn.Dropout(self.dropout, deterministic=not train)(h)
     # A block starts as the identity (or its projection): the last convolution is zero.
     h = nn.Conv(self.features, (3, 3), kernel_init=nn.initializers.zeros, **kwargs)(h)
@@ -68,7 +69,7 @@ class Attention(nn.Module):
   def __call__(self, x: Array) -> Array:
     kwargs = {"dtype": self.dtype, "param_dtype": jnp.promote_types(self.dtype, jnp.float32)}
     batch, height, width, channels = x.shape
-    h = nn.GroupNorm(groups(channels), **kwargs)(x).reshape(batch, height * width, channels)
+    h = GroupNorm(groups(channels), **kwargs)(x).reshape(batch, height * width, channels)
     q, k, v = jnp.split(nn.Dense(3 * channels, **kwargs)(h), 3, axis=-1)
     split = (batch, height * width, self.heads, channels // self.heads)
     h = attend(q.reshape(split), k.reshape(split), v.reshape(split))
@@ -143,6 +144,6 @@ class UNet(nn.Module):
       if level > 0:
         h = UpConv(h.shape[-1], **kwargs)(h)
 
-    h = nn.silu(nn.GroupNorm(groups(h.shape[-1]), **kwargs)(h))
+    h = nn.silu(GroupNorm(groups(h.shape[-1]), **kwargs)(h))
     h = nn.Conv(self.channels, (3, 3), kernel_init=nn.initializers.zeros, **kwargs)(h)
     return h.astype(jnp.promote_types(self.dtype, jnp.float32))
