@@ -15,6 +15,11 @@ LeCun's, not Glorot's.
   python -m gen_jax.main --config configs/iwae.py:vae1 --config.train.steps=1092000
       --config.model.optimizer.decay_steps=1092000 --config.train.steps_per_call=1000
       364 epochs with the whole schedule in them: 88.79 nats, 19 active units
+  python -m gen_jax.main --config configs/iwae.py:iwae50 --config.model.optimizer.schedule=cosine
+      --config.train.steps=363000 --config.model.optimizer.decay_steps=363000
+      121 epochs, 1e-3 to 0 by a cosine, 28.8 s an epoch on a core of its own (68 minutes of one
+      with the 5000 samples of the test): 87.22 nats, 24 active units (84.78 and 25 in the paper);
+      :vae50, the same, 88.59 nats, 16 units; :vae1, the same, 9 minutes, 89.13 nats, 18 units
 """
 
 from gen_jax.run.config import experiment, merge, variant
