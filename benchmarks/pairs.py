@@ -48,7 +48,9 @@ PAIRS = {
     "VAE 784-200-200-50, an epoch of 60,000",
   ),
   "iwae": Pair("vae", "ours_50", ("pytorch_50",), "IWAE, k = 50, 6,000 examples"),
-  "unet": Pair("unet", "ours", ("diffusers", "diffusers_compiled"), "DDPM U-Net, a training step"),
+  "unet": Pair(
+    "unet", "ours", ("diffusers", "diffusers_compiled"), "DDPM U-Net, 3 training steps (GPU: 30)"
+  ),
   "unet_sample": Pair("unet", "ours_sample", ("diffusers_sample",), "DDPM U-Net, 4 DDIM steps"),
   "realnvp": Pair("realnvp", "ours", ("normflows",), "RealNVP in the plane, 200 training steps"),
   "realnvp_sample": Pair("realnvp", "ours_sample", ("normflows_sample",), "RealNVP, 100,000 draws"),

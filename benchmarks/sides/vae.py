@@ -22,7 +22,7 @@ def ours(bound="elbo", samples=1, n=EXAMPLES):
   steps = n // BATCH
   return trainer(
     "vae", Spec((28, 28, 1), 2), {"x": images().reshape(-1, 28, 28, 1)}, batch_size=BATCH,
-    steps=steps, per_call=steps // 5, term="negative_elbo", bound=bound, samples=samples,
+    steps=steps, per_call=steps // 5, bound=bound, samples=samples,
     latent=LATENT, hidden=(HIDDEN, HIDDEN), activation="tanh", dtype=DTYPE,
     optimizer={"learning_rate": 1e-3, "eps": 1e-4},
   )  # fmt: skip
@@ -59,33 +59,32 @@ def pytorch(samples=0, n=EXAMPLES, compiled=False):
   data = torch.from_numpy(images()).to(DEVICE)
   pixels = functional.binary_cross_entropy_with_logits
 
-  def bounds(x):
+  def bound(x):
     mean, log_var = encoder(x).chunk(2, -1)
     if not samples:
       z = mean + torch.exp(log_var / 2) * torch.randn_like(mean)
       kl = (mean**2 + log_var.exp() - 1 - log_var).sum(-1) / 2
       logits = decoder(z)
-      elbo = -pixels(logits, x, reduction="none").sum(-1) - kl
-      return elbo, elbo
+      return -pixels(logits, x, reduction="none").sum(-1) - kl
     eps = torch.randn(samples, *mean.shape, device=DEVICE)
     z = mean + torch.exp(log_var / 2) * eps
     logits = decoder(z)
     log_px = -pixels(logits, x.expand(samples, *x.shape), reduction="none").sum(-1)
     log_w = log_px + ((eps**2 - z**2) / 2 + log_var / 2).sum(-1)
-    return torch.logsumexp(log_w, 0) - math.log(samples), log_w.mean(0)
+    return torch.logsumexp(log_w, 0) - math.log(samples)
 
-  bounds = torch.compile(bounds) if compiled else bounds
+  bound = torch.compile(bound) if compiled else bound
 
   def work():
     total, order = 0.0, torch.randperm(len(data), device=DEVICE)[:n]
     for start in range(0, n, BATCH):
       x = data[order[start : start + BATCH]].float()
       with precision():
-        bound, elbo = bounds(x)
+        loss = -bound(x).mean()
       optimizer.zero_grad()
-      (-bound.mean()).backward()
+      loss.backward()
       optimizer.step()
-      total -= elbo.mean().detach()
+      total += loss.detach()
     return total / (n // BATCH)
 
   version = f"torch {torch.__version__}" + (", torch.compile" if compiled else "")

@@ -19,7 +19,8 @@ from gen_jax.core import Array
 from gen_jax.nets.attention import attend
 from gen_jax.nets.remat import rematted
 
-Memory = tuple[Array, Array]  # keys and values [B, T, heads, width / heads]
+# Keys and values [B, heads, T, width / heads], as one query after the other reads them.
+Memory = tuple[Array, Array]
 
 
 class Block(nn.Module):
@@ -44,14 +45,16 @@ class Block(nn.Module):
     # Without biases: that of the keys would have no gradient but rounding noise.
     qkv = nn.Dense(3 * width, use_bias=False, **kwargs)(nn.LayerNorm(**kwargs)(x))
     split = qkv.reshape(*x.shape[:-1], 3, self.heads, width // self.heads)
-    q, k, v = (split[..., i, :, :] for i in range(3))
+    q, *kept = (split[..., i, :, :] for i in range(3))
+    kept = [new.swapaxes(1, 2) for new in kept]
     if memory is not None:
-      k, v = (lax.dynamic_update_slice_in_dim(m, new, at, 1) for m, new in zip(memory, (k, v)))
+      kept = [lax.dynamic_update_slice_in_dim(m, new, at, 2) for m, new in zip(memory, kept)]
+    k, v = (m.swapaxes(1, 2) for m in kept)
     behind = at + jnp.arange(x.shape[1])[:, None] >= jnp.arange(k.shape[1])
     h = attend(q, k, v, behind).reshape(x.shape)
     x = x + drop(nn.Dense(width, **kwargs)(h))
     h = nn.gelu(nn.Dense(4 * width, **kwargs)(nn.LayerNorm(**kwargs)(x)))
-    return x + drop(nn.Dense(width, **kwargs)(h)), (k, v)
+    return x + drop(nn.Dense(width, **kwargs)(h)), tuple(kept)
 
 
 class Transformer(nn.Module):
@@ -103,7 +106,7 @@ class Transformer(nn.Module):
 
   def start(self, n: int) -> list[Memory]:
     """The memory of n sequences before their first position."""
-    zeros = jnp.zeros((n, self.length, self.heads, self.width // self.heads), self.dtype)
+    zeros = jnp.zeros((n, self.heads, self.length, self.width // self.heads), self.dtype)
     return [(zeros, zeros) for _ in range(self.layers)]
 
   def step(
