@@ -1,12 +1,30 @@
-"""What the benchmarks share: which of them were asked for, how far apart results are, tables."""
+"""What the benchmarks share: refusals, which were asked for, how far apart results are, tables."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import functools
+import sys
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from gen_jax.core import UserError
+
+
+def refusing(main: Callable[..., int]) -> Callable[..., int]:
+  """A command line that tells what is wrong with what it was given in one line, with status 2."""
+
+  @functools.wraps(main)
+  def told(argv: Sequence[str] | None = None) -> int:
+    try:
+      return main(argv)
+    except UserError as error:
+      name = Path(main.__code__.co_filename).stem
+      print(f"{name}: error: {' '.join(str(error).split())}", file=sys.stderr)
+      return 2
+
+  return told
 
 
 def chosen(given: str, known: Collection[str]) -> list[str]:

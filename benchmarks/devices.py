@@ -22,9 +22,9 @@ os.environ.setdefault("NPROC", "32")
 import jax
 import numpy as np
 
-from benchmarks.common import chosen, distance, table
+from benchmarks.common import chosen, distance, refusing, table
 from gen_jax import cli
-from gen_jax.core import PyTree, UserError
+from gen_jax.core import PyTree
 from gen_jax.run import loop, mesh
 from gen_jax.run.folder import read_rows
 from tests.conformance.systems import SYSTEMS, System, build, one_device
@@ -72,6 +72,7 @@ def markdown(rows: dict[str, tuple[float, float, float]]) -> str:
   return table(HEADER, ((name, *(f"{v:.1e}" for v in row)) for name, row in rows.items()))
 
 
+@refusing
 def main(argv: list[str] | None = None) -> int:
   """The command line; returns the exit status: 1 beyond 1e-9 in float64 or 1e-4 in float32."""
   parser = argparse.ArgumentParser(prog="python -m benchmarks.devices", description=__doc__)
@@ -79,11 +80,7 @@ def main(argv: list[str] | None = None) -> int:
   parser.add_argument("--workdir", type=Path, default=Path("runs/devices"))
   options = parser.parse_args(argv)
   known = {cli.split_name(system.name)[0]: system for system in SYSTEMS}
-  try:
-    names = chosen(options.only, known)
-  except UserError as error:
-    print(f"devices: error: {error}", file=sys.stderr)
-    return 2
+  names = chosen(options.only, known)
   jax.config.update("jax_num_cpu_devices", DEVICES)
   mesh.SHARDED_FROM = 1  # so that the arrays of small models are split too
   rows = {}

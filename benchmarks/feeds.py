@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from benchmarks.common import table
+from benchmarks.common import refusing, table
 from gen_jax import data
 from gen_jax.core import UserError
 
@@ -80,6 +80,7 @@ def speed(source: data.Source, resident: str, seconds: float) -> float:
   return at * BATCH / (time.perf_counter() - began)
 
 
+@refusing
 def main(argv: list[str] | None = None) -> int:
   """The command line; returns the exit status."""
   parser = argparse.ArgumentParser(prog="python -m benchmarks.feeds", description=__doc__)
@@ -94,26 +95,22 @@ def main(argv: list[str] | None = None) -> int:
     ("PNG files in a zip archive", "png.zip", "no"),
     ("JPEG files in a zip archive", "jpeg.zip", "no"),
   ]
-  try:
-    if options.seconds <= 0:
-      raise UserError(f"--seconds must be above 0, not {options.seconds}")
-    write(options.workdir)
-    rows = []
-    for name, file, resident in ways:
-      path = str(options.workdir / (file or "png.zip"))
-      source = data.load("folder", path=path)
-      if not file:
-        held = data.ArraySplit(source.splits["train"].arrays())
-        source = source._replace(splits={"train": held})
-      rows.append((name, f"{speed(source, resident, options.seconds):,.0f}"))
-      print(*rows[-1], flush=True)
-    if options.data_dir:
-      source = data.load("tfds:mnist", data_dir=options.data_dir)
-      rows.append(("tfds:mnist", f"{speed(source, 'no', options.seconds):,.0f}"))
-      print(*rows[-1], flush=True)
-  except UserError as error:
-    print(f"feeds: error: {' '.join(str(error).split())}", file=sys.stderr)
-    return 2
+  if options.seconds <= 0:
+    raise UserError(f"--seconds must be above 0, not {options.seconds}")
+  write(options.workdir)
+  rows = []
+  for name, file, resident in ways:
+    path = str(options.workdir / (file or "png.zip"))
+    source = data.load("folder", path=path)
+    if not file:
+      held = data.ArraySplit(source.splits["train"].arrays())
+      source = source._replace(splits={"train": held})
+    rows.append((name, f"{speed(source, resident, options.seconds):,.0f}"))
+    print(*rows[-1], flush=True)
+  if options.data_dir:
+    source = data.load("tfds:mnist", data_dir=options.data_dir)
+    rows.append(("tfds:mnist", f"{speed(source, 'no', options.seconds):,.0f}"))
+    print(*rows[-1], flush=True)
   (options.workdir / "feeds.md").write_text(table(("kept in", "examples/s"), rows))
   return 0
 

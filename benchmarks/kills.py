@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import chosen, table
+from benchmarks.common import chosen, refusing, table
 from gen_jax import cli
 from gen_jax.core import UserError
 from gen_jax.run.folder import read_json, read_rows, write_json
@@ -151,6 +151,7 @@ def markdown(rows: dict[str, dict]) -> str:
   return table(head, [*lines, ("all", *sums)])
 
 
+@refusing
 def main(argv: list[str] | None = None) -> int:
   """The command line; returns the exit status: 1 where something differs."""
   parser = argparse.ArgumentParser(prog="python -m benchmarks.kills", description=__doc__)
@@ -160,22 +161,18 @@ def main(argv: list[str] | None = None) -> int:
   parser.add_argument("--only", default="")
   parser.add_argument("--workdir", type=Path, default=Path("runs/kills"))
   options = parser.parse_args(argv)
-  try:
-    names = chosen(options.only, systems())
-    if options.kills < 1 or options.steps < 24 or options.steps % 24:
-      raise UserError("--kills must be 1 or more, and --steps a multiple of 24")
-    workdir = Path(os.path.abspath(options.workdir))
-    workdir.mkdir(parents=True, exist_ok=True)
-    path = workdir / "kills.json"
-    rows = json.loads(path.read_text()) if path.exists() else {}
-    for name in names:
-      if name not in rows:
-        rows[name] = killed(name, options.kills, options.steps, options.seed, workdir)
-        write_json(path, rows)
-        print(f"{name}: {rows[name]}", flush=True)
-  except UserError as error:
-    print(f"kills: error: {' '.join(str(error).split())}", file=sys.stderr)
-    return 2
+  names = chosen(options.only, systems())
+  if options.kills < 1 or options.steps < 24 or options.steps % 24:
+    raise UserError("--kills must be 1 or more, and --steps a multiple of 24")
+  workdir = Path(os.path.abspath(options.workdir))
+  workdir.mkdir(parents=True, exist_ok=True)
+  path = workdir / "kills.json"
+  rows = json.loads(path.read_text()) if path.exists() else {}
+  for name in names:
+    if name not in rows:
+      rows[name] = killed(name, options.kills, options.steps, options.seed, workdir)
+      write_json(path, rows)
+      print(f"{name}: {rows[name]}", flush=True)
   text = markdown(rows)
   (workdir / "kills.md").write_text(text)
   print(text, end="")

@@ -17,7 +17,7 @@ from typing import Any
 
 import jax
 
-from benchmarks.common import chosen, table
+from benchmarks.common import chosen, refusing, table
 from gen_jax import cli, data, metrics
 from gen_jax.core import UserError, single
 from gen_jax.learn.replicas import replicas
@@ -89,6 +89,7 @@ def markdown(rows: dict[str, dict]) -> str:
   return table(head, lines)
 
 
+@refusing
 def main(argv: list[str] | None = None) -> int:
   parser = argparse.ArgumentParser(prog="benchmarks.modes", description=__doc__.splitlines()[0])
   parser.add_argument("--steps", type=int, default=20_000)
@@ -106,9 +107,6 @@ def main(argv: list[str] | None = None) -> int:
       rows[name] = coverage(name, given.steps, given.seeds, given.workdir)
       write_json(given.workdir / "modes.json", rows)
       (given.workdir / "modes.md").write_text(markdown(rows))
-  except UserError as error:
-    print(f"benchmarks.modes: error: {error}", file=sys.stderr)
-    return 2
   except Stopped as stop:
     print("benchmarks.modes: stopped and saved; the same command goes on from there")
     return stop.code

@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.common import chosen, table
+from benchmarks.common import chosen, refusing, table
 from gen_jax.core import UserError
 from gen_jax.run.folder import write_json
 
@@ -167,6 +167,7 @@ def markdown(results: dict[str, dict], ceiling: float = 0.0) -> str:
   return table(head, rows)
 
 
+@refusing
 def main(argv: Sequence[str] | None = None) -> int:
   """The command line; returns the exit status."""
   parser = argparse.ArgumentParser(prog="python -m benchmarks.pairs", description=__doc__)
@@ -177,25 +178,21 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
   parser.add_argument("--workdir", type=Path, default=Path("runs/pairs"))
   options = parser.parse_args(argv)
-  try:
-    names = chosen(options.only, PAIRS)
-    if options.rounds < 1:
-      raise UserError(f"--rounds must be 1 or more, not {options.rounds}")
-    if not Path(options.peers).exists():
-      raise UserError(f"--peers: {options.peers} does not exist; see python -m benchmarks.pairs -h")
-    results, env = {}, setting(options.device, options.dtype)
-    top = measure(CEILING, options.peers, options.rounds, env)["ceiling"]
-    ceiling = top["flops"] / top["fastest"]
-    print(f"{CEILING.what}: {ceiling / 1e9:.0f} GFLOP/s")
-    options.workdir.mkdir(parents=True, exist_ok=True)
-    for name in names:
-      results[name] = measure(PAIRS[name], options.peers, options.rounds, env)
-      print(markdown({name: results[name]}, ceiling).splitlines()[-1], flush=True)
-      write_json(options.workdir / "pairs.json", results | {"ceiling": ceiling})
-      (options.workdir / "pairs.md").write_text(markdown(results, ceiling))
-  except UserError as error:
-    print(f"pairs: error: {' '.join(str(error).split())}", file=sys.stderr)
-    return 2
+  names = chosen(options.only, PAIRS)
+  if options.rounds < 1:
+    raise UserError(f"--rounds must be 1 or more, not {options.rounds}")
+  if not Path(options.peers).exists():
+    raise UserError(f"--peers: {options.peers} does not exist; see python -m benchmarks.pairs -h")
+  results, env = {}, setting(options.device, options.dtype)
+  top = measure(CEILING, options.peers, options.rounds, env)["ceiling"]
+  ceiling = top["flops"] / top["fastest"]
+  print(f"{CEILING.what}: {ceiling / 1e9:.0f} GFLOP/s")
+  options.workdir.mkdir(parents=True, exist_ok=True)
+  for name in names:
+    results[name] = measure(PAIRS[name], options.peers, options.rounds, env)
+    print(markdown({name: results[name]}, ceiling).splitlines()[-1], flush=True)
+    write_json(options.workdir / "pairs.json", results | {"ceiling": ceiling})
+    (options.workdir / "pairs.md").write_text(markdown(results, ceiling))
   print(markdown(results, ceiling), end="")
   return 0
 

@@ -20,10 +20,9 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.common import chosen, distance, table
+from benchmarks.common import chosen, distance, refusing, table
 from benchmarks.kills import CLOCKS, command, content, differences, systems, trained
 from gen_jax.cli import CONFIGS
-from gen_jax.core import UserError
 from gen_jax.run.folder import read_rows
 
 COUNTS = (1, 2, 4)
@@ -94,6 +93,7 @@ def measured(name: str, count: int, steps: int, workdir: Path) -> tuple[str, ...
   return str(count), f"{apart(one, whole):.1e}", f"{seconds:.1f} s", str(status), differ
 
 
+@refusing
 def main(argv: list[str] | None = None) -> int:
   """The command line; returns the exit status: 1 where something differs."""
   parser = argparse.ArgumentParser(prog="python -m benchmarks.processes", description=__doc__)
@@ -103,11 +103,7 @@ def main(argv: list[str] | None = None) -> int:
   options = parser.parse_args(argv)
   workdir = Path(os.path.abspath(options.workdir))
   workdir.mkdir(parents=True, exist_ok=True)
-  try:
-    names = chosen(options.only, systems())
-  except UserError as error:
-    print(f"processes: error: {error}", file=sys.stderr)
-    return 2
+  names = chosen(options.only, systems())
   rows = []
   for name in names:
     for count in COUNTS:

@@ -24,10 +24,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.common import chosen, table
+from benchmarks.common import chosen, refusing, table
 from benchmarks.sides.trainer import count
 from gen_jax import cli
-from gen_jax.core import Program, Spec, UserError
+from gen_jax.core import Program, Spec
 from gen_jax.models import transformer
 from gen_jax.run import config as configs
 from gen_jax.run.mesh import layout_of, make_mesh, replicated, split_over
@@ -117,6 +117,7 @@ def row(name: str, layout: str, found: Needs) -> tuple[str, ...]:
   )  # fmt: skip
 
 
+@refusing
 def main(argv: list[str] | None = None) -> int:
   """The command line."""
   parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
@@ -124,11 +125,7 @@ def main(argv: list[str] | None = None) -> int:
   parser.add_argument("--only", default="")
   parser.add_argument("--workdir", type=Path, default=Path("runs/scaling"))
   options = parser.parse_args(argv)
-  try:
-    names = chosen(options.only, MODELS)
-  except UserError as error:
-    print(f"scaling: error: {error}", file=sys.stderr)
-    return 2
+  names = chosen(options.only, MODELS)
   jax.config.update("jax_num_cpu_devices", options.devices)
   rows = []
   for name in names:

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.common import chosen, table
+from benchmarks.common import chosen, refusing, table
 from gen_jax import cli
 from gen_jax.core import UserError
 
@@ -64,6 +64,7 @@ def start(name: str, workdir: Path, cache: Path) -> tuple[float, float]:
     process.communicate()
 
 
+@refusing
 def main(argv: list[str] | None = None) -> int:
   """The command line; returns the exit status."""
   parser = argparse.ArgumentParser(prog="python -m benchmarks.starts", description=__doc__)
@@ -72,16 +73,12 @@ def main(argv: list[str] | None = None) -> int:
   options = parser.parse_args(argv)
   workdir = Path(os.path.abspath(options.workdir))
   rows = []
-  try:
-    for name in chosen(options.only, CONFIGS):
-      cache = workdir / f"{name}-cache"
-      shutil.rmtree(cache, ignore_errors=True)
-      times = [*start(name, workdir / name, cache), *start(name, workdir / name, cache)]
-      rows.append((name, *(f"{t:.1f}" for t in times)))
-      print(*rows[-1], flush=True)
-  except UserError as error:
-    print(f"starts: error: {' '.join(str(error).split())}", file=sys.stderr)
-    return 2
+  for name in chosen(options.only, CONFIGS):
+    cache = workdir / f"{name}-cache"
+    shutil.rmtree(cache, ignore_errors=True)
+    times = [*start(name, workdir / name, cache), *start(name, workdir / name, cache)]
+    rows.append((name, *(f"{t:.1f}" for t in times)))
+    print(*rows[-1], flush=True)
   head = (
     "config", "first step, s", "first picture, s", "again: first step, s", "again: first picture, s"
   )  # fmt: skip
