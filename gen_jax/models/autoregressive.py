@@ -11,12 +11,15 @@ A network is a linen module with
   start      (n) -> cache of n examples, before their first position
   step       (cache, i, before [B], label) -> (logits [B, K] of position i, cache), where before is
              x_{i-1}; called for i = 0, 1, ... in raster order
+  grow       (cache, size) -> cache with room for the first `size` positions, if it grows at all
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
+from collections.abc import Callable, Sequence
 
 import chex
 import jax
@@ -55,6 +58,8 @@ def autoregressive(
   optimizer: Optimizer,
   sample: Sampler,
   colours: tuple[int, ...] = (),
+  rooms: Sequence[int] = (),
+  together: int = 0,
 ) -> Program:
   """The system of a network; `evaluate` gives nll in nats and bits_per_dim, exact as `log_prob` is.
 
@@ -67,6 +72,9 @@ def autoregressive(
     ema: decay of the parameter average that samples and likelihoods use; 0 for none.
     optimizer, sample: see there.
     colours: order in which the channels of a pixel are taken; () for their own.
+    rooms: sizes that the cache grows to, one after the other, so that early positions do not read
+      what is still empty; the last is that of x. () for a cache that does not grow.
+    together: how many samples at most a CPU draws at a time; 0 for all.
   """
   dims = count_dims(spec)
   order = np.asarray(colours or range(spec.shape[-1]))
@@ -111,13 +119,21 @@ def autoregressive(
   def draw(state, keys, cond=None):
     params, label = {"params": averaged(state, name)}, label_of(cond)
 
-    def add(i, carry):
-      x, cache = carry
-      logits, cache = net.apply(params, cache, i, x[:, i - 1], label, method="step")
-      return x.at[:, i].set(drawn(keys, i, logits, sample)), cache
+    def at_once(keys, label):
+      def add(i, carry):
+        x, cache = carry
+        logits, cache = net.apply(params, cache, i, x[:, i - 1], label, method="step")
+        return x.at[:, i].set(drawn(keys, i, logits, sample)), cache
 
-    start = jnp.zeros((len(keys), dims), jnp.int32), net.apply(params, len(keys), method="start")
-    x, _ = lax.fori_loop(0, dims, add, start)
+      x = jnp.zeros((len(keys), dims), jnp.int32)
+      cache = net.apply(params, len(keys), method="start")
+      for begin, end in itertools.pairwise((0, *(rooms or (dims,)))):
+        cache = net.apply(params, cache, end, method="grow") if rooms else cache
+        x, cache = lax.fori_loop(begin, end, add, (x, cache))
+      return x
+
+    blocks = in_blocks(at_once, together) if together else at_once
+    x = lax.platform_dependent(keys, label, cpu=blocks, default=at_once)
     x = x.reshape(-1, *spec.shape)[..., np.argsort(order)]
     return x.astype(np.min_scalar_type(spec.levels - 1))
 
@@ -131,6 +147,22 @@ def autoregressive(
     cond=("label",) if conditional else (),
   )
   return single(model)
+
+
+def in_blocks(f: Callable, most: int) -> Callable:
+  """f of trees of n examples each, `most` of them at a time or fewer.
+
+  A block has every b-th of them, so that examples which are split over devices stay so.
+  """
+
+  def g(*each):
+    n = len(jax.tree.leaves(each)[0])
+    blocks = -(-n // most)
+    rows = jnp.arange(-(-n // blocks) * blocks).reshape(-1, blocks).T % n
+    found = lax.map(lambda block: f(*block), jax.tree.map(lambda x: x[rows], each))
+    return found.swapaxes(0, 1).reshape(-1, *found.shape[2:])[:n]
+
+  return g
 
 
 def drawn(keys: Array, i: Array, logits: Array, sampler: Sampler) -> Array:

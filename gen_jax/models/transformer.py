@@ -60,7 +60,17 @@ def build(
   net = Transformer(
     spec.levels, length, width, layers, heads, dropout, classes, jnp.dtype(dtype), remat
   )
+  step = max(64, -(-length // 4))
+  rooms = [*range(step, length, step), length]
+  memory = 2 * layers * length * width * jnp.dtype(dtype).itemsize
   return autoregressive(
     "transformer", net, (length,), spec, conditional=conditional, ema=ema, optimizer=optimizer,
-    sample=sample,
+    sample=sample, rooms=rooms, together=fitting(memory),
   )  # fmt: skip
+
+
+def fitting(memory: int) -> int:
+  """How many sequences of so many bytes of keys and values a CPU should sample at a time, for its
+  cache to hold them; 0 for all, where it would not hold four, and fewer read the weights too often.
+  """
+  return max(4, 2**22 // memory) if 4 * memory <= 2**24 else 0

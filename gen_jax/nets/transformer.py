@@ -11,6 +11,7 @@ beginning. One position after another, the keys and values of those before are k
 from __future__ import annotations
 
 import chex
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
@@ -105,9 +106,14 @@ class Transformer(nn.Module):
     return self.read(h)
 
   def start(self, n: int) -> list[Memory]:
-    """The memory of n sequences before their first position."""
-    zeros = jnp.zeros((n, self.heads, self.length, self.width // self.heads), self.dtype)
-    return [(zeros, zeros) for _ in range(self.layers)]
+    """The memory of n sequences before their first position, without room for any."""
+    nothing = jnp.zeros((n, self.heads, 0, self.width // self.heads), self.dtype)
+    return [(nothing, nothing) for _ in range(self.layers)]
+
+  def grow(self, cache: list[Memory], size: int) -> list[Memory]:
+    """The memory with room for the first `size` positions."""
+    more = lambda m: ((0, 0), (0, 0), (0, size - m.shape[2]), (0, 0))
+    return jax.tree.map(lambda m: jnp.pad(m, more(m)), cache)
 
   def step(
     self, cache: list[Memory], i: Array, before: Array, label: Array | None = None

@@ -1,6 +1,8 @@
 """What all autoregressive models share: likelihoods against all images there are, the sampler
 against the likelihood, and each step of it against a whole pass of the network."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from gen_jax.core import Spec, UserError, fold_each
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.models import pixelcnn, transformer
-from gen_jax.models.autoregressive import Sampler, drawn
+from gen_jax.models.autoregressive import Sampler, drawn, in_blocks
 from gen_jax.nets.pixelcnn import PixelCNN
 from gen_jax.nets.transformer import Transformer
 
@@ -126,7 +128,13 @@ def test_logits_of_each_step_are_those_of_a_whole_pass(name):
       logits, cache = net.apply(params, cache, i, x[:, i - 1], label, method="step")
       return cache, logits
 
-    return jax.lax.scan(one, net.apply(params, len(x), method="start"), jnp.arange(24))[1]
+    cache, found = net.apply(params, len(x), method="start"), []
+    for begin, end in ((0, 10), (10, 24)):
+      if isinstance(net, Transformer):
+        cache = net.apply(params, cache, end, method="grow")
+      cache, logits = jax.lax.scan(one, cache, jnp.arange(begin, end))
+      found.append(logits)
+    return jnp.concatenate(found)
 
   cached = steps(x.reshape(4, 24)).swapaxes(0, 1)
   assert cached.dtype == jnp.float32
@@ -135,24 +143,39 @@ def test_logits_of_each_step_are_those_of_a_whole_pass(name):
 
 @pytest.mark.parametrize("options", [Sampler(), Sampler(temperature=0.7, top_k=3)])
 @every_builder
-def test_samples_in_float64_are_those_of_a_whole_pass_for_each_position(name, options):
-  spec, n = Spec((3, 4, 1), 5, 3), 16
+def test_samples_in_float64_are_those_of_a_whole_pass_for_each_position(name, options, monkeypatch):
+  """The transformer's with memories that grow, of three samples at a time."""
+  monkeypatch.setattr(transformer, "fitting", lambda memory: 3)
   net, shape = {
     "pixelcnn": (PixelCNN(5, 4, False, 1, 4, 3, (1,), 3, 3, 0.0, 3, jnp.float64), (3, 4)),
-    "transformer": (Transformer(5, 12, 4, 1, 2, 0.0, 3, jnp.float64), (12,)),
+    "transformer": (Transformer(5, 70, 4, 1, 2, 0.0, 3, jnp.float64), (70,)),
   }[name]
+  n, dims = 16, math.prod(shape)
+  spec = Spec((dims // 2, 2, 1) if name == "transformer" else (3, 4, 1), 5, 3)
   with jax.enable_x64(True):
     program = build(name, spec, conditional=True, sample=options)
     state = random_state(program.stages[0].model, spec)
     keys, label = fold_each(jax.random.key(1), jnp.arange(n)), jnp.arange(n) % 3
     got = jax.jit(program.model.sample)(state, keys, {"label": label})
     params = {"params": state[0]["params"][name]}
-    whole = jax.jit(lambda x: net.apply(params, x.reshape(n, *shape), label).reshape(n, 12, 5))
-    x = jnp.zeros((n, 12), jnp.int32)
-    for i in range(12):
+    whole = jax.jit(lambda x: net.apply(params, x.reshape(n, *shape), label).reshape(n, dims, 5))
+    x = jnp.zeros((n, dims), jnp.int32)
+    for i in range(dims):
       x = x.at[:, i].set(drawn(keys, i, whole(x)[:, i], options))
-  np.testing.assert_array_equal(got.reshape(n, 12), x)
+  np.testing.assert_array_equal(got.reshape(n, dims), x)
   assert len(np.unique(x, axis=0)) > n // 2
+
+
+def test_blocks_give_what_all_at_once_do():
+  f = lambda x, tree: x[:, None] + tree["y"]
+  x, y = np.arange(10), np.arange(20).reshape(10, 2)
+  for most in (1, 3, 4, 9, 10, 11):
+    np.testing.assert_array_equal(in_blocks(f, most)(x, {"y": y, "none": None}), x[:, None] + y)
+
+
+def test_a_block_is_as_large_as_a_cache_or_all_at_once():
+  sizes = {1: 2**22, 2**16: 64, 2**20: 4, 2**22: 4, 2**22 + 1: 0, 2**30: 0}
+  assert {memory: transformer.fitting(memory) for memory in sizes} == sizes
 
 
 def test_sampling_options():
