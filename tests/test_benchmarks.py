@@ -1,12 +1,15 @@
 """Benchmarks: their tables, their refusals, and that they go on with what they began."""
 
+import gzip
 import json
 import sys
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import devices, feeds, kills, modes, pairs, processes, scaling, starts
+from benchmarks import devices, feeds, kills, modes, pairs, processes, profiles, scaling, starts
 from gen_jax.core import UserError
 from gen_jax.sweep import summary
 
@@ -107,6 +110,34 @@ def test_the_sides_of_a_pair_work_in_turns(tmp_path, monkeypatch):
     pairs.measure(pairs.Pair("x", "ours", ("other",), "nothing"), sys.executable, rounds=1, env={})
 
 
+def test_a_profile_has_the_share_of_each_kind_of_operation(tmp_path):
+  def f(image, kernel, a):
+    for _ in range(2):
+      a = jax.lax.fori_loop(0, 3, lambda i, a: jnp.tanh(a @ a), a)
+    return jax.lax.conv(image, kernel, (1, 1), "SAME"), a
+
+  sizes = (2, 8, 16, 16), (8, 8, 3, 3), (128, 128)
+  hlo = jax.jit(f).lower(*map(jnp.zeros, sizes)).compile().as_text()
+  found = profiles.kinds(hlo)
+  a_kind = {which: next(k for k, v in found.items() if v == which) for which in found.values()}
+  assert {"convolutions", "products", "rest"} <= set(a_kind)
+  assert not any(name.startswith("while") for name in found)
+
+  (tmp_path / "module_0007.jit_f.cpu_after_optimizations.txt").write_text(hlo)
+  spent = {a_kind["convolutions"]: 3.0, a_kind["products"]: 1.0, "while.1": 9.0}
+  seen = [
+    {"ph": "X", "dur": dur, "args": {"hlo_module": "jit_f", "hlo_op": name}}
+    for name, dur in spent.items()
+  ]
+  trace = gzip.compress(json.dumps({"traceEvents": [{"ph": "M"}, *seen]}).encode())
+  (tmp_path / "vm.trace.json.gz").write_bytes(trace)
+  found = profiles.shares(tmp_path)
+  assert found["convolutions"] == 0.75 and found["products"] == 0.25 and sum(found.values()) == 1
+  assert profiles.markdown({"pca": found}).splitlines()[-1].count("| 75% | 25% | 0% |") == 1
+  with pytest.raises(UserError, match="is of no operation that is known"):
+    profiles.shares(tmp_path / "nowhere")
+
+
 def test_every_way_of_feeding_is_timed(tmp_path, monkeypatch):
   monkeypatch.setattr(feeds, "IMAGES", 200)
   assert feeds.main(["--seconds", "0.01", "--workdir", str(tmp_path)]) == 0
@@ -121,7 +152,7 @@ def test_every_way_of_feeding_is_timed(tmp_path, monkeypatch):
     (kills, ["--only", "dpm"]), (kills, ["--kills", "0"]), (kills, ["--steps", "30"]),
     (devices, ["--only", "vea"]), (processes, ["--only", "vea"]), (scaling, ["--only", "vea"]),
     (pairs, ["--only", "vea"]), (pairs, ["--rounds", "0"]), (pairs, ["--peers", "nowhere"]),
-    (starts, ["--only", "vea"]), (feeds, ["--seconds", "0"]),
+    (profiles, ["--only", "vea"]), (starts, ["--only", "vea"]), (feeds, ["--seconds", "0"]),
   ],
 )  # fmt: skip
 def test_refusals_in_one_line(benchmark, argv, tmp_path, capsys):
