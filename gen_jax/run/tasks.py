@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import shlex
@@ -112,12 +113,12 @@ def train(
       return 0
     if processes.is_first():
       note_launch(workdir, provenance() | {"from_step": done, "init_from": init_from})
-    result = loop.train(
-      setup.program, setup.source, setup.experiment, mesh=setup.mesh, workdir=workdir,
-      fingerprint=mark, title=workdir.name, wandb=wandb,
-      warm=None if done else warm,
-      on_step=tracer(workdir, profile, done),
-    )  # fmt: skip
+    with contextlib.closing(Tracer(workdir, profile)) as tracer:
+      result = loop.train(
+        setup.program, setup.source, setup.experiment, mesh=setup.mesh, workdir=workdir,
+        fingerprint=mark, title=workdir.name, wandb=wandb, warm=None if done else warm,
+        on_step=tracer,
+      )  # fmt: skip
     finish(setup, workdir, result.states, train_judge)
   return 0
 
@@ -195,24 +196,27 @@ def take_measures(
   return records
 
 
-def tracer(workdir: Path, steps: int, done: int) -> Callable[[int], None]:
-  """on_step that traces `steps` steps into <workdir>/profile, once compilation is behind."""
-  state = {"first": None, "on": False}
+class Tracer:
+  """on_step that traces `steps` steps into <workdir>/profile, once compilation is behind; to be
+  closed, since a run may end before."""
 
-  def on_step(step):
-    if steps <= 0 or state["first"] == -1:
-      return
-    if state["first"] is None:
-      state["first"] = step + 2
-    elif not state["on"] and step >= state["first"]:
-      jax.profiler.start_trace(str(workdir / "profile"))
-      state["on"] = True
-    elif state["on"] and step >= state["first"] + steps:
+  def __init__(self, workdir: Path, steps: int):
+    self.folder, self.steps = workdir / "profile", steps
+    self.earliest = self.first = self.last = None
+
+  def __call__(self, step: int) -> None:
+    self.last, self.earliest = step, self.earliest or step + 2
+    if self.first is not None and step >= self.first + self.steps:
+      self.close()
+    elif self.first is None and self.steps > 0 and step >= self.earliest:
+      jax.profiler.start_trace(str(self.folder))
+      self.first = step
+
+  def close(self) -> None:
+    if self.first is not None:
       jax.profiler.stop_trace()
-      state.update(first=-1, on=False)
-      print(f"profile of {steps} steps from step {step - steps} on: {workdir}/profile")
-
-  return on_step
+      print(f"profile of {self.last - self.first} steps from step {self.first} on: {self.folder}")
+    self.first, self.steps = None, 0
 
 
 def warm_start(folder: str, setup: Setup) -> Callable[[list[PyTree], PyTree], PyTree]:
