@@ -158,6 +158,8 @@ def in_blocks(f: Callable, most: int) -> Callable:
   def g(*each):
     n = len(jax.tree.leaves(each)[0])
     blocks = -(-n // most)
+    if blocks == 1:
+      return f(*each)
     rows = jnp.arange(-(-n // blocks) * blocks).reshape(-1, blocks).T % n
     found = lax.map(lambda block: f(*block), jax.tree.map(lambda x: x[rows], each))
     return found.swapaxes(0, 1).reshape(-1, *found.shape[2:])[:n]
