@@ -12,9 +12,15 @@ Test digits, a minute of CPU time each: MSE / variance 0.042, 64 of 64 codes use
 `digits`: 2.18 nats a code against a unigram entropy of 4.04, 92.6% of 1500 samples read as their
 class. `digits_transformer`: 2.23 nats, 95.1%.
 
-`mnist`, 10,000 test digits, 46 minutes of CPU time, the measures' classifier included: MSE / variance
-0.034 (MSE 0.0032), 256 of 256 codes used, perplexity 179.6; 1.84 nats a code against a unigram
-entropy of 5.19; 91.5% of 10,000 samples read as their class.
+`mnist`, 10,000 test digits, 46 minutes of CPU time, the measures' classifier included: MSE /
+variance 0.034 (MSE 0.0032), 256 of 256 codes used, perplexity 179.6; 1.84 nats a code against a
+unigram entropy of 5.19; 91.5% of 10,000 samples read as their class.
+
+`sonnet` on 9000 of CIFAR-10's images, kept as JPEG (the example has all 50,000, and averages the
+last 100 training steps): MSE / variance 0.053 of 1000 test images, perplexity 424 over all of them
+and 339 over the last 100 training batches, 512 of 512 codes used; the prior 4.79 nats a code
+against a unigram entropy of 6.05, and samples have colours and textures without objects. 27 minutes
+of CPU time.
 """
 
 from gen_jax.run.config import experiment, merge, variant
