@@ -132,8 +132,11 @@ def autoregressive(
         x, cache = lax.fori_loop(begin, end, add, (x, cache))
       return x
 
-    blocks = in_blocks(at_once, together) if together else at_once
-    x = lax.platform_dependent(keys, label, cpu=blocks, default=at_once)
+    if together:
+      by_blocks = in_blocks(at_once, together)
+      x = lax.platform_dependent(keys, label, cpu=by_blocks, default=at_once)
+    else:
+      x = at_once(keys, label)
     x = x.reshape(-1, *spec.shape)[..., np.argsort(order)]
     return x.astype(np.min_scalar_type(spec.levels - 1))
 
@@ -150,19 +153,18 @@ def autoregressive(
 
 
 def in_blocks(f: Callable, most: int) -> Callable:
-  """f of trees of n examples each, `most` of them at a time or fewer.
+  """f of trees of n examples each, at most `most` of them at a time: as many as divide n.
 
-  A block has every b-th of them, so that examples which are split over devices stay so.
+  A block has every b-th of them, so that examples which are split over devices stay so where a
+  block has enough for all.
   """
 
   def g(*each):
     n = len(jax.tree.leaves(each)[0])
-    blocks = -(-n // most)
-    if blocks == 1:
-      return f(*each)
-    rows = jnp.arange(-(-n // blocks) * blocks).reshape(-1, blocks).T % n
-    found = lax.map(lambda block: f(*block), jax.tree.map(lambda x: x[rows], each))
-    return found.swapaxes(0, 1).reshape(-1, *found.shape[2:])[:n]
+    blocks = next(b for b in range(1, n + 1) if n % b == 0 and n <= b * most)
+    split = lambda x: x.reshape(n // blocks, blocks, *x.shape[1:]).swapaxes(0, 1)
+    found = lax.map(lambda block: f(*block), jax.tree.map(split, each))
+    return found.swapaxes(0, 1).reshape(n, *found.shape[2:])
 
   return g
 

@@ -14,6 +14,7 @@ from gen_jax.models import pixelcnn, transformer
 from gen_jax.models.autoregressive import Sampler, drawn, in_blocks
 from gen_jax.nets.pixelcnn import PixelCNN
 from gen_jax.nets.transformer import Transformer
+from gen_jax.run.mesh import make_mesh, split_over
 
 BUILDERS = {
   "pixelcnn": (pixelcnn.build, dict(width=3, dilations=(1,), first_kernel=3, head=4)),
@@ -171,6 +172,14 @@ def test_blocks_give_what_all_at_once_do():
   x, y = np.arange(10), np.arange(20).reshape(10, 2)
   for most in (1, 3, 4, 9, 10, 11):
     np.testing.assert_array_equal(in_blocks(f, most)(x, {"y": y, "none": None}), x[:, None] + y)
+
+
+def test_blocks_leave_examples_on_their_devices():
+  mesh = make_mesh()
+  x = jax.device_put(np.arange(8.0 * mesh.size), split_over(mesh, 0))
+  got = jax.jit(in_blocks(lambda x: x[:, None], 2 * mesh.size))(x)
+  assert mesh.size > 1 and got.sharding.is_equivalent_to(split_over(mesh, 0), 2)
+  np.testing.assert_array_equal(got[:, 0], x)
 
 
 def test_a_block_is_as_large_as_a_cache_or_all_at_once():
