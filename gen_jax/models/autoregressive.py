@@ -162,8 +162,9 @@ def in_blocks(f: Callable, most: int) -> Callable:
   def g(*each):
     n = len(jax.tree.leaves(each)[0])
     blocks = next(b for b in range(1, n + 1) if n % b == 0 and n <= b * most)
-    split = lambda x: x.reshape(n // blocks, blocks, *x.shape[1:]).swapaxes(0, 1)
-    found = lax.map(lambda block: f(*block), jax.tree.map(split, each))
+    split = jax.tree.map(lambda x: x.reshape(n // blocks, blocks, *x.shape[1:]), each)
+    block = lambda b: f(*jax.tree.map(lambda x: lax.dynamic_index_in_dim(x, b, 1, False), split))
+    found = lax.map(block, jnp.arange(blocks))
     return found.swapaxes(0, 1).reshape(n, *found.shape[2:])
 
   return g
