@@ -154,14 +154,14 @@ def summary(values: Sequence[float]) -> dict[str, Any]:
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-  """The rows as a table, with the mean over all of them below where there is more than one."""
+  """The rows as a table, with their mean below; different variants have no mean."""
   fields = list(rows[0]["fields"])
   names = list(dict.fromkeys(name for row in rows for name in row["figures"]))
   lines = [[*fields, "runs", *names], ["---"] * (len(fields) + 1 + len(names))]
   for row in rows:
     cells = [cell(row["figures"].get(name)) for name in names]
     lines.append([*(row["fields"][f] for f in fields), str(row["runs"]), *cells])
-  if len(rows) > 1 and fields:
+  if len(rows) > 1 and fields and "variant" not in fields:
     means = [[r["figures"][n]["mean"] for r in rows if n in r["figures"]] for n in names]
     cells = [cell(summary(m)) if len(m) == len(rows) else "" for m in means]
     lines.append(["mean", *[""] * (len(fields) - 1), str(sum(r["runs"] for r in rows)), *cells])

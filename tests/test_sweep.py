@@ -55,6 +55,8 @@ def test_table_has_means_over_seeds(tmp_path):
   lines = sweep.markdown(rows).splitlines()
   assert lines[0] == "| a | runs | kl |" and lines[2] == "| 1 | 2 | 2 ± 1.4 |"
   assert lines[-1] == "| mean | 4 | 3.5 ± 2.1 |"
+  variants = [{**row, "fields": {"variant": row["fields"]["a"]}} for row in rows]
+  assert len(sweep.markdown(variants).splitlines()) == len(lines) - 1
 
 
 def test_status_of_the_first_failure_ends_it(tmp_path, monkeypatch, capfd):
