@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 
 from gen_jax import metrics
 from gen_jax.core import Array, Program, PyTree, UserError, stream
-from gen_jax.data import ArraySplit, Source
+from gen_jax.data import ArraySplit, Source, Split
 from gen_jax.run import evaluate, sample
 from gen_jax.run.config import Experiment, nearest
 
@@ -61,6 +61,7 @@ class Scene:
     self.model, self.states, self.source = program.model, states, source
     self.experiment, self.settings, self.mesh = experiment, experiment.evaluate, mesh
     self.key, self.train_judge, self.rows = key, train_judge, rows
+    self.compiled = functools.cache(lambda function: evaluate.evaluator(function, mesh))
 
   @functools.cached_property
   def real(self) -> dict[str, np.ndarray]:
@@ -95,6 +96,23 @@ class Scene:
     sets = {"real": self.real["x"], "train": self.train["x"], "samples": self.samples["x"]}
     return {name: self.judge.features(x) for name, x in sets.items()}
 
+  def terms(self, function: Callable, *, of: Split | None = None) -> dict[str, np.ndarray]:
+    """What (states, batch, keys) -> {name: [B, ...]} gives for every example of a split, by default
+    the one that is compared with."""
+    split = self.source.splits[self.settings.split] if of is None else of
+    return evaluate.terms(
+      self.compiled(function), self.states, split, stream(self.key, "evaluate"),
+      batch_size=self.settings.batch_size, mesh=self.mesh,
+    )  # fmt: skip
+
+  def encoded(self, mean: bool = True) -> np.ndarray:
+    """Codes of the split that is compared with: their means, or as the model draws them."""
+    encode = self.model.encode
+    code_of = lambda states, batch, keys: {
+      "code": encode(states, batch["x"], None if mean else keys, batch)
+    }
+    return self.terms(code_of)["code"]
+
   def extractor(self) -> Record:
     """What a figure must say of the classifier it rests on."""
     accuracy = round(self.judge.accuracy, 4)
@@ -108,12 +126,7 @@ class Scene:
 
 def likelihood(scene: Scene) -> dict[str, Record]:
   """The mean of every term of the model's `evaluate`, with its standard error over examples."""
-  split = scene.source.splits[scene.settings.split]
-  compiled = evaluate.evaluator(scene.model.evaluate, scene.mesh)
-  values = evaluate.terms(
-    compiled, scene.states, split, stream(scene.key, "evaluate"),
-    batch_size=scene.settings.batch_size, mesh=scene.mesh,
-  )  # fmt: skip
+  values = scene.terms(scene.model.evaluate)
   facts = {"split": scene.settings.split, **scene.experiment.config["likelihood"]}
   return {
     name: {
@@ -176,12 +189,7 @@ def memorisation(scene: Scene) -> dict[str, Record]:
 
 def active_units(scene: Scene) -> dict[str, Record]:
   """How many units of the code say something of x: Var_x(E[u | x]) > 0.01 (Burda et al. 2016)."""
-  split, threshold = scene.source.splits[scene.settings.split], 0.01
-  mean = lambda states, batch, keys: {"code": scene.model.encode(states, batch["x"], None, batch)}
-  code = evaluate.terms(
-    evaluate.evaluator(mean, scene.mesh), scene.states, split, stream(scene.key, "evaluate"),
-    batch_size=scene.settings.batch_size, mesh=scene.mesh,
-  )["code"]  # fmt: skip
+  code, threshold = scene.encoded(), 0.01
   variance = code.reshape(len(code), -1).var(axis=0, dtype=np.float64)
   facts = {"units": len(variance), "threshold": threshold, "split": scene.settings.split}
   value = int((variance > threshold).sum())
@@ -193,19 +201,12 @@ def anomaly(scene: Scene) -> dict[str, Record]:
 
   `rejected` is the share of the noise whose log p(x) lies below all but 1% of the training split's.
   """
-  split, settings, share = scene.settings.split, scene.settings, 0.01
+  split, share = scene.settings.split, 0.01
   noise = metrics.noise_like(scene.real["x"], scene.source.spec.levels, np.random.default_rng(0))
   log_prob = scene.model.log_prob
   score = lambda states, batch, keys: {"log_p": log_prob(states, batch["x"], keys, None)}
-  compiled = evaluate.evaluator(score, scene.mesh)
   sets = {"train": scene.train["x"], "real": scene.real["x"], **noise}
-  log_p = {
-    name: evaluate.terms(
-      compiled, scene.states, ArraySplit({"x": x}), stream(scene.key, "evaluate"),
-      batch_size=settings.batch_size, mesh=scene.mesh,
-    )["log_p"]
-    for name, x in sets.items()
-  }  # fmt: skip
+  log_p = {name: scene.terms(score, of=ArraySplit({"x": x}))["log_p"] for name, x in sets.items()}
   threshold = float(np.quantile(log_p["train"], share))
   facts = {"split": split, "threshold": threshold, "threshold_quantile_of_train": share}
   facts["rejected_of_split"] = float((log_p["real"] < threshold).mean())
@@ -236,11 +237,7 @@ def outliers(scene: Scene, score: Callable, name: str) -> dict[str, Record]:
   if not only:
     raise UserError(f"the measure outliers_by_{name} needs classes left out: set config.data.only")
   scored = lambda states, batch, keys: {"score": score(states, batch, keys)}
-  values = evaluate.terms(
-    evaluate.evaluator(scored, scene.mesh), scene.states,
-    scene.source.splits[scene.settings.split], stream(scene.key, "evaluate"),
-    batch_size=scene.settings.batch_size, mesh=scene.mesh,
-  )["score"]  # fmt: skip
+  values = scene.terms(scored)["score"]
   known = np.isin(scene.real["label"], list(only))
   record = {
     "value": metrics.auroc(values[known], values[~known]),
@@ -349,12 +346,7 @@ def code_use(scene: Scene) -> dict[str, Record]:
   Raises:
     UserError: if codes are not integers.
   """
-  encode = lambda states, batch, keys: {"code": scene.model.encode(states, batch["x"], keys, batch)}
-  code = evaluate.terms(
-    evaluate.evaluator(encode, scene.mesh), scene.states,
-    scene.source.splits[scene.settings.split], stream(scene.key, "evaluate"),
-    batch_size=scene.settings.batch_size, mesh=scene.mesh,
-  )["code"]  # fmt: skip
+  code = scene.encoded(mean=False)
   if not np.issubdtype(code.dtype, np.integer):
     raise UserError("the measure code_use needs a model with discrete codes; these are real-valued")
   share = np.unique(code, return_counts=True)[1] / code.size
@@ -374,12 +366,7 @@ def disentanglement(scene: Scene) -> dict[str, Record]:
   """
   if "factors" not in scene.real:
     raise UserError("the measure disentanglement needs data with factors, such as shapes")
-  encode = lambda states, batch, keys: {"code": scene.model.encode(states, batch["x"], None, batch)}
-  code = evaluate.terms(
-    evaluate.evaluator(encode, scene.mesh), scene.states,
-    scene.source.splits[scene.settings.split], stream(scene.key, "evaluate"),
-    batch_size=scene.settings.batch_size, mesh=scene.mesh,
-  )["code"]  # fmt: skip
+  code = scene.encoded()
   if np.issubdtype(code.dtype, np.integer):
     raise UserError("the measure disentanglement needs real-valued codes")
   codes, factors = code.reshape(len(code), -1).astype(np.float64), scene.real["factors"]
