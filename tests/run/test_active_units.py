@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax.core import Model
+from gen_jax.core import Model, Program
 from gen_jax.data import ArraySplit
 from gen_jax.run import measures
 
@@ -24,11 +24,11 @@ def test_units_are_counted_whose_mean_moves_with_the_data(mesh):
     still = jnp.full((len(x), 1), 7.0)
     return jnp.concatenate([x * scale, cond["label"][:, None], still], axis=-1)
 
-  scene = SimpleNamespace(
-    model=Model(init=None, update=None, evaluate=None, encode=encode, cond=("label",)),
-    states=[], mesh=mesh, key=jax.random.key(0),
-    source=SimpleNamespace(splits={"test": ArraySplit({"x": x, "label": label})}),
-    settings=SimpleNamespace(split="test", batch_size=64),
-  )  # fmt: skip
+  model = Model(init=None, update=None, evaluate=None, encode=encode, cond=("label",))
+  source = SimpleNamespace(splits={"test": ArraySplit({"x": x, "label": label})})
+  experiment = SimpleNamespace(evaluate=SimpleNamespace(split="test", batch_size=64))
+  scene = measures.Scene(
+    Program((), model), [], source, experiment, mesh, jax.random.key(0), train_judge=None
+  )
   record = measures.active_units(scene)["active_units"]
   assert record["value"] == 3 and record["units"] == 5 and record["examples"] == 301

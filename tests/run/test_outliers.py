@@ -2,11 +2,12 @@
 
 import types
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax.core import Model, UserError
+from gen_jax.core import Model, Program, UserError
 from gen_jax.data import ArraySplit
 from gen_jax.run import measures
 from gen_jax.run.mesh import make_mesh
@@ -16,15 +17,12 @@ X = np.stack([LABELS, np.arange(32) % 5], 1).astype(np.float32)
 
 
 def scene_of(model, only):
-  import jax
-
-  split = ArraySplit({"x": X, "label": LABELS})
-  return types.SimpleNamespace(
-    model=model, states=[], mesh=make_mesh(jax.devices()[:1]), key=jax.random.key(0),
-    source=types.SimpleNamespace(splits={"test": split}), real=split.arrays(),
-    settings=types.SimpleNamespace(split="test", batch_size=8),
-    experiment=types.SimpleNamespace(data={"only": only}),
-  )  # fmt: skip
+  source = types.SimpleNamespace(splits={"test": ArraySplit({"x": X, "label": LABELS})})
+  experiment = types.SimpleNamespace(
+    data={"only": only}, evaluate=types.SimpleNamespace(split="test", batch_size=8)
+  )
+  mesh = make_mesh(jax.devices()[:1])
+  return measures.Scene(Program((), model), [], source, experiment, mesh, jax.random.key(0), None)
 
 
 def model_of(**capabilities):
