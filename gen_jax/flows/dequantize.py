@@ -35,7 +35,8 @@ def logit(levels: int, alpha: float = 0.05) -> Bijection:
 
   def forward(v):
     p = alpha + (1 - 2 * alpha) * v / levels
-    y = jnp.log(p) - jnp.log1p(-p)
+    q = alpha + (1 - 2 * alpha) * (levels - v) / levels  # 1 - p, exact also where p is close to 1
+    y = jnp.log(p) - jnp.log(q)
     return y, log_det(y)
 
   def inverse(y):

@@ -229,3 +229,11 @@ def test_the_logit_carries_the_uniform_density_of_grey_levels():
   mass = density.reshape(-1).sum() * levels / 100_000
   low, high = (jax.scipy.stats.norm.cdf(jnp.log(a / (1 - a))) for a in (0.05, 0.95))
   np.testing.assert_allclose(mass, high - low, atol=1e-4)
+
+
+def test_the_logit_keeps_its_digits_near_black_and_white():
+  alpha, v = 1e-6, np.float32([0, 1e-4, 0.5, 128, 255.5, 255.9999])
+  p = alpha + (1 - 2 * alpha) * v.astype(np.float64) / 256
+  y, _ = logit(256, alpha).forward({}, jnp.asarray(v)[:, None])
+  assert y.dtype == jnp.float32
+  np.testing.assert_allclose(y[:, 0], np.log(p) - np.log(1 - p), atol=3e-6)
