@@ -13,7 +13,8 @@ folder or zip of colour images: red, then green, then blue.
 minutes of CPU time.
 
 `mnist_binary` with --config.train.steps=5000 --config.model.optimizer.decay_steps=5000: 83.5 nats
-of 10,000 test digits (81.30 in the paper), in 37 minutes of CPU time, 2.7 epochs.
+of 10,000 test digits (81.30 in the paper), in 37 minutes of CPU time, 2.7 epochs. `mnist` with the
+same: 1.066 bits/dim, in an hour of one core.
 
 Sampling computes each pixel once: 16 images of 28x28 with the network of `mnist_binary` take 0.15
 seconds of CPU time, and 32.6 with a pass of the network for each pixel (the same draws).
