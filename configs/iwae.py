@@ -24,7 +24,7 @@ LeCun's, not Glorot's.
   python -m gen_jax.main --config configs/iwae.py:iwae50 --init_from=RUN --config.train.steps=144000
       --config.model.optimizer.schedule=cosine --config.model.optimizer.learning_rate=4e-4
       --config.model.optimizer.decay_steps=144000
-      with the first of these runs of `vae1` for RUN, as in table 2 of the paper: 48 epochs, 32
+      with the first of these runs of `vae1` for RUN, as in table 2 of the paper: 48 epochs, 30
       minutes of a core (6 more with the 5000 samples of the test): 85.93 nats, 19 active units
       (84.88 and 22 in the paper: units that a VAE has given up come back slowly)
 """
