@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax.sharding import Mesh
+from scipy.special import entr
 
 from gen_jax import metrics
 from gen_jax.core import Array, Program, PyTree, UserError, stream
@@ -279,9 +280,7 @@ def class_shares(scene: Scene) -> dict[str, Record]:
   def shares(name):
     return np.bincount(label[name], minlength=classes) / len(label[name])
 
-  def entropy(p):
-    return float(-(p[p > 0] * np.log(p[p > 0])).sum())
-
+  entropy = lambda p: float(entr(p).sum())
   drawn, real = shares("samples"), shares("real")
   facts = {"real_examples": len(scene.real["x"]), "classes": classes, **scene.extractor()}
   of_real = lambda value: facts | {"of_real_data": float(value)}
@@ -350,7 +349,7 @@ def code_use(scene: Scene) -> dict[str, Record]:
   if not np.issubdtype(code.dtype, np.integer):
     raise UserError("the measure code_use needs a model with discrete codes; these are real-valued")
   share = np.unique(code, return_counts=True)[1] / code.size
-  entropy = float(-(share * np.log(share)).sum())
+  entropy = float(entr(share).sum())
   facts = {"examples": len(code), "codes": code.size, "split": scene.settings.split}
   values = {
     "codes_used": len(share), "perplexity": math.exp(entropy), "unigram_entropy": entropy,
