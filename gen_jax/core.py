@@ -77,6 +77,7 @@ class Model(NamedTuple):
     the unconditional model.
   weights: names of the entries of `state` that are the learnt model; the others belong to the
     optimiser. They are what is exported and what a warm start takes over.
+  passes: it learns from whole passes, so that each epoch must end in a batch of its own.
   """
 
   init: Callable
@@ -94,6 +95,7 @@ class Model(NamedTuple):
   microbatches: int = 1
   cond: tuple[str, ...] = ()
   weights: tuple[str, ...] = ()
+  passes: bool = False
 
 
 class Stage(NamedTuple):

@@ -158,6 +158,7 @@ DATA = {
   "batch size": field(TINY, "data.batch_size", 0, "batch_size"),
   "threads": field(TINY, "data.threads", 0, "threads"),
   "remainder": field(TINY, "data.remainder", "drop", "must be one of"),
+  "passes": field(GMM, "data.remainder", "wrap", "whole passes: set config.data.remainder=pad"),
   "resident": field(TINY, "data.resident", "maybe", "resident"),
   "augmentation": field(TINY, "data.augment", "('rotate',)", "augment"),
   "validation": field(TINY, "data.validation", 1.0, "data.validation"),

@@ -5,7 +5,7 @@
 
 An update adds the statistics of its batch to the sums; where the batch ends an epoch, it solves and
 sets them back to zero. So a pass is one iteration over data of any size, in batches of any size. It
-needs `data.remainder="pad"`, which ends every epoch with a batch of its own; `train.steps` is the
+needs `data.remainder="pad"`, which ends every epoch in a batch of its own; `train.steps` is the
 number of passes times ceil(examples / batch_size). Statistics of a pass that is not complete at the
 end of a run are lost, parameters stay those of the pass before.
 
@@ -98,4 +98,4 @@ def em(
     metrics = toward(batches.astype(dtype) * count / n) | {"solves": ends.astype(dtype)}
     return {"params": params, "stats": stats}, metrics
 
-  return Model(init=init_state, update=update, weights=("params",), **capabilities)
+  return Model(init=init_state, update=update, weights=("params",), passes=True, **capabilities)

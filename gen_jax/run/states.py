@@ -84,6 +84,17 @@ def abstract_states(
   return placed(states, mesh, layout)
 
 
+def check_passes(program: Program, remainder: str) -> None:
+  """Refuses a stage that learns from whole passes, and whose batches run on into the next epoch.
+
+  Raises:
+    UserError: in one line.
+  """
+  for stage in program.stages:
+    if stage.model.passes and (stage.data or {}).get("remainder", remainder) != "pad":
+      raise UserError("this model learns from whole passes: set config.data.remainder=pad")
+
+
 def check_validation(program: Program, source: Source, train: Train) -> None:
   """Refuses validation without a split, and a config.train.best that the last stage's evaluation
   lacks, without computing anything.

@@ -67,6 +67,7 @@ def set_up(config: Mapping) -> Setup:
   sources.check_feed(experiment.feed, source.spec.shape)
   names, split = tuple(experiment.config["measures"]), experiment.evaluate.split
   measures.check(names, program, source, split)
+  states_of.check_passes(program, experiment.feed.remainder)
   states_of.check_validation(program, source, experiment.train)
   total = sum(states_of.stage_steps(program, experiment.train))
   return Setup(experiment, source, program, make_mesh(), total)
