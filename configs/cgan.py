@@ -12,7 +12,6 @@ only, Frechet distance 5.8 (training data 3.5), precision 0.94, recall 0.92, nea
 from gen_jax.run.config import experiment, merge, variant
 
 DECAYING = dict(learning_rate=5e-4, b1=0.5, b2=0.9, schedule="linear", decay_steps=1500)
-CONSTANT = dict(learning_rate=1e-4, schedule="constant", decay_steps=0)
 SHORT = dict(decay_steps=8)
 
 
@@ -43,11 +42,9 @@ VARIANTS = {
   "mnist": merge(
     DIGITS,
     dict(
-      model=dict(latent=100, **optimizers(CONSTANT)),
+      model=dict(latent=100, **optimizers(dict(decay_steps=2000))),
       data=dict(name="tfds:mnist"),
-      train=dict(
-        steps=20_000, log_every=100, validate_every=2000, sample_every=2000, checkpoint_every=2000
-      ),
+      train=dict(steps=2000),
       evaluate=dict(samples=10_000, classifier_steps=2000),
     ),
   ),

@@ -163,7 +163,7 @@ def build(
     bound: what is learnt: the ELBO, or IWAE_k with k = samples.
     samples: codes z drawn for each example, L or k.
     backward: of iwae, the gradient through all k codes, or through one that is drawn by its weight:
-      as unbiased, noisier, for about a third of the work (Burda et al. 2016, section 3).
+      as unbiased, noisier, for about a third of the products (Burda et al. 2016, section 3).
     kl: in closed form, or estimated from the same codes.
     beta: weight of the KL in the ELBO.
     capacity: see there; takes the place of beta.
