@@ -17,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+from logging import getLogger
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -196,7 +197,8 @@ def main(argv: list[str]) -> None:
   from gen_jax.run.signals import Stopped
 
   logging.set_verbosity(logging.WARNING)
-  logging.get_absl_logger().addFilter(worth_telling)
+  for name in ("absl", "asyncio"):
+    getLogger(name).addFilter(worth_telling)
   try:
     code = dispatch(argv)
   except UserError as error:
@@ -226,7 +228,10 @@ def main(argv: list[str]) -> None:
 
 def worth_telling(record) -> bool:
   """Whether a line of the log is. Orbax warns of what is meant, such as reading only, and of its
-  own deprecations; and of a full disk each of its threads tells at length what one line says."""
+  own deprecations; of a full disk each of its threads tells at length what one line says, and so
+  do its reads of a damaged checkpoint's further arrays, where the first one's error is raised."""
+  if record.name == "asyncio":
+    return not record.getMessage().startswith("Task exception was never retrieved")
   if "orbax" not in record.pathname:
     return True
   from gen_jax.run.folder import unwritable

@@ -37,6 +37,32 @@ def run(*arguments, code=0):
   return out, err
 
 
+def test_errors_of_reads_beside_the_one_that_is_raised_are_not_told():
+  program = """
+import asyncio, gc, logging
+from gen_jax import main
+
+async def read():
+  raise ValueError("of an array")
+
+async def reads():
+  task = asyncio.ensure_future(read())
+  await asyncio.sleep(0)
+
+def dispatch(argv):
+  asyncio.run(reads())
+  gc.collect()
+  logging.getLogger("asyncio").error("something else")
+  return 0
+
+main.dispatch = dispatch
+main.main([])
+"""
+  done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+  (line,) = done.stderr.splitlines()
+  assert done.returncode == 0 and line.endswith("something else")
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
   """The run folder of an uninterrupted run."""
