@@ -231,7 +231,7 @@ def worth_telling(record) -> bool:
   own deprecations; of a full disk each of its threads tells at length what one line says, and so
   do its reads of a damaged checkpoint's further arrays, where the first one's error is raised."""
   if record.name == "asyncio":
-    return not record.getMessage().startswith("Task exception was never retrieved")
+    return "exception was never retrieved" not in record.getMessage()  # of a task or a future
   if "orbax" not in record.pathname:
     return True
   from gen_jax.run.folder import unwritable

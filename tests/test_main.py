@@ -46,7 +46,8 @@ async def read():
   raise ValueError("of an array")
 
 async def reads():
-  task = asyncio.ensure_future(read())
+  task, future = asyncio.ensure_future(read()), asyncio.get_running_loop().create_future()
+  future.set_exception(ValueError("of another"))
   await asyncio.sleep(0)
 
 def dispatch(argv):
