@@ -27,15 +27,11 @@ LeCun's, not Glorot's.
   python -m gen_jax.main --config configs/iwae.py:iwae50 --init_from=RUN --config.train.steps=144000
       --config.model.optimizer.schedule=cosine --config.model.optimizer.learning_rate=4e-4
       --config.model.optimizer.decay_steps=144000 --config.train.steps_per_call=200
-      300 epochs with k = 10, 1e-3 to 4e-4, then 48 with k = 50, 4e-4 to 0: 48, 26 and, for the
+      300 epochs with k = 10, 1e-3 to 4e-4, then 48 with k = 50, 4e-4 to 0: 48, 28 and, for the
       test, 6 minutes of a core: 86.01 nats, 22 active units (`vae1` has 18 or 19)
   the second command with the first of these runs of `vae1` for RUN, as in table 2 of the paper:
       85.93 nats, 19 active units (84.88 and 22 in the paper: units that a VAE has given up come
       back slowly)
-
-`model.backward=one` makes a step of `iwae50` take 6.2 ms of a core, not 11.4, and its gradient
-noisier: in the first five minutes neither way gains on the other (training bound 100.5 nats after
-13 and after 9 epochs).
 """
 
 from gen_jax.run.config import experiment, merge, variant

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from gen_jax.core import Array
 
@@ -39,12 +38,3 @@ def importance_weighted(log_w: Array) -> Array:
   Its gradient weighs the k samples by their normalised weights (Burda et al. 2016, eq. 14).
   """
   return jax.nn.logsumexp(log_w, axis=0) - jnp.log(len(log_w))
-
-
-def importance_resampled(log_w: Array, log_w_drawn: Array) -> Array:
-  """IWAE_k [B] of log weights [k, B], with the gradient of one of them alone, log_w_drawn [B].
-
-  Drawn with the normalised weights as probabilities, it has in expectation the gradient of
-  `importance_weighted` (Burda et al. 2016, section 3): k forward passes, but one backward pass.
-  """
-  return lax.stop_gradient(importance_weighted(log_w) - log_w_drawn) + log_w_drawn

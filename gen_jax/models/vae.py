@@ -26,13 +26,7 @@ from gen_jax.core import Array, Program, Spec, UserError, fold_all, quantize, si
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.losses import likelihoods
-from gen_jax.losses.elbo import (
-  annealed,
-  capacity_elbo,
-  elbo,
-  importance_resampled,
-  importance_weighted,
-)
+from gen_jax.losses.elbo import annealed, capacity_elbo, elbo, importance_weighted
 from gen_jax.losses.kl import monte_carlo_kl, standard_kl
 from gen_jax.nets.conv import coders
 from gen_jax.nets.mlp import Activation
@@ -131,7 +125,6 @@ def build(
   *,
   bound: Literal["elbo", "iwae"] = "elbo",
   samples: int = 1,
-  backward: Literal["all", "one"] = "all",
   kl: Literal["analytic", "monte_carlo"] = "analytic",
   beta: float = 1.0,
   capacity: Capacity = Capacity(),
@@ -162,8 +155,6 @@ def build(
     spec: of the data.
     bound: what is learnt: the ELBO, or IWAE_k with k = samples.
     samples: codes z drawn for each example, L or k.
-    backward: of iwae, the gradient through all k codes, or through one that is drawn by its weight:
-      as unbiased, noisier, for about a third of the products (Burda et al. 2016, section 3).
     kl: in closed form, or estimated from the same codes.
     beta: weight of the KL in the ELBO.
     capacity: see there; takes the place of beta.
@@ -185,8 +176,8 @@ def build(
     UserError: if the data lack grey levels or labels that are asked for, or options contradict
       each other or are out of range.
   """
-  check(spec, bound, samples, backward, beta, capacity, conditional, observation, scale, binarize)
-  check_options(latent, sample, likelihood)
+  check(spec, bound, samples, beta, capacity, conditional, observation, scale, binarize, latent)
+  check_options(sample, likelihood)
   real = jnp.promote_types(dtype, jnp.float32)
   encoder, decoder = coders(
     spec.shape, 2 * latent, widths=widths, hidden=hidden, activation=activation,
@@ -235,18 +226,13 @@ def build(
     return Terms(log_px, divergence, log_px - log_ratio)
 
   def loss(params, mutable, batch, key, step):
-    x_key, z_key, i_key = jax.random.split(key, 3)
+    x_key, z_key = jax.random.split(key)
     x, c = scaled(batch["x"]), condition(batch)
     if binarize:
       x = jax.random.bernoulli(x_key, x).astype(real)
     eps = jax.random.normal(z_key, (samples, len(x), latent), real)
-    own = lax.stop_gradient(params["vae"]) if backward == "one" else params["vae"]
-    t = terms(own, x, c, eps)
-    if backward == "one":
-      i = jax.random.categorical(i_key, t.log_w, axis=0)
-      drawn = jnp.take_along_axis(eps, i[None, :, None], axis=0)
-      objective = importance_resampled(t.log_w, terms(params["vae"], x, c, drawn).log_w[0])
-    elif bound == "iwae":
+    t = terms(params["vae"], x, c, eps)
+    if bound == "iwae":
       objective = importance_weighted(t.log_w)
     elif capacity.nats:
       limit = annealed(step, capacity.nats, capacity.steps)
@@ -340,7 +326,7 @@ def build(
 
 
 def check(
-  spec, bound, samples, backward, beta, capacity, conditional, observation, scale, binarize
+  spec, bound, samples, beta, capacity, conditional, observation, scale, binarize, latent
 ):  # fmt: skip
   """Refuses what the builder cannot serve, in one line."""
   if observation != "gaussian" and spec.levels is None:
@@ -351,11 +337,9 @@ def check(
     raise UserError("model.conditional=True needs labels, and these data have none: set it False")
   if bound == "iwae" and (beta != 1 or capacity.nats):
     raise UserError("model.beta and model.capacity are of model.bound=elbo, not of iwae")
-  if backward == "one" and bound != "iwae":
-    raise UserError("model.backward=one is of model.bound=iwae: leave it all")
   if capacity.nats and beta != 1:
     raise UserError("model.capacity takes the place of model.beta: leave that 1")
-  for name, value in (("samples", samples), ("capacity.steps", capacity.steps)):
+  for name, value in (("samples", samples), ("latent", latent), ("capacity.steps", capacity.steps)):
     if value < 1:
       raise UserError(f"model.{name} must be 1 or more, not {value}")
   for name, value in (("beta", beta), ("capacity.nats", capacity.nats)):
@@ -365,10 +349,8 @@ def check(
     raise UserError(f"model.scale must be positive, not {scale}")
 
 
-def check_options(latent: int, sample: Sampler, likelihood: Likelihood) -> None:
-  """Refuses a latent, sampling and likelihood options that are out of range."""
-  if latent < 1:
-    raise UserError(f"model.latent must be 1 or more, not {latent}")
+def check_options(sample: Sampler, likelihood: Likelihood) -> None:
+  """Refuses sampling and likelihood options that are out of range."""
   if sample.temperature < 0:
     raise UserError(f"sample.temperature must be 0 or more, not {sample.temperature}")
   if likelihood.importance_samples < 0:

@@ -66,19 +66,6 @@ def test_the_gradient_of_iwae_weighs_by_the_normalised_weights():
   np.testing.assert_allclose(gradient, w / w.sum(axis=0), rtol=1e-4)
 
 
-def test_the_gradient_of_iwae_is_that_of_a_sample_drawn_by_its_weight_in_expectation():
-  log_w, direction = log_weights(CRUDE, 7), log_weights(CRUDE, 7, seed=1)
-  moved = lambda t: log_w + t * direction
-  bound = lambda t: elbo.importance_weighted(moved(t))
-  drawn = lambda t, i: elbo.importance_resampled(moved(t), moved(t)[i])
-  for i in range(7):
-    np.testing.assert_allclose(drawn(0.0, i), bound(0.0), rtol=1e-5)
-  slopes = jnp.stack([jax.jacfwd(drawn)(0.0, i) for i in range(7)])
-  np.testing.assert_allclose(slopes, direction, rtol=1e-5)
-  probability = jax.nn.softmax(log_w, axis=0)
-  np.testing.assert_allclose((probability * slopes).sum(axis=0), jax.jacfwd(bound)(0.0), rtol=1e-4)
-
-
 def test_iwae_of_weights_beyond_the_range_of_floats():
   np.testing.assert_allclose(
     elbo.importance_weighted(jnp.array([[-900.0, 500.0], [-900.0, -1e30]])),

@@ -175,32 +175,6 @@ def test_iwae_of_one_sample_is_the_vae():
   assert abs(kernel(states[0]) - kernel(states[2])).max() > 1e-4
 
 
-def test_one_backward_pass_moves_as_all_of_them_do_on_average():
-  sgd = Optimizer(name="sgd", learning_rate=1.0)
-  how = dict(REAL, hidden=(3,), bound="iwae", samples=6, optimizer=sgd)
-
-  def moves(backward):
-    model = vae.build(Spec((D,)), **how, backward=backward).stages[0].model
-
-    @jax.jit
-    def run(batch, keys):
-      state = model.init(jax.random.key(0), {"x": X})
-      # Both see the same noise: only the draw of one of the six differs.
-      after, metrics = jax.vmap(lambda key: model.update(state, batch, key, 0))(keys)
-      change = jax.tree.map(lambda a, b: a - b, after["params"], state["params"])
-      return change, metrics["loss"]
-
-    return run(stack({"x": X}), jax.random.split(jax.random.key(1), 20_000))
-
-  (all_six, loss), (one, same) = moves("all"), moves("one")
-  np.testing.assert_allclose(loss, same, rtol=1e-4)
-  for a, b in zip(jax.tree.leaves(all_six), jax.tree.leaves(one), strict=True):
-    difference = np.asarray(b, np.float64) - a
-    error = difference.std(axis=0) / len(difference) ** 0.5
-    assert (error > 0).all()
-    assert (abs(difference.mean(axis=0)) < 4.5 * error + 1e-6).all()
-
-
 def test_beta_and_capacity_change_what_is_learnt_and_not_what_is_reported():
   steps = jnp.array([0, 99])
 
@@ -313,7 +287,6 @@ def test_the_label_conditions_encoder_and_decoder():
     (Spec((8, 8, 1), 17), dict(conditional=True), "needs labels"),
     (Spec((8, 8, 1), 17), dict(observation="logistic", binarize="fresh"), "observation=bernoulli"),
     (Spec((8, 8, 1), 17), dict(bound="iwae", beta=2.0), "bound=elbo"),
-    (Spec((8, 8, 1), 17), dict(backward="one"), "backward=one is of model.bound=iwae"),
     (Spec((8, 8, 1), 17), dict(beta=2.0, capacity=Capacity(5.0)), "takes the place of model.beta"),
     (Spec((8, 8, 1), 17), dict(samples=0), "model.samples must be 1 or more, not 0"),
     (Spec((8, 8, 1), 17), dict(latent=0), "model.latent must be 1 or more"),
