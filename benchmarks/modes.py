@@ -33,9 +33,11 @@ from gen_jax.sweep import cell, summary
 # name -> (config, what the paper's table 1 has for it: modes and share of high quality, or None)
 RUNS: dict[str, tuple[str, tuple[float, float] | None]] = {
   "ns-ring8": ("gan.py:ns-ring8", (6.3, 0.982)),
+  "ns-packing2-ring8": ("pacgan.py:packing2-ring8", (7.9, 0.956)),
   "ns-packing4-ring8": ("pacgan.py:ring8", None),
   "wgan_gp-ring8": ("gan.py:wgan_gp-ring8", None),
   "ns-grid25": ("gan.py:ns-grid25", (17.3, 0.948)),
+  "ns-packing2-grid25": ("pacgan.py:packing2-grid25", (23.8, 0.913)),
   "ns-packing4-grid25": ("pacgan.py:grid25", (24.8, 0.936)),
   "wgan_gp-grid25": ("gan.py:wgan_gp-grid25", None),
 }

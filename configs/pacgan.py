@@ -1,7 +1,8 @@
 """PacGAN: a GAN whose critic judges four examples at once, by default on the digits.
 
-Source: Lin et al. 2018 (arXiv:1712.04086). `ring8` and `grid25` have the settings of section 4.1
-and of its code: a batch is 100 packs, both players move at once. `digits` are those of
+Source: Lin et al. 2018 (arXiv:1712.04086). `ring8` and `grid25`, and the same with packs of two
+(`packing2-`), have the settings of section 4.1 and of its code: a batch is 100 packs, both players
+move at once. `digits` are those of
 `configs/gan.py:ns` with 16 packs in a batch; `stacked` are three digits as one colour image, of
 which there are 1000 modes (section 4.2). Without packing: --config.model.packing=1.
 
@@ -46,6 +47,9 @@ GRID25 = dict(
   measures=("modes", "health"),
 )  # fmt: skip
 
+RING8 = dict(data=dict(name="toy2d:ring8"))
+TWO = dict(model=dict(packing=2), data=dict(batch_size=200))
+
 VARIANTS = {
   "digits": DIGITS,
   "stacked": merge(
@@ -57,7 +61,9 @@ VARIANTS = {
     ),
   ),
   "grid25": GRID25,
-  "ring8": merge(GRID25, dict(data=dict(name="toy2d:ring8"))),
+  "ring8": merge(GRID25, RING8),
+  "packing2-grid25": merge(GRID25, TWO),
+  "packing2-ring8": merge(GRID25, TWO, RING8),
   "tiny": merge(
     GRID25,
     dict(
