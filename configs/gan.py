@@ -27,7 +27,8 @@ in two to five and a half minutes each, of a core or two that others used too, b
 Five find every class at 5% or more with each seed. `ls` nearly loses one class, the zeros, with
 seed 2 (1.8%). `began` collapses to one picture with each seed, and did with codes of 12 to 64
 numbers, gamma 0.5, 0.7 or 1, with and without batch normalisation, with dense players, learning
-rates of 1e-3 or 2e-4, and a controller thirty times as fast: that one is content (k below 0.1)
+rates of 1e-3 or 2e-4, a generator ten times as slow, one that warms up for 3000 steps while the
+critic learns, and a controller up to a hundred times as fast: that one is content (k below 0.1)
 where the critic restores one picture as well as it should all samples.
 """
 
