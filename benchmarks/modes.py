@@ -3,19 +3,22 @@
   python -m benchmarks.modes [--steps 20000] [--seeds 3] [--only ns-ring8,...] [--workdir DIR]
 
 trains each configuration with all its seeds at once, by the trainer and the configs that single
-runs have, draws 2500 samples of each seed, and writes modes.json and modes.md: means over seeds
-with their standard deviations, beside the published means of ten runs of 400k steps. The same
-command goes on with what was cut off, and with more --steps it makes complete runs longer.
+runs have, draws 2500 samples of each seed, and writes modes.json and modes.md, means over seeds
+with their standard deviations, beside the published means of ten runs of 400k steps, and modes.png,
+the first seed's samples of each, over data in grey. The same command goes on with what was cut off,
+and with more --steps it makes complete runs longer.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from benchmarks.common import chosen, refusing, table
 from gen_jax import cli, data, metrics
@@ -23,7 +26,7 @@ from gen_jax.core import UserError, single
 from gen_jax.learn.replicas import replicas
 from gen_jax.main import use_compilation_cache
 from gen_jax.run import config as configs
-from gen_jax.run import sample
+from gen_jax.run import pictures, sample
 from gen_jax.run.folder import locked, write_json
 from gen_jax.run.loop import train
 from gen_jax.run.mesh import make_mesh
@@ -45,8 +48,12 @@ SAMPLES = 2500
 FIGURES = ("modes_covered", "high_quality_share", "reverse_kl")
 
 
-def coverage(name: str, steps: int, seeds: int, workdir: Path) -> dict[str, Any]:
-  """Trains the seeds of a configuration to `steps`; returns each figure's summary."""
+def coverage(name: str, steps: int, seeds: int, workdir: Path) -> tuple[dict[str, Any], np.ndarray]:
+  """Trains the seeds of a configuration to `steps`.
+
+  Returns:
+    Each figure's summary, and the picture of the first seed's samples, [H, W, 3] uint8.
+  """
   config = cli.load_config(str(cli.CONFIGS / RUNS[name][0]))
   config.train.steps = steps
   experiment = configs.parse(config)
@@ -64,16 +71,17 @@ def coverage(name: str, steps: int, seeds: int, workdir: Path) -> dict[str, Any]
     )
   drawer = sample.compiled(program.model.sample, mesh)
   chunk = sample.chunk_size(experiment.evaluate.batch_size, mesh)
-  found = []
+  notes, real = source.notes, source.splits["test"].arrays()["x"][:SAMPLES]
+  found, drawn = [], []
   for i in range(seeds):
     states = jax.tree.map(lambda leaf, i=i: leaf[i], result.states)
     x = sample.draw(drawer, states, sample.sample_keys(i), SAMPLES, {}, chunk=chunk, mesh=mesh)
-    notes = source.notes
     found.append(metrics.mode_coverage(x, notes["modes"], notes["mode_deviation"]))
+    drawn.append(pictures.scatter(folder / f"samples-{i}.png", x, real))
   return {
-    "modes": len(source.notes["modes"]), "steps": steps, "seeds": seeds, "samples": SAMPLES,
+    "modes": len(notes["modes"]), "steps": steps, "seeds": seeds, "samples": SAMPLES,
     **{figure: summary([float(getattr(f, figure)) for f in found]) for figure in FIGURES},
-  }  # fmt: skip
+  }, drawn[0]  # fmt: skip
 
 
 def markdown(rows: dict[str, dict]) -> str:
@@ -104,11 +112,14 @@ def main(argv: list[str] | None = None) -> int:
     if given.seeds < 1:
       raise UserError(f"--seeds must be 1 or more, not {given.seeds}")
     use_compilation_cache()
-    rows = {}
+    rows, drawn = {}, []
     for name in names:
-      rows[name] = coverage(name, given.steps, given.seeds, given.workdir)
+      rows[name], picture = coverage(name, given.steps, given.seeds, given.workdir)
+      drawn.append(picture)
       write_json(given.workdir / "modes.json", rows)
       (given.workdir / "modes.md").write_text(markdown(rows))
+    grid = pictures.grid(np.stack(drawn), columns=math.ceil(len(drawn) / 2))
+    pictures.save_png(given.workdir / "modes.png", grid)
   except Stopped as stop:
     print("benchmarks.modes: stopped and saved; the same command goes on from there")
     return stop.code

@@ -34,6 +34,7 @@ def test_two_seeds_and_then_more_steps(tmp_path):
   (folder,) = tmp_path.glob("ns-ring8-*")
   rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
   assert [row["step"] for row in rows] == [500, 1000]
+  assert (folder / "samples-1.png").exists() and (tmp_path / "modes.png").exists()
 
 
 def test_kills_counts_what_differs():
