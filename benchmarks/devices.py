@@ -23,7 +23,7 @@ import jax
 import numpy as np
 
 from benchmarks.common import chosen, distance, refusing, table
-from gen_jax import cli
+from gen_jax.app import cli
 from gen_jax.core import PyTree
 from gen_jax.run import loop, mesh
 from gen_jax.run.folder import read_rows

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import chosen, refusing, table
-from gen_jax import cli
+from gen_jax.app import cli
 from gen_jax.core import UserError
 from gen_jax.run.folder import read_json, read_rows, write_json
 

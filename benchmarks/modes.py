@@ -22,16 +22,16 @@ import numpy as np
 
 from benchmarks.common import chosen, refusing, table
 from gen_jax import cli, data, metrics
+from gen_jax import config as configs
+from gen_jax.app.sweep import cell, summary
 from gen_jax.core import UserError, single
 from gen_jax.learn.replicas import replicas
 from gen_jax.main import use_compilation_cache
-from gen_jax.run import config as configs
 from gen_jax.run import pictures, sample
 from gen_jax.run.folder import locked, write_json
 from gen_jax.run.loop import train
 from gen_jax.run.mesh import make_mesh
 from gen_jax.run.signals import Stopped
-from gen_jax.sweep import cell, summary
 
 # name -> (config, what the paper's table 1 has for it: modes and share of high quality, or None)
 RUNS: dict[str, tuple[str, tuple[float, float] | None]] = {

@@ -26,11 +26,11 @@ import numpy as np
 
 from benchmarks.common import chosen, refusing, table
 from benchmarks.sides.trainer import count
-from gen_jax import cli
+from gen_jax import config as configs
+from gen_jax.app import cli
 from gen_jax.core import Program, Spec
 from gen_jax.models import transformer
 from gen_jax.nets import attention
-from gen_jax.run import config as configs
 from gen_jax.run.mesh import layout_of, make_mesh, replicated, split_over
 from gen_jax.run.states import abstract_states, batch_of_spec
 
@@ -44,14 +44,14 @@ KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective
 
 def ddpm() -> tuple[Program, Spec, int]:
   """(program, spec, examples a device)."""
-  spec = Spec((32, 32, 3), 256, 10)
+  spec = Spec.of((32, 32, 3), 256, 10)
   parsed = configs.parse(cli.load_config(f"{cli.CONFIGS}/ddpm.py:cifar10"))
   return configs.build(parsed.config, spec), spec, 8
 
 
 def prior() -> tuple[Program, Spec, int]:
   """(program, spec, examples a device)."""
-  spec = Spec((32, 32), 8192)
+  spec = Spec.of((32, 32), 8192)
   program = transformer.build(
     spec, width=1792, layers=24, heads=14, dropout=0.0, dtype="bfloat16", remat=True, ema=0.0
   )

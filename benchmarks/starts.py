@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.common import chosen, refusing, table
-from gen_jax import cli
+from gen_jax.app import cli
 from gen_jax.core import UserError
 
 CONFIGS = ("ddpm", "vae", "gan", "vqvae", "realnvp", "gmm", "pixelcnn")

@@ -13,7 +13,7 @@ instead of logistic units and layers trained one by one. Errors are summed over 
       mean auroc_error 0.966, of single digits 0.879 (8) to 0.999 (1); 0.957 by PCA
 """
 
-from gen_jax.run.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, variant
 
 DIGITS = dict(
   model=dict(

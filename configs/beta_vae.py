@@ -14,7 +14,7 @@ and for `capacity`, with gamma 1000 and C raised to 25 nats.
       share its colour, of which they move the size too
 """
 
-from gen_jax.run.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, variant
 
 SHAPES = dict(
   model=dict(

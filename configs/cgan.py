@@ -13,7 +13,7 @@ distance 113 (training data 1.2), precision 0.82, recall 0.75: each row of the g
 with ragged strokes.
 """
 
-from gen_jax.run.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, variant
 
 DECAYING = dict(learning_rate=5e-4, b1=0.5, b2=0.9, schedule="linear", decay_steps=1500)
 SHORT = dict(decay_steps=8)
@@ -56,13 +56,17 @@ VARIANTS = {
     DIGITS,
     dict(
       model=dict(
-        latent=4, widths=(), generator_hidden=(16,), critic_hidden=(16, 16), critic_turns=2,
-        projection=True, spectral=True, **optimizers(SHORT),
+        latent=4,
+        widths=(),
+        generator_hidden=(16,),
+        critic_hidden=(16, 16),
+        critic_turns=2,
+        projection=True,
+        spectral=True,
+        **optimizers(SHORT),
       ),
       data=dict(batch_size=16),
-      train=dict(
-        steps=8, log_every=2, validate_every=4, sample_every=8, checkpoint_every=4
-      ),
+      train=dict(steps=8, log_every=2, validate_every=4, sample_every=8, checkpoint_every=4),
       evaluate=dict(samples=40, batch_size=40, classifier_steps=20),
     ),
   ),

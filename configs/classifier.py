@@ -3,7 +3,7 @@
 Every run that is measured trains one by itself; this config trains and examines it alone.
 """
 
-from gen_jax.run.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, variant
 
 DIGITS = dict(
   model=dict(optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=600)),

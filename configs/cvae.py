@@ -7,7 +7,7 @@ Sources: Kingma et al. 2014 (arXiv:1406.5298); Sohn, Lee & Yan 2015.
       samples are read as their class, by a classifier that reads 99.4% of test digits rightly
 """
 
-from gen_jax.run.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, variant
 
 DIGITS = dict(
   model=dict(

@@ -12,7 +12,7 @@ Squared error of restored images (summed over an image, pixels in [0, 1]; 359 te
   left as they are         5.69     3.76             5.37  2.95
 """
 
-from gen_jax.run.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, variant
 
 GAUSSIAN = dict(
   model=dict(

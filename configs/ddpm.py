@@ -21,7 +21,7 @@ Source: Ho, Jain & Abbeel 2020 (arXiv:2006.11239); `cifar10` is the paper's sett
 `mnist` at its own length and `cifar10` want a GPU and have not been trained.
 """
 
-from gen_jax.run.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, variant
 
 LABELLED = (
   "likelihood", "frechet", "prdc", "sample_accuracy", "trained_on_samples", "memorisation",
@@ -61,7 +61,11 @@ VARIANTS = {
     SMALL,
     dict(
       model=dict(
-        width=64, multipliers=(1, 2, 2), attention=(7,), dropout=0.1, ema=0.9995,
+        width=64,
+        multipliers=(1, 2, 2),
+        attention=(7,),
+        dropout=0.1,
+        ema=0.9995,
         optimizer=dict(learning_rate=1e-3, warmup=500, decay_steps=20_000),
       ),
       data=dict(name="tfds:mnist"),
@@ -77,7 +81,12 @@ VARIANTS = {
     PAPER,
     dict(
       model=dict(
-        schedule="cosine", width=32, multipliers=(1, 2, 2), blocks=1, attention=(8,), dropout=0.0,
+        schedule="cosine",
+        width=32,
+        multipliers=(1, 2, 2),
+        blocks=1,
+        attention=(8,),
+        dropout=0.0,
         ema=0.998,
         optimizer=dict(
           learning_rate=2e-3, warmup=100, schedule="cosine", decay_steps=1500, clip=1.0
@@ -96,9 +105,7 @@ VARIANTS = {
   "tiny": merge(
     SMALL,
     dict(
-      model=dict(
-        timesteps=20, width=8, multipliers=(1,), optimizer=dict(warmup=2, decay_steps=8)
-      ),
+      model=dict(timesteps=20, width=8, multipliers=(1,), optimizer=dict(warmup=2, decay_steps=8)),
       data=dict(batch_size=16),
       train=dict(steps=8, log_every=2, validate_every=4, sample_every=8, checkpoint_every=4),
       sample=dict(steps=4),

@@ -32,13 +32,13 @@ critic learns, and a controller up to a hundred times as fast: that one is conte
 where the critic restores one picture as well as it should all samples.
 """
 
-from gen_jax.run.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, variant
 
 ADAM_GP = dict(learning_rate=5e-4, b1=0.5, b2=0.9, schedule="linear", decay_steps=1500)
 DCGAN = dict(learning_rate=2e-4, b1=0.5)
 RMSPROP = dict(name="rmsprop", learning_rate=2e-4, b2=0.9)
 DRAGAN = dict(learning_rate=1e-4, b1=0.5, b2=0.9)
-BEGAN = dict(schedule="linear", decay_steps=10_000)
+BEGAN = dict(learning_rate=1e-3, b1=0.9, schedule="linear", decay_steps=10_000)
 
 
 def optimizers(both):

@@ -8,7 +8,7 @@ Source: Lloyd 1982; Arthur & Vassilvitskii 2007 (k-means++).
       inertia 30.74 (10,000 test digits)
 """
 
-from gen_jax.run.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, variant
 
 # train.steps is the number of passes times the batches in one: ceil(examples / data.batch_size).
 DIGITS = dict(

@@ -12,7 +12,7 @@ Frechet distance 10.9 (training data 3.5), precision 0.71, recall 0.95, nearest-
 KL 0.272 nats (real data 0.068).
 """
 
-from gen_jax.run.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, variant
 
 DCGAN = dict(learning_rate=2e-4, b1=0.5)
 PLANE = dict(learning_rate=1e-4, b1=0.8)

@@ -20,7 +20,7 @@ Sampling computes each pixel once: 16 images of 28x28 with the network of `mnist
 seconds of CPU time, and 32.6 with a pass of the network for each pixel (the same draws).
 """
 
-from gen_jax.run.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, variant
 
 DIGITS = dict(
   model=dict(

@@ -6,7 +6,7 @@ Source: Vaswani et al. 2017 (arXiv:1706.03762), over pixels as in Chen et al. 20
       1.78 bits/dim (359 test digits; `pixelcnn` has 1.65), sample_accuracy 0.970 (1500 samples)
 """
 
-from gen_jax.run.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, variant
 
 DIGITS = dict(
   model=dict(

@@ -14,7 +14,7 @@ Source: Kingma & Welling 2014 (arXiv:1312.6114). `mnist_static` is the setting o
       linear 27.6% / 14.3% / 10.5%, RBF-SVM 25.6% / 5.8%
 """
 
-from gen_jax.run.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, variant
 
 DIGITS = dict(
   model=dict(
@@ -56,12 +56,15 @@ VARIANTS = {
     MNIST,
     dict(
       model=dict(
-        binarize="fresh", latent=50, hidden=(500, 500),
+        binarize="fresh",
+        latent=50,
+        hidden=(500, 500),
         optimizer=dict(schedule="cosine", decay_steps=14_000),
       ),
       data=dict(binarize=""),
-      train=dict(steps=14_000, steps_per_call=70, log_every=700, sample_every=7000,
-                 checkpoint_every=7000),
+      train=dict(
+        steps=14_000, steps_per_call=70, log_every=700, sample_every=7000, checkpoint_every=7000
+      ),
     ),
   ),
   "outliers": merge(
@@ -69,8 +72,9 @@ VARIANTS = {
     dict(
       model=dict(optimizer=dict(schedule="cosine", decay_steps=2000)),
       data=dict(binarize="", only=(0,)),
-      train=dict(steps=2000, steps_per_call=50, log_every=500, sample_every=2000,
-                 checkpoint_every=2000),
+      train=dict(
+        steps=2000, steps_per_call=50, log_every=500, sample_every=2000, checkpoint_every=2000
+      ),
       likelihood=dict(importance_samples=50),
       measures=("likelihood", "outliers_by_error", "outliers_by_density"),
     ),

@@ -23,7 +23,7 @@ against a unigram entropy of 6.05, and samples have colours and textures without
 of CPU time.
 """
 
-from gen_jax.run.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, variant
 
 DIGITS = dict(
   model=dict(

@@ -9,23 +9,29 @@ Shape letters, used in every docstring:
 A batch is a dict of arrays with one leading example axis (`update` sees [M, B, ...]):
 
   x             [B, ...]   raw integers in 0..levels-1, or floats where `spec.levels` is None
-  label         [B]        int32 class, where `spec.classes` > 0
+  label         [B]        int32 class, where the spec has that field
   mask          [B]        bool, False on the padding of a last batch; a mean leaves those out
   last          [B]        bool, True in every row of a batch that ends an epoch
   index         [B]        int32 position in the split
-  and whatever else a source states: caption [B, T], factors [B, ...], segmentation [B, H, W]
+  and whatever else the spec states: caption [B, T], factors [B, F], segmentation [B, H, W],
+  y [B, H, W, C], action [B, T], ...
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
+import types
+import typing
 import zlib
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Ge, Gt, Interval, Le, Lt, MinLen
 
 Array = jax.Array
 PyTree = Any
@@ -35,22 +41,152 @@ class UserError(ValueError):
   """Input that the program refuses: one line that says what is wrong and what would be right."""
 
 
+class Field(NamedTuple):
+  """What one field of a batch is.
+
+  shape: of one example.
+  levels: integers 0..levels-1 (grey levels, classes, tokens, actions); None for real values.
+  names: of the levels: class names, words of a vocabulary; or ().
+  aligned: shares the geometry of x: a flip of x flips it too.
+  """
+
+  shape: tuple[int, ...] = ()
+  levels: int | None = None
+  names: tuple[str, ...] = ()
+  aligned: bool = False
+
+  @property
+  def dtype(self) -> np.dtype:
+    """float32 of real values; the smallest type of pixels [H, W, ...]; int32 of other integers."""
+    if self.levels is None:
+      return np.dtype(np.float32)
+    return np.min_scalar_type(self.levels - 1) if len(self.shape) > 1 else np.dtype(np.int32)
+
+
 class Spec(NamedTuple):
   """What a model must know of its data; saved with a run, so that loading needs no data.
 
-  shape: of one example, [H, W, C] or [D].
-  levels: number of grey levels (x is an integer in 0..levels-1), or None for real values.
-  classes: number of classes of `label`, 0 where there is none.
-  names: of the classes, or ().
-  vocabulary, caption_length: of `caption`, 0 where there is none.
+  x: what is modelled, [H, W, C], [D], [T], ... of one example.
+  fields: the other fields of a batch by name: label, caption, segmentation, y (the other domain, or
+    the paired image), action, ...
   """
 
-  shape: tuple[int, ...]
-  levels: int | None = None
-  classes: int = 0
-  names: tuple[str, ...] = ()
-  vocabulary: int = 0
-  caption_length: int = 0
+  x: Field
+  fields: dict[str, Field] = {}
+
+  @classmethod
+  def of(
+    cls, shape: tuple[int, ...], levels: int | None = None, classes: int = 0,
+    names: tuple[str, ...] = (), **fields: Field,
+  ) -> Spec:  # fmt: skip
+    """x of that shape and those levels, with a label where there are classes, and other fields."""
+    label = {"label": Field((), classes, tuple(names))} if classes else {}
+    return cls(Field(tuple(shape), levels), label | fields)
+
+  @property
+  def shape(self) -> tuple[int, ...]:
+    """Of x."""
+    return self.x.shape
+
+  @property
+  def levels(self) -> int | None:
+    """Of x."""
+    return self.x.levels
+
+  @property
+  def classes(self) -> int:
+    """Number of classes of `label`, 0 where there is none."""
+    return self.fields["label"].levels or 0 if "label" in self.fields else 0
+
+
+# Ranges of hyperparameters, as the annotations of builders and of their options say them.
+Count = Annotated[int, Ge(1)]
+Natural = Annotated[int, Ge(0)]
+Positive = Annotated[float, Gt(0)]
+NonNegative = Annotated[float, Ge(0)]
+Share = Annotated[float, Interval(ge=0, le=1)]
+Decay = Annotated[float, Interval(ge=0, lt=1)]
+Dtype = Literal["float32", "bfloat16", "float64"]
+
+
+def in_words(ge=None, gt=None, le=None, lt=None) -> str:
+  """A range: "1 or more", "positive", "in [0, 1)", ..."""
+  low, high = gt if ge is None else ge, lt if le is None else le
+  if high is None:
+    more = "positive" if low == 0 else f"above {low}"
+    return f"{low} or more" if ge is not None else more
+  if low is None:
+    return f"{high} or less" if le is not None else f"below {high}"
+  return f"in {'(' if ge is None else '['}{low}, {high}{')' if le is None else ']'}"
+
+
+def check_range(value: Any, constraints: tuple, where: str) -> None:
+  """Refuses a value that the constraints of an `Annotated` type do not admit.
+
+  Raises:
+    UserError: naming `where`, the range and the value.
+  """
+  flat = [c for group in constraints for c in (group if isinstance(group, Interval) else (group,))]
+  bounds = {}
+  for c in flat:
+    if isinstance(c, MinLen):
+      if len(value) < c.min_length:
+        raise UserError(f"{where} must have {c.min_length} or more entries, not {value!r}")
+    for kind, name in ((Ge, "ge"), (Gt, "gt"), (Le, "le"), (Lt, "lt")):
+      if isinstance(c, kind):
+        bounds[name] = getattr(c, name)
+  # Written so that NaN is in no range; nor are infinities.
+  inside = (math.isfinite(value or 0) if bounds else True) and (
+    (bounds.get("ge") is None or value >= bounds["ge"])
+    and (bounds.get("gt") is None or value > bounds["gt"])
+    and (bounds.get("le") is None or value <= bounds["le"])
+    and (bounds.get("lt") is None or value < bounds["lt"])
+  )
+  if not inside:
+    raise UserError(f"{where} must be {in_words(**bounds)}, not {value!r}")
+
+
+def check(kind: Any, value: Any, where: str) -> None:
+  """Refuses a value outside the ranges and choices of its annotation, all the way down.
+
+  Raises:
+    UserError: naming the field.
+  """
+  origin, args = typing.get_origin(kind), typing.get_args(kind)
+  if origin is Annotated:
+    check(args[0], value, where)
+    check_range(value, args[1:], where)
+  elif origin is Literal:
+    if value not in args:
+      raise UserError(f"{where} must be one of {', '.join(map(str, args))}, not {value!r}")
+  elif origin is tuple:
+    for i, each in enumerate(value):
+      check(args[0], each, f"{where}[{i}]")
+  elif origin in (typing.Union, types.UnionType):
+    if value is not None:
+      check(next(a for a in args if a is not type(None)), value, where)
+  elif dataclasses.is_dataclass(value):
+    for name, hint in typing.get_type_hints(type(value), include_extras=True).items():
+      check(hint, getattr(value, name), f"{where}.{name}")
+  elif kind is float and math.isnan(value):
+    raise UserError(f"{where} must be a number, not nan")
+
+
+# Config groups of their own: what a builder takes besides hyperparameters.
+OPTIONS = ("sample", "likelihood")
+
+
+def builder(build: Callable) -> Callable:
+  """A builder that refuses what lies outside the ranges of its signature, also in a direct call."""
+
+  @functools.wraps(build)
+  def checked(spec: Spec, **given):
+    hints = typing.get_type_hints(build, include_extras=True)
+    for name in given.keys() & hints.keys():
+      check(hints[name], given[name], name if name in OPTIONS else f"model.{name}")
+    return build(spec, **given)
+
+  return checked
 
 
 class Model(NamedTuple):
@@ -131,8 +267,16 @@ def single(model: Model) -> Program:
   functions = {
     name: last(getattr(model, name))
     for name in (
-      "evaluate", "prior", "decode", "encode", "sample", "trajectory", "log_prob", "predict",
-      "transform", "pictures",
+      "evaluate",
+      "prior",
+      "decode",
+      "encode",
+      "sample",
+      "trajectory",
+      "log_prob",
+      "predict",
+      "transform",
+      "pictures",
     )
   }
   return Program((Stage(model),), model._replace(**functions))

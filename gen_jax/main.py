@@ -23,7 +23,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from gen_jax import cli
+from gen_jax.app import cli
 from gen_jax.core import UserError
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "config file, with :VARIANT if wanted")
@@ -66,14 +66,14 @@ def use_compilation_cache() -> None:
 def dispatch(argv: list[str]) -> int:
   """Does what the flags say; returns the exit status."""
   if argv[1:2] == ["compare"]:
-    from gen_jax.run.compare import compare
+    from gen_jax.report.compare import compare
 
     if len(argv) < 4:
       raise UserError("compare takes two run folders or more: compare runs/a runs/b")
     print(compare(argv[2:]))
     return 0
   if argv[1:2] == ["collage"]:
-    from gen_jax.run.collage import collage
+    from gen_jax.report.collage import collage
 
     if len(argv) < 4 or not argv[2].endswith(".png"):
       raise UserError("collage takes a picture to write and run folders: collage OUT.png runs/a")
@@ -102,7 +102,7 @@ def dispatch(argv: list[str]) -> int:
   if where is None:
     where = cli.default_workdir(flags.FLAGS["config"].config_filename)
   if DRY_RUN.value and MODE.value == "train":
-    from gen_jax.run import tasks
+    from gen_jax.app import tasks
 
     return tasks.dry_run(CONFIG.value)
   with remote.opened(where) as workdir:
@@ -111,7 +111,7 @@ def dispatch(argv: list[str]) -> int:
 
 def work(workdir: Path) -> int:
   """Does in a run folder what --mode says; returns the exit status."""
-  from gen_jax.run import tasks
+  from gen_jax.app import tasks
 
   config, mode = CONFIG.value, MODE.value
   if config is None:
@@ -136,7 +136,8 @@ def work(workdir: Path) -> int:
 
 def swept() -> int:
   """A run for each combination of --sweep."""
-  from gen_jax import remote, sweep
+  from gen_jax import remote
+  from gen_jax.app import sweep
 
   if CONFIG.value is None or MODE.value != "train" or DRY_RUN.value:
     raise UserError("--sweep trains: it takes --config configs/NAME.py and no other mode")
@@ -158,11 +159,11 @@ def train_judge(source, experiment, mesh, workdir):
     mesh: the devices.
     workdir: a folder that it is kept in and read from again, or None.
   """
+  from gen_jax import config as configs
   from gen_jax.models import classifier
-  from gen_jax.run import config as configs
+  from gen_jax.report.measures import judge_of
   from gen_jax.run.folder import claim, locked
   from gen_jax.run.loop import train
-  from gen_jax.run.measures import judge_of
 
   steps = experiment.evaluate.classifier_steps
   schedule = {"learning_rate": 2e-3, "schedule": "cosine", "decay_steps": steps}

@@ -22,4 +22,5 @@ while (($#)); do
 done
 environment "$venv" "$pin"
 "$python" -m ruff check
+"$python" -m ruff format --check --quiet || fail "ruff format would change files: run $python -m ruff format"
 exec "$python" -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder "$@"

@@ -18,9 +18,9 @@ SECONDS = 120  # of one command
 
 
 def serve() -> None:
+  import gen_jax.app.tasks  # noqa: F401
   import gen_jax.main
   import gen_jax.models.classifier
-  import gen_jax.run.tasks  # noqa: F401
 
   for line in sys.stdin:
     arguments = json.loads(line)

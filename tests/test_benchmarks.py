@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from benchmarks import devices, feeds, kills, modes, pairs, processes, profiles, scaling, starts
+from gen_jax.app.sweep import summary
 from gen_jax.core import UserError
-from gen_jax.sweep import summary
 
 
 def test_the_table_has_the_published_figures_beside():

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gen_jax.core import Spec, UserError
+from gen_jax import config as configs
+from gen_jax.core import Field, Spec, UserError
 from gen_jax.data import images
-from gen_jax.run import config as configs
 from tests.conformance.systems import SYSTEMS, build
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (12, 9, 3)).astype(np.uint8)
@@ -70,8 +70,9 @@ ODD = (
   ("x",), (None,), (0.5,), [[1]], {}, {"x": 1}, {"name": "sgd"}, b"x",
 )  # fmt: skip
 SPECS = (
-  Spec((8, 8, 1), 17, 10), Spec((32, 32, 3), 256, 0), Spec((2,)), Spec((7, 5, 1), 2, 2),
-  Spec((1, 1, 1), 2, 1), Spec((16,), 4, 3), Spec((8, 8, 1), 17, 10, vocabulary=9, caption_length=4),
+  Spec.of((8, 8, 1), 17, 10), Spec.of((32, 32, 3), 256, 0), Spec.of((2,)),
+  Spec.of((7, 5, 1), 2, 2), Spec.of((1, 1, 1), 2, 1), Spec.of((16,), 4, 3),
+  Spec.of((8, 8, 1), 17, 10, caption=Field((4,), 9)),
 )  # fmt: skip
 
 

@@ -20,11 +20,12 @@ ALLOWED = {
   "models": {"core", "losses", "nets", "flows", "diffusion", "learn"},
   "remote": {"core"},
   "data": {"core", "remote"},
-  "metrics": {"core", "data", "run"},
-  "run": {"core", "remote", "data", "metrics"},
-  "cli": {"core", "run"},
-  "sweep": {"core", "run"},
-  "main": {"core", "cli", "remote", "sweep", "run", "data", "metrics", "models"},
+  "metrics": {"core"},
+  "config": {"core", "data"},
+  "run": {"core", "config", "remote", "data"},
+  "report": {"core", "config", "remote", "data", "metrics", "run"},
+  "app": {"core", "config", "remote", "data", "run", "report"},
+  "main": {"core", "config", "remote", "app", "run"},
   "__init__": {"run"},
 }
 FACES = ("data", "metrics")  # outside their folder these are reached by their public face only

@@ -42,9 +42,13 @@ def start(count, *arguments):
     command = [sys.executable, "-m", "gen_jax.main", *map(str, arguments)]
     processes.append(
       subprocess.Popen(
-        [*command, "--distributed"] if count > 1 else command, cwd=ROOT, text=True,
-        env=environment(**where if count > 1 else {}), stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [*command, "--distributed"] if count > 1 else command,
+        cwd=ROOT,
+        text=True,
+        env=environment(**where if count > 1 else {}),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
       )  # fmt: skip
     )
   return processes

@@ -105,9 +105,7 @@ CONFIG = {
   "measure of samples": field(
     "--config=configs/ae.py:tiny", "measures", "('memorisation',)", "needs a model with sample"
   ),
-  "outliers of everything": field(
-    "--config=configs/ae.py:tiny", "evaluate.samples", "x", "x"
-  ),
+  "outliers of everything": field("--config=configs/ae.py:tiny", "evaluate.samples", "x", "x"),
   "split": field(TINY, "evaluate.split", "tset", "did you mean test"),
   "samples": field(TINY, "evaluate.samples", 0, "evaluate.samples must be 1 or more"),
   "chunk": field(TINY, "evaluate.batch_size", -4, "evaluate.batch_size must be 1 or more"),
@@ -116,11 +114,17 @@ CONFIG = {
   "more steps than times": field(TINY, "sample.steps", 21, "sample.steps"),
   "eta": field(TINY, "sample.eta", -1, "eta"),
   "guidance without labels": (
-    [TINY, "--config.model.conditional=False", "--config.sample.guidance=3",
-     "--config.measures=('likelihood',)"], "guidance",
+    [
+      TINY,
+      "--config.model.conditional=False",
+      "--config.sample.guidance=3",
+      "--config.measures=('likelihood',)",
+    ],
+    "guidance",
   ),
   "labels that are not": (
-    ["--config=configs/cvae.py:tiny", "--config.data.name=toy2d:swissroll"], "",
+    ["--config=configs/cvae.py:tiny", "--config.data.name=toy2d:swissroll"],
+    "",
   ),
   "pca": field(PCA, "model.components", 65, "components"),
   "no components": field(PCA, "model.components", 0, "components"),
@@ -137,7 +141,8 @@ CONFIG = {
   "vae's scale": field(VAE, "model.scale", 0.0, "scale must be positive"),
   "vae's beta": field(VAE, "model.beta", -1, "beta must be 0 or more"),
   "iwae's beta": (
-    ["--config=configs/iwae.py:tiny", "--config.model.beta=2.0"], "model.bound=elbo, not of iwae",
+    ["--config=configs/iwae.py:tiny", "--config.model.beta=2.0"],
+    "model.bound=elbo, not of iwae",
   ),
   "binarize": field(VAE, "model.binarize", "fresh", "needs model.observation=bernoulli"),
   "importance": field(VAE, "likelihood.importance_samples", -1, "importance_samples"),
@@ -171,12 +176,17 @@ DATA = {
   "channels of digits": field(TINY, "data.channels", 3, "digits takes 0 or 1"),
   "channels": field(TINY, "data.channels", 2, "data.channels"),
   "odd shapes": (
-    ["--config=configs/beta_vae.py:tiny", "--config.data.name=shapes",
-     "--config.data.resolution=33"], "even resolutions",
+    [
+      "--config=configs/beta_vae.py:tiny",
+      "--config.data.name=shapes",
+      "--config.data.resolution=33",
+    ],
+    "even resolutions",
   ),
   "path of digits": field(TINY, "data.path", "/tmp", "data.path is read by data.name=folder"),
   "binarised points": (
-    ["--config=configs/gmm.py", "--config.data.binarize=static"], "needs images with grey levels",
+    ["--config=configs/gmm.py", "--config.data.binarize=static"],
+    "needs images with grey levels",
   ),
   "binarize": field(TINY, "data.binarize", "dynamic", "must be one of"),
   "only": field(TINY, "data.only", "(10,)", "the classes of digits are 0 to 9"),
@@ -184,13 +194,16 @@ DATA = {
   "tfds": field(TINY, "data.name", "tfds:mnits", "mnits"),
   "tfds without a name": field(TINY, "data.name", "tfds:", "tfds"),
   "tfds not prepared": (
-    [TINY, "--config.data.name=tfds:mnist", "--config.data.data_dir={empty}"], "is not prepared",
+    [TINY, "--config.data.name=tfds:mnist", "--config.data.data_dir={empty}"],
+    "is not prepared",
   ),
   "tfds of text": (
-    [TINY, "--config.data.name=tfds:imdb_reviews", "--config.data.data_dir={empty}"], "imdb",
+    [TINY, "--config.data.name=tfds:imdb_reviews", "--config.data.data_dir={empty}"],
+    "imdb",
   ),
   "data_dir is a file": (
-    [TINY, "--config.data.name=tfds:mnist", "--config.data.data_dir={file}"], "mnist",
+    [TINY, "--config.data.name=tfds:mnist", "--config.data.data_dir={file}"],
+    "mnist",
   ),
   "no path": ([FOLDER], "data.path, which is not given"),
   "missing folder": ([FOLDER, "--config.data.path=/no/such/folder"], "no such folder"),

@@ -16,8 +16,8 @@ from PIL import Image
 import gen_jax
 from gen_jax import data, remote
 from gen_jax.core import UserError
+from gen_jax.report.compare import compare
 from gen_jax.run import folder
-from gen_jax.run.compare import compare
 from gen_jax.run.mesh import make_mesh
 from gen_jax.run.signals import Stopped
 from tests.run import toy

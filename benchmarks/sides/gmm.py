@@ -20,8 +20,8 @@ def passes(family, count, **model):
 
   steps = count * N // BATCH
   facts, work = trainer(
-    family, Spec((D,)), {"x": points()}, batch_size=BATCH, steps=steps, per_call=steps, term="nll",
-    remainder="pad", **model,
+    family, Spec.of((D,)), {"x": points()}, batch_size=BATCH, steps=steps, per_call=steps,
+    term="nll", remainder="pad", **model,
   )  # fmt: skip
   return facts | {"parameters": 0, "examples": N}, work
 

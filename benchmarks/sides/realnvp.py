@@ -22,7 +22,7 @@ def ours():
   from gen_jax.core import Spec
 
   return trainer(
-    "realnvp", Spec((2,)), {"x": points()}, batch_size=BATCH, steps=STEPS, per_call=STEPS // 4,
+    "realnvp", Spec.of((2,)), {"x": points()}, batch_size=BATCH, steps=STEPS, per_call=STEPS // 4,
     term="nll", couplings=COUPLINGS, width=WIDTH,
   )  # fmt: skip
 
@@ -32,7 +32,7 @@ def ours_sample():
   from gen_jax.core import Spec
   from gen_jax.models import realnvp
 
-  program = realnvp.build(Spec((2,)), couplings=COUPLINGS, width=WIDTH)
+  program = realnvp.build(Spec.of((2,)), couplings=COUPLINGS, width=WIDTH)
   return sampler(program, points()[:BATCH], DRAWN)
 
 

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.sides.setting import DTYPE
+from gen_jax import config as configs
 from gen_jax.core import Program, Spec
 from gen_jax.data import ArraySplit, Source
-from gen_jax.run import config as configs
 from gen_jax.run.loop import Run, job_of
 from gen_jax.run.mesh import make_mesh, replicate
 

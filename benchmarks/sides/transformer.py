@@ -13,7 +13,7 @@ def ours():
   from gen_jax.core import Spec
   from gen_jax.models import transformer
 
-  spec = Spec((SIZE, SIZE, 1), LEVELS)
+  spec = Spec.of((SIZE, SIZE, 1), LEVELS)
   program = transformer.build(spec, width=WIDTH, layers=LAYERS, heads=HEADS, ema=0.0, dtype=DTYPE)
   return sampler(program, np.zeros((1, *spec.shape), np.uint8), DRAWN)
 

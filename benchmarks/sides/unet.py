@@ -20,7 +20,7 @@ def ours():
   from gen_jax.core import Spec
 
   return trainer(
-    "ddpm", Spec((32, 32, 1), 256), {"x": images()}, batch_size=BATCH, steps=STEPS, per_call=1,
+    "ddpm", Spec.of((32, 32, 1), 256), {"x": images()}, batch_size=BATCH, steps=STEPS, per_call=1,
     ema=0.0, optimizer={"learning_rate": 2e-4, "clip": 1.0}, dtype=DTYPE, **MODEL,
   )  # fmt: skip
 
@@ -31,7 +31,7 @@ def ours_sample():
   from gen_jax.models import ddpm
 
   sample = ddpm.Sampler(steps=DRAWN, method="ddim")
-  program = ddpm.build(Spec((32, 32, 1), 256), ema=0.0, sample=sample, dtype=DTYPE, **MODEL)
+  program = ddpm.build(Spec.of((32, 32, 1), 256), ema=0.0, sample=sample, dtype=DTYPE, **MODEL)
   return sampler(program, images()[:1], BATCH)
 
 

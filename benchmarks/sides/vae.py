@@ -21,7 +21,7 @@ def ours(bound="elbo", samples=1, n=EXAMPLES):
 
   steps = n // BATCH
   return trainer(
-    "vae", Spec((28, 28, 1), 2), {"x": images().reshape(-1, 28, 28, 1)}, batch_size=BATCH,
+    "vae", Spec.of((28, 28, 1), 2), {"x": images().reshape(-1, 28, 28, 1)}, batch_size=BATCH,
     steps=steps, per_call=steps // 5, bound=bound, samples=samples,
     latent=LATENT, hidden=(HIDDEN, HIDDEN), activation="tanh", dtype=DTYPE,
     optimizer={"learning_rate": 1e-3, "eps": 1e-4},

@@ -45,7 +45,7 @@ def binarize(data: source.Source, how: str, seed: int) -> source.Source:
     return lambda x, first: uniform(seed, name, first, x.shape) * high < x
 
   splits = {name: Binary(split, binary(name)) for name, split in data.splits.items()}
-  return data._replace(spec=spec._replace(levels=2), splits=splits)
+  return data._replace(spec=spec._replace(x=spec.x._replace(levels=2)), splits=splits)
 
 
 def uniform(seed: int, split: str, first: int, shape: tuple[int, ...]) -> np.ndarray:

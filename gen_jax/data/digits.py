@@ -17,7 +17,7 @@ def load(*, validation: float, test: float, split_seed: int) -> source.Source:
     "x": bunch.images.astype(np.uint8)[..., None],
     "label": bunch.target.astype(np.int32),
   }
-  spec = core.Spec((8, 8, 1), levels=17, classes=10, names=tuple("0123456789"))
+  spec = core.Spec.of((8, 8, 1), levels=17, classes=10, names=tuple("0123456789"))
   chosen = source.hold_out(
     {"train": len(bunch.target)}, validation=validation, test=test, seed=split_seed
   )

@@ -161,7 +161,7 @@ def load(
 
   categories = tuple(sorted({e.category for e in entries} - {""}))
   labels = {category: np.asarray(i, np.int32) for i, category in enumerate(categories)}
-  spec = core.Spec((height, width, channels), 256, len(categories), categories)
+  spec = core.Spec.of((height, width, channels), 256, len(categories), categories)
 
   positions = _split(entries, validation=validation, test=test, seed=split_seed)
   tokens = None
@@ -178,8 +178,9 @@ def load(
     words = vocabulary.build(seen)
     length = min(LONGEST_CAPTION, 2 + max(len(vocabulary.split_words(text)) for text in seen))
     tokens = [words.encode(text, length) for text in texts]
-    spec = spec._replace(vocabulary=len(words), caption_length=length)
-    notes.update(words=words.words, uncaptioned=len(bare))
+    caption = core.Field((length,), len(words), words.words)
+    spec = spec._replace(fields={**spec.fields, "caption": caption})
+    notes.update(uncaptioned=len(bare))
 
   def example(i):
     entry = entries[i]

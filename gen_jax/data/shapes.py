@@ -180,14 +180,12 @@ def load(*, resolution: int, validation: float, test: float, split_seed: int) ->
     raise core.UserError(
       f"data.resolution={resolution}: shapes are drawn at even resolutions from 8 to 128"
     )
-  spec = core.Spec(
-    (resolution, resolution, 3),
-    levels=256,
-    classes=GRID[0],
-    names=FACTORS["shape"],
-    vocabulary=len(VOCABULARY),
-    caption_length=CAPTION_LENGTH,
-  )
+  spec = core.Spec.of(
+    (resolution, resolution, 3), 256, GRID[0], FACTORS["shape"],
+    factors=core.Field((len(GRID),), max(GRID)),
+    caption=core.Field((CAPTION_LENGTH,), len(VOCABULARY), VOCABULARY.words),
+    segmentation=core.Field((resolution, resolution), 2, ("background", "sprite"), aligned=True),
+  )  # fmt: skip
   chosen = source.hold_out({"train": SIZE}, validation=validation, test=test, seed=split_seed)
   splits = {name: _Sprites(indices, resolution) for name, (_, indices) in chosen.items()}
-  return source.Source("shapes", spec, splits, {"words": VOCABULARY.words})
+  return source.Source("shapes", spec, splits)

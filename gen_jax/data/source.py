@@ -101,10 +101,9 @@ class Source(NamedTuple):
   name: as given to `load`.
   spec: what a model must know of it.
   splits: "train", and "validation" and "test" where they are not empty. They never overlap.
-  notes: facts about the reading, such as {"skipped": 3} broken files. `words` is the vocabulary
-    of the captions, in the order of their tokens. `modes` [K, D] and `mode_deviation` are the
-    centres and the standard deviation of a mixture of equally likely round Gaussians. `channels`
-    is the source of what stands in each channel of an image.
+  notes: facts about the reading, such as {"skipped": 3} broken files. `modes` [K, D] and
+    `mode_deviation` are the centres and the standard deviation of a mixture of equally likely round
+    Gaussians. `channels` is the source of what stands in each channel of an image.
   """
 
   name: str

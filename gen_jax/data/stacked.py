@@ -29,5 +29,5 @@ def load(*, validation: float, test: float, split_seed: int) -> source.Source:
       x = np.moveaxis(arrays["x"][rows][..., 0], 1, -1)
       label = (arrays["label"][rows] @ [100, 10, 1]).astype(np.int32)
       splits[name] = source.ArraySplit({"x": x, "label": label})
-  spec = core.Spec((8, 8, 3), levels=17, classes=1000)
+  spec = core.Spec.of((8, 8, 3), levels=17, classes=1000)
   return source.Source("stacked", spec, splits, {"channels": single})

@@ -133,9 +133,8 @@ def load(
     return lambda positions: map(example, readers[split].__getitems__(positions))
 
   shape = (resolution, resolution) if resolution else (height, width)
-  spec = core.Spec((*shape, channels), levels=256)
-  if has_label:
-    spec = spec._replace(classes=label.num_classes, names=tuple(label.names))
+  classes = (label.num_classes, tuple(label.names)) if has_label else ()
+  spec = core.Spec.of((*shape, channels), 256, *classes)
   splits = {
     split: source.LazySplit(reader(origin), indices) for split, (origin, indices) in chosen.items()
   }

@@ -143,5 +143,5 @@ def load(name: str, *, validation: float, test: float, split_seed: int) -> sourc
       splits[split] = source.ArraySplit(draw(name, size, rng))
   centres, deviation = MODES.get(name, (None, None))
   notes = {} if centres is None else {"modes": centres, "mode_deviation": deviation}
-  spec = core.Spec((2,), classes=_TOYS[name].classes)
+  spec = core.Spec.of((2,), classes=_TOYS[name].classes)
   return source.Source(f"toy2d:{name}", spec, splits, notes)

@@ -1,7 +1,7 @@
 """Bijections x <-> y with their log-determinants, and how they are put together.
 
-  log p(x) = log p(y) + log |det dy/dx|,  y = f(x)
-  f = f_n o ... o f_1:  log |det dy/dx| = sum_i log |det df_i|          (Dinh et al. 2017, eq. 2, 6)
+log p(x) = log p(y) + log |det dy/dx|,  y = f(x)
+f = f_n o ... o f_1:  log |det dy/dx| = sum_i log |det df_i|          (Dinh et al. 2017, eq. 2, 6)
 """
 
 from __future__ import annotations

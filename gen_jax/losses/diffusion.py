@@ -1,9 +1,9 @@
 """The variational bound of a Gaussian diffusion model, term by term and per example, in nats.
 
-  -log p(x_0) <= L_T + sum_{t=2}^{T} L_{t-1} + L_0                 (Ho et al. 2020, eq. 5)
-  L_T      = KL(q(x_T | x_0) || N(0, I))
-  L_{t-1}  = KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t))
-  L_0      = -log p(x_0 | x_1), a Gaussian integrated over each grey level's bin (eq. 13)
+-log p(x_0) <= L_T + sum_{t=2}^{T} L_{t-1} + L_0                 (Ho et al. 2020, eq. 5)
+L_T      = KL(q(x_T | x_0) || N(0, I))
+L_{t-1}  = KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t))
+L_0      = -log p(x_0 | x_1), a Gaussian integrated over each grey level's bin (eq. 13)
 """
 
 from __future__ import annotations

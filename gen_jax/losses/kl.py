@@ -1,7 +1,7 @@
 """Kullback-Leibler divergences between Gaussians, analytic and by Monte Carlo, in nats.
 
-  KL(N(m_q, v_q) || N(m_p, v_p)) = 1/2 (log v_p / v_q + (v_q + (m_q - m_p)^2) / v_p - 1)
-  KL(q || p) = E_q[log q(z) - log p(z)]
+KL(N(m_q, v_q) || N(m_p, v_p)) = 1/2 (log v_p / v_q + (v_q + (m_q - m_p)^2) / v_p - 1)
+KL(q || p) = E_q[log q(z) - log p(z)]
 """
 
 from __future__ import annotations

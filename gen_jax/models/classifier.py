@@ -1,6 +1,6 @@
 """A classifier p(label | x), whose last hidden layer is the feature space of the Frechet distance.
 
-  learn      -log p(label | x), the cross-entropy
+learn      -log p(label | x), the cross-entropy
 """
 
 from __future__ import annotations

@@ -354,9 +354,7 @@ def build(
     alternating = (("critic", turns), ("generator", 1))
     model = game(
       {
-        "critic": Player(
-          minimise("critic", critic_loss, critic_optimizer.accumulate), critic_tx
-        ),
+        "critic": Player(minimise("critic", critic_loss, critic_optimizer.accumulate), critic_tx),
         "generator": Player(
           minimise("generator", generator_loss, generator_optimizer.accumulate),
           generator_optimizer.make(),

@@ -1,10 +1,10 @@
 """k-means: Lloyd's algorithm from k-means++ seeds.
 
-  inertia    sum_i min_k |x_i - c_k|^2
-  assign     k(i) = argmin_k |x_i - c_k|^2
-  move       c_k <- mean of the x_i with k(i) = k                (Lloyd 1982, section II)
-  seed       the next centre is x_i with probability proportional to its squared distance to the
-             nearest so far; the best of a few draws is kept     (Arthur & Vassilvitskii 2007, 2.2)
+inertia    sum_i min_k |x_i - c_k|^2
+assign     k(i) = argmin_k |x_i - c_k|^2
+move       c_k <- mean of the x_i with k(i) = k                (Lloyd 1982, section II)
+seed       the next centre is x_i with probability proportional to its squared distance to the
+           nearest so far; the best of a few draws is kept     (Arthur & Vassilvitskii 2007, 2.2)
 """
 
 from __future__ import annotations

@@ -268,7 +268,7 @@ def build(
     pictures=lambda state: {"codebook": alone(state)},
   )
 
-  code_spec = Spec((height, wide, 1), codes, spec.classes)
+  code_spec = Spec.of((height, wide, 1), codes, spec.classes)
   common = dict(conditional=conditional, dtype=dtype, sample=sample)
   if prior == "pixelcnn":
     chosen = build_pixelcnn(code_spec, embed=True, **common, **vars(pixelcnn))

@@ -8,12 +8,12 @@ import fcntl
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from gen_jax.config import fingerprint, parse, read_spec, spec_record
 from gen_jax.core import Spec, UserError
-from gen_jax.run.config import fingerprint, parse
 from gen_jax.run.processes import agree
 
 
@@ -88,13 +88,15 @@ def read_record(workdir: Path) -> dict:
   """
   path = workdir / "config.json"
   record = read_json(path)
-  for name in ("config", "spec", "sizes", "fingerprint"):
+  if isinstance(record, dict) and "spec" in record:
+    raise UserError(f"{workdir} was made by an earlier version of gen_jax, which alone reads it")
+  for name in ("config", "specs", "sizes", "fingerprint"):
     if not isinstance(record, dict) or name not in record:
       raise UserError(f"{path} lacks {name!r}: it is not the record of a run of this program")
   return record
 
 
-def claim(workdir: Path, config: Mapping, spec: Spec, sizes: Mapping[str, int]) -> str:
+def claim(workdir: Path, config: Mapping, specs: Sequence[Spec], sizes: Mapping[str, int]) -> str:
   """Makes the folder this config's, or checks that it is; returns the config's fingerprint.
 
   The record's own fingerprint is computed anew, so that a field that has come into being since, and
@@ -103,14 +105,15 @@ def claim(workdir: Path, config: Mapping, spec: Spec, sizes: Mapping[str, int]) 
   Raises:
     UserError: if it belongs to another config; names the fields that differ.
   """
-  path, mark = workdir / "config.json", fingerprint(config, spec, sizes)
-  record = {"config": config, "spec": spec._asdict(), "sizes": dict(sizes), "fingerprint": mark}
+  path, mark = workdir / "config.json", fingerprint(config, specs, sizes)
+  told = [spec_record(spec) for spec in specs]
+  record = {"config": config, "specs": told, "sizes": dict(sizes), "fingerprint": mark}
 
   def check_and_write():
     if path.exists():
       other = read_record(workdir)
       theirs = parse(other["config"]).config
-      if fingerprint(theirs, read_spec(other), other["sizes"]) != mark:
+      if fingerprint(theirs, read_specs(other), other["sizes"]) != mark:
         raise UserError(
           f"{workdir} belongs to another config ({differences(theirs, config)}): give another"
           " --workdir, or remove the folder to start over"
@@ -141,10 +144,9 @@ def flat(tree: Mapping, prefix: str = "") -> dict[str, Any]:
   return out
 
 
-def read_spec(record: Mapping) -> Spec:
-  """The Spec in a config.json."""
-  spec = {k: tuple(v) if isinstance(v, list) else v for k, v in record["spec"].items()}
-  return Spec(**spec)
+def read_specs(record: Mapping) -> tuple[Spec, ...]:
+  """The specs of the stages in a config.json."""
+  return tuple(read_spec(spec) for spec in record["specs"])
 
 
 def note_launch(workdir: Path, launch: Mapping) -> None:

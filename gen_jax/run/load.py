@@ -8,9 +8,9 @@ from typing import Any
 
 from jax.sharding import Mesh
 
+from gen_jax import config as configs
 from gen_jax import remote
 from gen_jax.core import Model, Program, PyTree, Spec, UserError
-from gen_jax.run import config as configs
 from gen_jax.run.checkpoint import Checkpoints, Damaged
 from gen_jax.run.folder import read_record, read_spec
 from gen_jax.run.mesh import make_mesh, placed

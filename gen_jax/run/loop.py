@@ -20,11 +20,11 @@ from jax.sharding import Mesh
 
 from gen_jax import data as sources
 from gen_jax import remote
+from gen_jax.config import Experiment
 from gen_jax.core import Array, Program, PyTree, Stage, UserError, stream
 from gen_jax.data import Feed, Source
 from gen_jax.run import evaluate, pictures, processes, sample
 from gen_jax.run.checkpoint import Checkpoints
-from gen_jax.run.config import Experiment
 from gen_jax.run.folder import write_json
 from gen_jax.run.log import Log
 from gen_jax.run.mesh import check_divides, layout_of, placed, put, replicate

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from gen_jax.config import Layout
 from gen_jax.core import PyTree, UserError
 
 
@@ -29,7 +29,6 @@ def split_over(mesh: Mesh, axis: int) -> NamedSharding:
   return NamedSharding(mesh, P(*[None] * axis, "data"))
 
 
-Layout = Literal["replicated", "sharded"]
 SHARDED_FROM = 2**12  # elements; a smaller array costs less to keep than to gather
 
 

@@ -9,10 +9,10 @@ import numpy as np
 from jax.sharding import Mesh
 
 from gen_jax import remote
+from gen_jax.config import Experiment
 from gen_jax.core import Program, UserError
 from gen_jax.data import Source
 from gen_jax.run.checkpoint import Checkpoints, Damaged
-from gen_jax.run.config import Experiment
 from gen_jax.run.folder import read_json
 from gen_jax.run.loop import Job, NonFinite, Run, Start, go, job_of, restore
 

@@ -8,9 +8,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from gen_jax.config import Train
 from gen_jax.core import Array, Program, PyTree, Spec, Stage, UserError
 from gen_jax.data import Source, passes
-from gen_jax.run.config import Train
 from gen_jax.run.mesh import Layout, placed
 
 Batch = dict[str, jax.ShapeDtypeStruct]
@@ -48,10 +48,7 @@ def batch_of_spec(spec: Spec, batch_size: int) -> Batch:
   real = np.float32 if spec.levels is None else np.min_scalar_type(spec.levels - 1)
   fields = {"x": (spec.shape, real), "index": ((), np.int32)}
   fields |= {name: ((), np.bool_) for name in ("mask", "last")}
-  if spec.classes:
-    fields["label"] = ((), np.int32)
-  if spec.caption_length:
-    fields["caption"] = ((spec.caption_length,), np.int32)
+  fields |= {name: (field.shape, field.dtype) for name, field in spec.fields.items()}
   return {k: jax.ShapeDtypeStruct((batch_size, *shape), d) for k, (shape, d) in fields.items()}
 
 

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import jax
 
-from gen_jax import cli
+from gen_jax import config as configs
+from gen_jax.app import cli
 from gen_jax.core import Model, Program
 from gen_jax.data import Source, load, passes
-from gen_jax.run import config as configs
 from gen_jax.run.mesh import make_mesh
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -38,9 +38,7 @@ FLOAT64 = {"model": {"dtype": "float64"}}
 
 # For games, whose players have an optimiser each.
 SGD = {"name": "sgd", "learning_rate": 0.1}
-TWO_PLAYERS = {
-  "model": {"dtype": "float64", "critic_optimizer": SGD, "generator_optimizer": SGD}
-}
+TWO_PLAYERS = {"model": {"dtype": "float64", "critic_optimizer": SGD, "generator_optimizer": SGD}}
 
 # For the two stages of a VQ-VAE and the prior over its codes.
 PRIORS = {name: {"optimizer": SGD} for name in ("pixelcnn", "transformer")}

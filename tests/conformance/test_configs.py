@@ -5,19 +5,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax import cli
+from gen_jax import config as configs
+from gen_jax.app import cli
 from gen_jax.core import Spec
 from gen_jax.data import load
-from gen_jax.run import config as configs
-from gen_jax.run import measures
+from gen_jax.report import measures
 from gen_jax.run.mesh import make_mesh
 from gen_jax.run.states import abstract_states, batch_of_spec, stage_steps
 from tests.conformance.systems import CONFIGS, SYSTEMS
 
 # What sources state that need files of the user's.
 SPECS = {
-  "tfds:mnist": Spec((28, 28, 1), 256, 10),
-  "tfds:cifar10": Spec((32, 32, 3), 256, 10),
+  "tfds:mnist": Spec.of((28, 28, 1), 256, 10),
+  "tfds:cifar10": Spec.of((32, 32, 3), 256, 10),
 }
 FILES = sorted(CONFIGS.glob("*.py"))
 VARIANTS = [(f, v) for f in FILES for v in cli.load_module(str(f)).VARIANTS]
@@ -26,7 +26,7 @@ VARIANTS = [(f, v) for f in FILES for v in cli.load_module(str(f)).VARIANTS]
 def spec_of(data: dict) -> Spec:
   if data["name"] == "folder":
     size = data["resolution"]
-    return Spec((size, size, data["channels"] or 3), 256)
+    return Spec.of((size, size, data["channels"] or 3), 256)
   return SPECS[data["name"]] if data["name"] in SPECS else load(**data).spec
 
 

@@ -1,6 +1,5 @@
 """The laws of the design, over every system of the registry."""
 
-
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -15,7 +15,7 @@ ARRAYS = {"x": X, "label": np.arange(50, dtype=np.int32)}
 
 def source(**splits):
   splits = splits or {"train": data.ArraySplit(ARRAYS)}
-  return data.Source("digits", core.Spec((3, 3, 2), LEVELS, 10), splits)
+  return data.Source("digits", core.Spec.of((3, 3, 2), LEVELS, 10), splits)
 
 
 def binary(how="static", seed=0, **splits):
@@ -80,12 +80,12 @@ def test_static_bits_never_move():
 def test_threshold_is_half_the_intensity():
   got = binary("threshold").splits["train"].arrays()["x"]
   np.testing.assert_array_equal(got, X >= 8)
-  assert binary("threshold").spec == core.Spec((3, 3, 2), 2, 10)
+  assert binary("threshold").spec == core.Spec.of((3, 3, 2), 2, 10)
 
 
 def test_load():
   grey, static = data.load("digits"), data.load("digits", binarize="static")
-  assert static.spec == grey.spec._replace(levels=2)
+  assert static.spec == grey.spec._replace(x=grey.spec.x._replace(levels=2))
   assert set(static.splits) == {"train", "validation", "test"}
   x, b = (s.splits["test"].arrays()["x"] for s in (grey, static))
   assert x.shape == b.shape and (b[x == 0] == 0).all() and (b[x == 16] == 1).all()

@@ -212,7 +212,7 @@ class TestLayouts:
     assert {k: len(v) for k, v in loaded.splits.items()} == {
       "train": 20, "validation": 4, "test": 6,
     }  # fmt: skip
-    assert loaded.spec == core.Spec((6, 5, 3), 256, 2, ("cat", "dog"))
+    assert loaded.spec == core.Spec.of((6, 5, 3), 256, 2, ("cat", "dog"))
     want = [f for f in sorted(files) if f.startswith("test/")]
     got = loaded.splits["test"].arrays()
     for i, name in enumerate(want):
@@ -249,7 +249,7 @@ class TestLayouts:
 
   def test_folder_around_everything(self, make):
     loaded = load(make({"set/train/cat/a.png": PNG, "set/test/cat/a.png": PNG}))
-    assert len(loaded.splits["test"]) == 1 and loaded.spec.names == ("cat",)
+    assert len(loaded.splits["test"]) == 1 and loaded.spec.fields["label"].names == ("cat",)
 
   def test_other_files_are_ignored(self, make):
     junk = {
@@ -259,7 +259,7 @@ class TestLayouts:
       "a/notes.txt": b"x",
     }
     loaded = load(make({"a/1.png": PNG, "b/1.png": PNG, **junk}), test=0, validation=0)
-    assert loaded.spec.names == ("a", "b") and loaded.notes["skipped"] == 0
+    assert loaded.spec.fields["label"].names == ("a", "b") and loaded.notes["skipped"] == 0
 
   @pytest.mark.parametrize(
     "names, words",
@@ -394,12 +394,12 @@ class TestCaptions:
     pictures = {f"{i}.png": encode(random_image()) for i in range(3)}
     lines = "0.png\tA red cat\r\n1.png\ta red dog, asleep\n\n2.png\tred\n"
     loaded = load(make({**pictures, "captions.tsv": lines.encode()}), test=0, validation=0)
-    words = vocabulary.Vocabulary(loaded.notes["words"])
+    words = vocabulary.Vocabulary(loaded.spec.fields["caption"].names)
     tokens = loaded.splits["train"].arrays()["caption"]
     assert tokens.dtype == np.int32
-    assert tokens.shape == (3, loaded.spec.caption_length) == (3, 7)
+    assert tokens.shape == (3, *loaded.spec.fields["caption"].shape) == (3, 7)
     assert [words.decode(row) for row in tokens] == ["a red cat", "a red dog , asleep", "red"]
-    assert len(words) == loaded.spec.vocabulary
+    assert len(words) == loaded.spec.fields["caption"].levels
     assert words.words[:6] == (*vocabulary.SPECIAL, "red", "a")
 
   def test_are_found_in_each_split_and_words_come_from_training(self, make):
@@ -409,7 +409,7 @@ class TestCaptions:
         "test/a.png": PNG, "test/captions.tsv": b"a.png\tone three four five",
       })
     )  # fmt: skip
-    words = vocabulary.Vocabulary(loaded.notes["words"])
+    words = vocabulary.Vocabulary(loaded.spec.fields["caption"].names)
     assert words.decode(loaded.splits["test"][0]["caption"]) == "one <unk>"
     assert "three" not in words.words
 

@@ -120,8 +120,8 @@ def test_captions_say_what_is_there():
 def test_source():
   loaded = data.load("shapes", resolution=16)
   assert loaded.spec.shape == (16, 16, 3)
-  assert loaded.notes["words"] == shapes.VOCABULARY.words
-  assert loaded.spec.vocabulary == len(shapes.VOCABULARY)
+  assert loaded.spec.fields["caption"].names == shapes.VOCABULARY.words
+  assert loaded.spec.fields["caption"].levels == len(shapes.VOCABULARY)
   indices = [shapes.index_of(split.arrays()["factors"]) for split in loaded.splits.values()]
   np.testing.assert_array_equal(np.sort(np.concatenate(indices)), np.arange(shapes.SIZE))
   split = loaded.splits["validation"]

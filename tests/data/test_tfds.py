@@ -86,7 +86,7 @@ def test_reads_what_was_written(data_dir):
   assert {k: len(v) for k, v in loaded.splits.items()} == {
     "train": 270, "validation": 30, "test": 30,
   }  # fmt: skip
-  assert loaded.spec == core.Spec((7, 6, 1), 256, 3, ("ape", "bee", "cow"))
+  assert loaded.spec == core.Spec.of((7, 6, 1), 256, 3, ("ape", "bee", "cow"))
   test = loaded.splits["test"].arrays()
   np.testing.assert_array_equal(test["x"], [tiny_pixels("test", i) for i in range(30)])
   np.testing.assert_array_equal(test["label"], np.arange(30) % 3)

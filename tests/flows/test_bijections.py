@@ -29,7 +29,6 @@ def quick_jit(function):
   return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
 
 
-
 def coupling(mask, features, blocks=0):
   net = Conditioner(2 * features, width=4, blocks=blocks, activation=jnp.tanh, dtype=jnp.float64)
   return affine_coupling(mask, net)

@@ -109,9 +109,7 @@ def test_accumulated_parts_have_keys_of_their_own_and_take_less_memory():
 def test_a_batch_that_cannot_be_parted_is_refused():
   loss = lambda params, mutable, batch, key, step: (batch["x"] * params["own"], ({}, {}))
   with pytest.raises(UserError, match="accumulate=3 must divide the batch, which has 8"):
-    minimise("own", loss, 3)(
-      {"own": 1.0}, {"own": {}}, {"x": jnp.ones(8)}, jax.random.key(0), 0
-    )
+    minimise("own", loss, 3)({"own": 1.0}, {"own": {}}, {"x": jnp.ones(8)}, jax.random.key(0), 0)
 
 
 def test_minimise_equals_jax_grad_where_the_loss_is_a_scalar():

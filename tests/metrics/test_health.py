@@ -92,7 +92,7 @@ STEPS, ROWS, SEEDS, BATCH = 1000, 20, 10, 64
 def verdicts(**game):
   """Plays a game of small networks on the eight Gaussians with ten seeds at once."""
   model = gan.build(
-    Spec((2,)), widths=(), generator_hidden=(32, 32), critic_hidden=(32, 32),
+    Spec.of((2,)), widths=(), generator_hidden=(32, 32), critic_hidden=(32, 32),
     generator_norm="none", latent=2, deviation=0.0, ema=0.0, **game,
   ).stages[0].model  # fmt: skip
   data = jnp.asarray(DATA)

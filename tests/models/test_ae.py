@@ -12,7 +12,7 @@ from gen_jax.models import ae
 from gen_jax.models.ae import Corruption
 
 LEVELS = 256
-SPEC = Spec((2, 3, 1), LEVELS)
+SPEC = Spec.of((2, 3, 1), LEVELS)
 
 
 def images(n=600):
@@ -132,7 +132,7 @@ def test_blur_spreads_a_point_by_its_standard_deviation():
 @pytest.mark.parametrize(
   "spec,kwargs,message",
   [
-    (Spec((2,)), dict(), r"grey levels, not data of shape \(2,\)"),
+    (Spec.of((2,)), dict(), r"grey levels, not data of shape \(2,\)"),
     (SPEC, dict(latent=0), "model.latent must be 1 or more"),
     (SPEC, dict(corruption=Corruption("blur")), "amount of blur must be positive"),
     (SPEC, dict(corruption=Corruption("masking", 1.5)), "share of the pixels"),

@@ -45,10 +45,14 @@ def every_image(spec):
 
 
 CASES = {
-  "pixelcnn": ("pixelcnn", Spec((2, 2, 1), 3, 2), {}),
-  "pixelcnn, colours": ("pixelcnn", Spec((1, 2, 3), 2, 2), {"embed": True, "colours": (2, 0, 1)}),
-  "transformer": ("transformer", Spec((2, 2, 1), 3, 2), {}),
-  "transformer, sequences": ("transformer", Spec((4,), 3, 2), {}),
+  "pixelcnn": ("pixelcnn", Spec.of((2, 2, 1), 3, 2), {}),
+  "pixelcnn, colours": (
+    "pixelcnn",
+    Spec.of((1, 2, 3), 2, 2),
+    {"embed": True, "colours": (2, 0, 1)},
+  ),
+  "transformer": ("transformer", Spec.of((2, 2, 1), 3, 2), {}),
+  "transformer, sequences": ("transformer", Spec.of((4,), 3, 2), {}),
 }
 
 
@@ -80,7 +84,7 @@ def test_probabilities_of_all_images_sum_to_one_and_samples_follow_them(case):
 
 @every_builder
 def test_evaluate_is_minus_log_prob_in_nats_and_in_bits_of_a_dimension(name):
-  spec = Spec((2, 2, 1), 3)
+  spec = Spec.of((2, 2, 1), 3)
   program = build(name, spec, dtype="float32")
   state = random_state(program.stages[0].model, spec)
   x = every_image(spec)[::10]
@@ -152,7 +156,7 @@ def test_samples_in_float64_are_those_of_a_whole_pass_for_each_position(name, op
     "transformer": (Transformer(5, 70, 4, 1, 2, 0.0, 3, jnp.float64), (70,)),
   }[name]
   n, dims = 16, math.prod(shape)
-  spec = Spec((dims // 2, 2, 1) if name == "transformer" else (3, 4, 1), 5, 3)
+  spec = Spec.of((dims // 2, 2, 1) if name == "transformer" else (3, 4, 1), 5, 3)
   with jax.enable_x64(True):
     program = build(name, spec, conditional=True, sample=options)
     state = random_state(program.stages[0].model, spec)
@@ -207,7 +211,7 @@ def test_sampling_options():
 @every_builder
 def test_it_learns_what_follows_what(name):
   """Rows of a cycle 0, 1, 2, 0, ... from any level on: log 3 nats and nothing more."""
-  spec, x = Spec((1, 6, 1), 3), (np.arange(63)[:, None] + np.arange(6)) % 3
+  spec, x = Spec.of((1, 6, 1), 3), (np.arange(63)[:, None] + np.arange(6)) % 3
   batch = {"x": jnp.asarray(x.reshape(63, 1, 6, 1), jnp.uint8)}
   wide = {"width": 8, "dtype": "float32", "optimizer": Optimizer(learning_rate=2e-2)}
   model = build(name, spec, **wide).stages[0].model
@@ -225,7 +229,7 @@ def test_it_learns_what_follows_what(name):
 
 
 @pytest.mark.parametrize("change,message", [
-  (dict(spec=Spec((4, 4, 1))), "integer"),
+  (dict(spec=Spec.of((4, 4, 1))), "integer"),
   (dict(conditional=True), "no|none"),
   (dict(dropout=1.0), "dropout"),
   (dict(ema=1.0), "ema"),
@@ -235,4 +239,4 @@ def test_it_learns_what_follows_what(name):
 @every_builder
 def test_what_all_refuse(name, change, message):
   with pytest.raises(UserError, match=message):
-    build(name, **{"spec": Spec((4, 4, 1), 3), **change})
+    build(name, **{"spec": Spec.of((4, 4, 1), 3), **change})

@@ -10,7 +10,7 @@ from gen_jax.core import Spec, UserError, fold_each
 from gen_jax.models import ddpm
 from gen_jax.models.ddpm import Likelihood, Sampler
 
-SPEC = Spec((8, 8, 1), levels=17, classes=10)
+SPEC = Spec.of((8, 8, 1), levels=17, classes=10)
 SIZE = dict(timesteps=10, schedule="cosine", width=8, multipliers=(1,), blocks=1, attention=())
 B, HIDDEN = 6, 10  # HIDDEN is the embedding's entry for "no label"
 
@@ -169,9 +169,9 @@ def test_the_paths_that_samples_take_have_forty_frames_at_most():
 @pytest.mark.parametrize(
   "change,message",
   [
-    (dict(spec=Spec((2,), levels=None)), "not data of shape \\(2,\\)"),
-    (dict(spec=Spec((8, 8, 1), levels=None)), "integer grey levels"),
-    (dict(spec=SPEC._replace(classes=0)), "needs labels"),
+    (dict(spec=Spec.of((2,), levels=None)), "not data of shape \\(2,\\)"),
+    (dict(spec=Spec.of((8, 8, 1), levels=None)), "integer grey levels"),
+    (dict(spec=SPEC._replace(fields={})), "needs labels"),
     (dict(multipliers=(1, 1, 1, 1, 1)), "multiples of 16, not 8x8"),
     (dict(spec=SPEC._replace(shape=(8, 6, 1)), multipliers=(1, 1, 1)), "multiples of 4, not 8x6"),
     (dict(label_dropout=1.5), "a share between 0 and 1, not 1.5"),
@@ -192,4 +192,4 @@ def test_refusals(change, message):
 
 def test_what_the_refusals_leave_is_served():
   ddpm.build(SPEC, **{**SIZE, "multipliers": (1, 1, 1, 1)}, heads=8, label_dropout=1.0)
-  ddpm.build(SPEC._replace(classes=0), **SIZE, likelihood=Likelihood(times=9))
+  ddpm.build(SPEC._replace(fields={}), **SIZE, likelihood=Likelihood(times=9))

@@ -14,7 +14,7 @@ from gen_jax.models import gan
 from gen_jax.run import loop, signals
 from tests.conformance.systems import build, one_device
 
-PLANE = Spec((2,), classes=3)
+PLANE = Spec.of((2,), classes=3)
 SGD = Optimizer(name="sgd", learning_rate=0.1, b1=0.0)
 STILL = Optimizer(name="sgd", learning_rate=1e-30, b1=0.0)
 SMALL = dict(
@@ -346,7 +346,7 @@ def test_samples_are_decoded_draws_of_the_prior_by_the_average(noise, variance):
 
 
 def test_images_are_whole_grey_levels():
-  spec = Spec((8, 8, 1), 17)
+  spec = Spec.of((8, 8, 1), 17)
   model = gan.build(spec, **{**SMALL, "widths": (3, 4)}).stages[0].model
   batch = {"x": jnp.asarray(np.random.default_rng(0).integers(17, size=(2, 8, 8, 1)), jnp.uint8)}
   state = start(model, batch)
@@ -394,7 +394,7 @@ def test_what_cannot_be_is_refused(kwargs, message):
 
 def test_labels_that_the_data_lack_are_refused():
   with pytest.raises(UserError, match="these data have none"):
-    gan.build(Spec((2,)), **SMALL, conditional=True)
+    gan.build(Spec.of((2,)), **SMALL, conditional=True)
 
 
 @pytest.mark.parametrize(
@@ -405,7 +405,7 @@ def test_labels_that_the_data_lack_are_refused():
   ],
 )
 def test_residual_players_both_learn(kwargs):
-  spec = Spec((8, 8, 1), 17, 3)
+  spec = Spec.of((8, 8, 1), 17, 3)
   model = gan.build(spec, **{**SMALL, **kwargs, "widths": (4,), "residual": True}).model
   x = np.random.default_rng(0).integers(0, 17, (B, 8, 8, 1), np.uint8)
   batch = batch_of() | {"x": jnp.asarray(x), "label": jnp.arange(B) % 3}

@@ -23,7 +23,7 @@ QDA = discriminant_analysis.QuadraticDiscriminantAnalysis
 
 
 def fitted(x, label, size=400, spec=None, **kwargs):
-  program = gda.build(spec or Spec(x.shape[1:], None, int(label.max()) + 1), **kwargs)
+  program = gda.build(spec or Spec.of(x.shape[1:], None, int(label.max()) + 1), **kwargs)
   state, _ = fit(program.stages[0].model, batches(size, x=x, label=label))
   return program.model, [state]
 
@@ -89,7 +89,7 @@ def test_samples_have_the_moments_of_their_class(covariance):
 
 def test_grey_levels_have_the_noise_s_variance_exactly():
   x = (DIGITS * 16).astype(np.uint8).reshape(-1, 8, 8, 1)
-  spec = Spec((8, 8, 1), 17, 10)
+  spec = Spec.of((8, 8, 1), 17, 10)
   model, states = fitted(x, LABEL, spec=spec, covariance="diagonal", shrinkage=0.0)
   std = 1 / np.asarray(states[0]["params"]["whiten"], np.float64)
   expected = np.stack([x[k == LABEL].reshape(-1, 64).var(0) + 1 / 12 for k in range(10)]) / 17**2
@@ -104,14 +104,16 @@ def test_bayes_rule_over_any_density_is_that_of_the_joint():
     init=None, update=None, evaluate=lambda state, batch, keys: {"own": batch["x"][:, 0]},
     log_prob=built.log_prob, cond=("label",),
   )  # fmt: skip
-  ruled = bayes(plain, Spec((4,), None, 3))  # the classes of iris are equally frequent
+  ruled = bayes(plain, Spec.of((4,), None, 3))  # the classes of iris are equally frequent
   x = jnp.asarray(IRIS)
   np.testing.assert_allclose(ruled.predict(states, x), built.predict(states, x), atol=1e-4)
   np.testing.assert_allclose(ruled.log_prob(states, x), built.log_prob(states, x), atol=1e-4)
   terms = ruled.evaluate(states, {"x": x, "label": jnp.asarray(SPECIES)}, keys(150))
   assert set(terms) == {"own", "nll", "accuracy"}
   tilted = joint(plain, 3, jnp.log(jnp.array([1.0, 1e-30, 1e-30])))
-  assert (bayes(plain, Spec((4,), None, 3), tilted).predict(states, x).argmax(1) == 0).mean() > 0.6
+  assert (
+    bayes(plain, Spec.of((4,), None, 3), tilted).predict(states, x).argmax(1) == 0
+  ).mean() > 0.6
 
 
 def test_classes_share_the_noise_of_an_example():
@@ -134,6 +136,6 @@ def test_what_is_unlike_the_training_data_is_rejected():
 
 def test_refusals():
   with pytest.raises(UserError, match="labels of two classes"):
-    gda.build(Spec((4,)))
+    gda.build(Spec.of((4,)))
   with pytest.raises(UserError, match="shrinkage is a share"):
-    gda.build(Spec((4,), None, 2), shrinkage=1.5)
+    gda.build(Spec.of((4,), None, 2), shrinkage=1.5)

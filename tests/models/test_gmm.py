@@ -32,7 +32,7 @@ def test_em_equals_scikit_learn_from_the_same_start(kind):
   )  # fmt: skip
   with pytest.warns(match="converge"):
     oracle.fit(X.astype(np.float64))
-  program = gmm.build(Spec((4,)), components=3, covariance=kind)
+  program = gmm.build(Spec.of((4,)), components=3, covariance=kind)
   start = {**START, "whiten": whiten(4.0, kind)}
   state, metrics = fit(program.stages[0].model, batches(64, x=X), 25, params=start)
   p = state["params"]
@@ -59,7 +59,7 @@ def test_eight_gaussians_reach_their_entropy():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_density_integrates_to_one_and_samples_follow_it(kind):
-  program = gmm.build(Spec((2,)), components=3, covariance=kind)
+  program = gmm.build(Spec.of((2,)), components=3, covariance=kind)
   state, _ = fit(program.stages[0].model, batches(150, x=X[:, :2]), 5)
   axes = np.linspace(2, 10, 200), np.linspace(0, 7, 200)
   grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2).astype("f4")
@@ -83,7 +83,7 @@ def test_grey_levels_integrate_the_noise_out(kind):
   high = rng.integers(0, 2, (300, 1))
   x = np.clip(rng.binomial(3, 0.3, (300, 2)) + 3 * high, 0, 6).astype(np.uint8)
   x[:, 1] = np.where(high[:, 0], x[:, 1], 1)  # a pixel that is constant within a component
-  spec = Spec((2,), 7)
+  spec = Spec.of((2,), 7)
   program = gmm.build(spec, components=2, covariance=kind)
   state, metrics = fit(program.stages[0].model, batches(128, x=x), 20)
   assert np.diff(metrics["nll"]).max() < 1e-5
@@ -117,4 +117,4 @@ def test_grey_levels_integrate_the_noise_out(kind):
 def test_refusals():
   for wrong in (dict(components=0), dict(floor=0.0), dict(warmup=-1)):
     with pytest.raises(UserError, match=f"model.{next(iter(wrong))} must be"):
-      gmm.build(Spec((2,)), **wrong)
+      gmm.build(Spec.of((2,)), **wrong)

@@ -20,7 +20,7 @@ def test_lloyd_equals_scikit_learn_from_the_same_start():
   start = DIGITS[:10]
   oracle = cluster.KMeans(10, init=start, n_init=1, max_iter=60, tol=0, algorithm="lloyd")
   oracle.fit(DIGITS.astype(np.float64))
-  program = kmeans.build(Spec((64,)), clusters=10)
+  program = kmeans.build(Spec.of((64,)), clusters=10)
   state, metrics = fit(
     program.stages[0].model, batches(500, x=DIGITS), 60, params={"centres": start}
   )
@@ -57,7 +57,7 @@ def test_seeds_are_as_good_as_scikit_learn_s():
 
 def test_a_centre_without_points_stays():
   centres = np.array([[0, 0], [100, 100]], np.float32)
-  model = kmeans.build(Spec((2,)), clusters=2).stages[0].model
+  model = kmeans.build(Spec.of((2,)), clusters=2).stages[0].model
   state, _ = fit(model, batches(64, x=CLUMPS), params={"centres": centres})
   np.testing.assert_allclose(state["params"]["centres"][0], CLUMPS.mean(0), rtol=1e-5)
   np.testing.assert_array_equal(state["params"]["centres"][1], centres[1])
@@ -66,7 +66,7 @@ def test_a_centre_without_points_stays():
 def test_grey_levels_are_scaled_to_one():
   x = (DIGITS * 16).astype(np.uint8).reshape(-1, 8, 8, 1)
   start = kmeans.start(jax.random.key(0), jnp.asarray(DIGITS), 10, jnp.ones(len(DIGITS)), 5)
-  grey, real = (kmeans.build(s).model for s in (Spec((8, 8, 1), 17), Spec((64,))))
+  grey, real = (kmeans.build(s).model for s in (Spec.of((8, 8, 1), 17), Spec.of((64,))))
   states = [{"params": {"centres": (start * 16 + 0.5) / 17}}], [{"params": {"centres": start}}]
   a = grey.evaluate(states[0], {"x": jnp.asarray(x)}, keys(len(x)))["inertia"]
   b = real.evaluate(states[1], {"x": jnp.asarray(DIGITS)}, keys(len(x)))["inertia"]
@@ -78,6 +78,6 @@ def test_grey_levels_are_scaled_to_one():
 
 def test_refusals():
   with pytest.raises(UserError, match="clusters must be 1 or more"):
-    kmeans.build(Spec((2,)), clusters=0)
+    kmeans.build(Spec.of((2,)), clusters=0)
   with pytest.raises(UserError, match="warmup must be 0 or more"):
-    kmeans.build(Spec((2,)), warmup=-1)
+    kmeans.build(Spec.of((2,)), warmup=-1)

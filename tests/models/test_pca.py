@@ -16,7 +16,7 @@ TRAIN, TEST = DIGITS[:1300], DIGITS[1300:]
 
 
 def fitted(x, size, spec=None, n=1, **kwargs):
-  program = pca.build(spec or Spec(x.shape[1:]), **kwargs)
+  program = pca.build(spec or Spec.of(x.shape[1:]), **kwargs)
   state, metrics = fit(program.stages[0].model, batches(size, x=x), n)
   return program.model, [state], metrics
 
@@ -63,7 +63,7 @@ def test_density_and_samples_are_those_of_the_gaussian():
   x = jax.jit(model.sample)(states, keys(20_000))
   np.testing.assert_allclose(np.cov(x.T), covariance(p), atol=4e-3)
   np.testing.assert_allclose(x.mean(0), p["mean"], atol=0.01)
-  smooth = pca.build(Spec((6,)), components=2, sample=pca.Sampler(noise=False)).model
+  smooth = pca.build(Spec.of((6,)), components=2, sample=pca.Sampler(noise=False)).model
   mean = smooth.sample(states, keys(50))
   np.testing.assert_allclose(smooth.decode(states, smooth.encode(states, mean)), mean, atol=1e-5)
 
@@ -94,7 +94,7 @@ def test_em_has_no_need_of_more_examples_than_dimensions():
 
 def test_the_first_batch_is_solved_at_once_also_with_few_examples():
   for rows in (64, 3):
-    model = pca.build(Spec((64,)), components=8).stages[0].model
+    model = pca.build(Spec.of((64,)), components=8).stages[0].model
     (first,) = batches(64, x=DIGITS[:rows])
     p = model.init(jax.random.key(0), first)["params"]
     k = min(8, rows - 1)
@@ -107,7 +107,7 @@ def test_the_first_batch_is_solved_at_once_also_with_few_examples():
 def test_grey_levels_are_bounded_by_the_probability_of_their_cells():
   rng = np.random.default_rng(0)
   x = np.stack([a := rng.binomial(4, 0.4, 500), np.clip(a + rng.integers(0, 2, 500), 0, 4)], 1)
-  model, states, _ = fitted(x.astype(np.uint8), 100, Spec((2,), 5), components=1)
+  model, states, _ = fitted(x.astype(np.uint8), 100, Spec.of((2,), 5), components=1)
   p = states[0]["params"]
   # The dequantised data's moments, from a fine grid of the noise.
   u = np.stack(np.meshgrid(*[(np.arange(50) + 0.5) / 50] * 2), -1).reshape(-1, 2)
@@ -127,21 +127,21 @@ def test_grey_levels_are_bounded_by_the_probability_of_their_cells():
 
 def test_pictures_are_the_mean_and_the_components_in_grey_levels():
   x = (DIGITS * 16).astype(np.uint8).reshape(-1, 8, 8, 1)
-  model, states, _ = fitted(x, 1797, Spec((8, 8, 1), 17), components=3)
+  model, states, _ = fitted(x, 1797, Spec.of((8, 8, 1), 17), components=3)
   shown = model.pictures(states)["components"]
   assert shown.shape == (4, 8, 8, 1) and shown.min() > -0.6 and shown.max() <= 16
   np.testing.assert_allclose(shown[0], x.mean(0), atol=1e-4)
   np.testing.assert_allclose(shown[1:].max((1, 2, 3)), 16)  # the largest entry is positive
-  assert pca.build(Spec((64,)), components=3).model.pictures(states) == {}
+  assert pca.build(Spec.of((64,)), components=3).model.pictures(states) == {}
 
 
 def test_refusals():
   with pytest.raises(UserError, match="between 1 and the 64 dimensions"):
-    pca.build(Spec((8, 8, 1), 17), components=65)
+    pca.build(Spec.of((8, 8, 1), 17), components=65)
   with pytest.raises(UserError, match="model.method=em or a smaller data.resolution"):
-    pca.build(Spec((256, 256, 3), 256))
-  pca.build(Spec((256, 256, 3), 256), method="em")
+    pca.build(Spec.of((256, 256, 3), 256))
+  pca.build(Spec.of((256, 256, 3), 256), method="em")
   with pytest.raises(UserError, match="floor must be positive"):
-    pca.build(Spec((4,)), components=1, floor=0.0)
+    pca.build(Spec.of((4,)), components=1, floor=0.0)
   with pytest.raises(UserError, match="JAX_ENABLE_X64"):
-    pca.build(Spec((4,)), components=1, dtype="float64")
+    pca.build(Spec.of((4,)), components=1, dtype="float64")

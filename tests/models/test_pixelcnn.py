@@ -14,7 +14,7 @@ from tests.models.test_autoregressive import build, random_state
 
 @pytest.mark.parametrize("colours", list(itertools.permutations(range(3))))
 def test_an_order_of_colours_is_the_model_of_images_with_their_channels_in_that_order(colours):
-  spec, n = Spec((2, 2, 3), 4), 8
+  spec, n = Spec.of((2, 2, 3), 4), 8
   x = jnp.asarray(np.random.default_rng(0).integers(0, 4, (n, *spec.shape)), jnp.uint8)
   keys = fold_each(jax.random.key(0), jnp.arange(n))
   programs = [build("pixelcnn", spec, dtype="float32", colours=c) for c in ((), colours)]
@@ -30,7 +30,7 @@ def test_an_order_of_colours_is_the_model_of_images_with_their_channels_in_that_
 
 
 @pytest.mark.parametrize("change,message", [
-  (dict(spec=Spec((4,), 3)), "images"),
+  (dict(spec=Spec.of((4,), 3)), "images"),
   (dict(kernel=4), "odd"),
   (dict(first_kernel=1), "3 or more"),
   (dict(dilations=(1, 0)), "dilations"),
@@ -38,4 +38,4 @@ def test_an_order_of_colours_is_the_model_of_images_with_their_channels_in_that_
 ])  # fmt: skip
 def test_what_it_refuses(change, message):
   with pytest.raises(UserError, match=message):
-    pixelcnn.build(**{"spec": Spec((4, 4, 1), 3), **change})
+    pixelcnn.build(**{"spec": Spec.of((4, 4, 1), 3), **change})

@@ -9,7 +9,7 @@ from jax.flatten_util import ravel_pytree
 from gen_jax.core import Spec, UserError, fold_each
 from gen_jax.models.realnvp import Likelihood, Sampler, build
 
-PLANE = Spec((2,))
+PLANE = Spec.of((2,))
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +48,7 @@ def normal(z):
 
 
 def test_log_prob_of_a_sample_is_that_of_its_code_over_the_jacobian_of_decode():
-  spec = Spec((2,), classes=3)
+  spec = Spec.of((2,), classes=3)
   model = model_of(spec, conditional=True)
   label = jnp.array([0, 1, 2, 2])
   batch = {"x": 2 + jax.random.normal(jax.random.key(0), (4, 2)), "label": label}
@@ -76,7 +76,7 @@ def test_log_prob_of_a_sample_is_that_of_its_code_over_the_jacobian_of_decode():
 def test_bits_per_dim_of_uniform_data_at_the_start(shape, how):
   """Couplings begin as the identity, and an ActNorm makes N(m, s^2) of the logits y = logit(p)."""
   levels, alpha, n = 256, 0.05, 12_000 // int(np.prod(shape))
-  model = model_of(Spec(shape, levels), alpha=alpha, **how)
+  model = model_of(Spec.of(shape, levels), alpha=alpha, **how)
   x = np.random.default_rng(0).integers(0, levels, (n, *shape), np.uint8)
   batch = {"x": jnp.asarray(x)}
 
@@ -98,7 +98,7 @@ def test_bits_per_dim_of_uniform_data_at_the_start(shape, how):
 
 
 def test_importance_samples_approach_the_integral_of_the_density_over_a_cell():
-  levels, spec = 3, Spec((2,), 3)
+  levels, spec = 3, Spec.of((2,), 3)
   x = jnp.stack(jnp.meshgrid(jnp.arange(levels), jnp.arange(levels)), -1).reshape(-1, 2)
   bound = {k: model_of(spec, likelihood=Likelihood(k)) for k in (1, 2000)}
   state = scrambled(started(bound[1], {"x": x}))
@@ -119,7 +119,7 @@ def test_importance_samples_approach_the_integral_of_the_density_over_a_cell():
 
 
 def test_learnt_noise_bounds_the_same_probability():
-  spec, n = Spec((2, 2, 1), 2), 4
+  spec, n = Spec.of((2, 2, 1), 2), 4
   how = {"likelihood": Likelihood(2000)}
   learnt, uniform = (model_of(spec, dequantization=d, **how) for d in ("variational", "uniform"))
   x = jnp.array([[0, 0, 0, 0], [1, 0, 0, 1], [0, 1, 1, 1], [1, 1, 1, 1]]).reshape(n, 2, 2, 1)
@@ -135,7 +135,7 @@ def test_learnt_noise_bounds_the_same_probability():
 
 
 def test_integers_come_back_from_their_codes():
-  spec = Spec((4, 4, 1), 17)
+  spec = Spec.of((4, 4, 1), 17)
   model = model_of(spec, scales=2, couplings=1, dtype="float32")
   x = jax.random.randint(jax.random.key(0), (32, 4, 4, 1), 0, 17).astype(jnp.uint8)
   state = scrambled(started(model, {"x": x}))
@@ -155,11 +155,11 @@ def test_temperature_scales_the_prior():
 @pytest.mark.parametrize(
   "spec,how,says",
   [
-    (Spec((1,)), {}, "vectors of 2 or more"),
+    (Spec.of((1,)), {}, "vectors of 2 or more"),
     (PLANE, {"couplings": 3}, "even number"),
     (PLANE, {"scales": 2}, "scales=1"),
-    (Spec((6, 6, 1), 2), {"scales": 3}, "multiples of 4"),
-    (Spec((6, 6, 1), 2), {"alpha": 0.5}, "alpha"),
+    (Spec.of((6, 6, 1), 2), {"scales": 3}, "multiples of 4"),
+    (Spec.of((6, 6, 1), 2), {"alpha": 0.5}, "alpha"),
     (PLANE, {"dequantization": "variational"}, "integer grey levels"),
     (PLANE, {"conditional": True}, "labels"),
     (PLANE, {"likelihood": Likelihood(2)}, "exact"),

@@ -9,4 +9,4 @@ from gen_jax.models import transformer
 @pytest.mark.parametrize("change", [dict(width=6), dict(layers=0), dict(heads=0)])
 def test_what_it_refuses(change):
   with pytest.raises(UserError, match="heads divides width"):
-    transformer.build(Spec((4, 4, 1), 3), **change)
+    transformer.build(Spec.of((4, 4, 1), 3), **change)

@@ -24,6 +24,8 @@ P_X = stats.multivariate_normal(B, W.T @ W + SIGMA**2 * np.eye(D))
 X = P_X.rvs(5, random_state=1).astype(np.float32)
 REAL = dict(observation="gaussian", scale=SIGMA, latent=Z, hidden=())
 
+GREY = Spec.of((8, 8, 1), 17)
+
 
 def keys_of(n, seed=0):
   return fold_each(jax.random.key(seed), jnp.arange(n))
@@ -42,7 +44,7 @@ def initial(program, batch, seed=0):
 
 def linear(wrong=0.0, **kwargs):
   """(model, state) of the linear model; its posterior is exact where `wrong` is 0."""
-  model = compiled(vae.build(Spec((D,)), **(REAL | kwargs)).model)
+  model = compiled(vae.build(Spec.of((D,)), **(REAL | kwargs)).model)
   variance = 1 / (1 + (W**2).sum(1) / SIGMA**2)
   gain = (W.T / SIGMA**2) * variance  # x - b -> mean of z
   dense = lambda kernel, bias: {
@@ -154,7 +156,7 @@ def test_a_linear_vae_learns_probabilistic_pca():
   x = P_X.rvs(400, random_state=2).astype(np.float32)
   optimizer = Optimizer(learning_rate=0.05, schedule="cosine", decay_steps=1500)
   program = vae.build(
-    Spec((D,)), **REAL, learn_scale=True, kl="monte_carlo", samples=4, optimizer=optimizer
+    Spec.of((D,)), **REAL, learn_scale=True, kl="monte_carlo", samples=4, optimizer=optimizer
   )
   state = fit(program.stages[0].model, {"x": x}, 1500)
   terms = jax.jit(program.model.evaluate)([state], {"x": x}, keys_of(400))
@@ -166,7 +168,7 @@ def test_iwae_of_one_sample_is_the_vae():
   batch = {"x": X}
   how = dict(REAL, hidden=(3,))
   states = [
-    fit(vae.build(Spec((D,)), **how, **kwargs).stages[0].model, batch, 5)
+    fit(vae.build(Spec.of((D,)), **how, **kwargs).stages[0].model, batch, 5)
     for kwargs in (dict(bound="iwae"), dict(kl="monte_carlo"), dict(bound="iwae", samples=2))
   ]
   for a, b in zip(jax.tree.leaves(states[0]["params"]), jax.tree.leaves(states[1]["params"])):
@@ -179,7 +181,7 @@ def test_beta_and_capacity_change_what_is_learnt_and_not_what_is_reported():
   steps = jnp.array([0, 99])
 
   def metrics(**kwargs):
-    model = vae.build(Spec((D,)), **REAL, **kwargs).stages[0].model
+    model = vae.build(Spec.of((D,)), **REAL, **kwargs).stages[0].model
 
     @jax.jit
     def run(batch):
@@ -206,7 +208,7 @@ def test_beta_and_capacity_change_what_is_learnt_and_not_what_is_reported():
   ],
 )
 def test_the_probabilities_of_all_pictures_sum_to_one(shape, levels, kwargs):
-  spec = Spec(shape, levels)
+  spec = Spec.of(shape, levels)
   program = vae.build(spec, latent=1, hidden=(8,), **kwargs, likelihood=Likelihood(3000, 500))
   pictures = np.array(list(itertools.product(range(levels), repeat=int(np.prod(shape)))), np.uint8)
   pictures = pictures.reshape(-1, *shape)
@@ -219,7 +221,7 @@ def test_the_probabilities_of_all_pictures_sum_to_one(shape, levels, kwargs):
 @functools.cache
 def constant_bernoulli(**kwargs):
   """(model, state) whose every pixel has logit 1.5, on 5-level images of 20 pixels."""
-  program = vae.build(Spec((4, 5, 1), 5), latent=1, hidden=(), **kwargs)
+  program = vae.build(Spec.of((4, 5, 1), 5), latent=1, hidden=(), **kwargs)
   program = program._replace(model=compiled(program.model))
   state = initial(program, {"x": np.zeros((1, 4, 5, 1), np.uint8)})
   dense = state["params"]["vae"]["decoder"]["MLP_0"]["Dense_0"]
@@ -266,7 +268,7 @@ def test_samples_of_grey_data_are_in_levels():
 
 
 def test_the_label_conditions_encoder_and_decoder():
-  program = vae.build(Spec((2, 2, 1), 2, classes=3), conditional=True, latent=2, hidden=(6,))
+  program = vae.build(Spec.of((2, 2, 1), 2, classes=3), conditional=True, latent=2, hidden=(6,))
   assert program.model.cond == ("label",)
   x, label = np.ones((3, 2, 2, 1), np.uint8), np.array([0, 1, 1], np.int32)
   state = initial(program, {"x": x, "label": label})
@@ -282,20 +284,36 @@ def test_the_label_conditions_encoder_and_decoder():
 @pytest.mark.parametrize(
   "spec,kwargs,message",
   [
-    (Spec((2,)), dict(), "bernoulli is of grey levels"),
-    (Spec((2,)), dict(observation="logistic"), "logistic is of grey levels"),
-    (Spec((8, 8, 1), 17), dict(conditional=True), "needs labels"),
-    (Spec((8, 8, 1), 17), dict(observation="logistic", binarize="fresh"), "observation=bernoulli"),
-    (Spec((8, 8, 1), 17), dict(bound="iwae", beta=2.0), "bound=elbo"),
-    (Spec((8, 8, 1), 17), dict(beta=2.0, capacity=Capacity(5.0)), "takes the place of model.beta"),
-    (Spec((8, 8, 1), 17), dict(samples=0), "model.samples must be 1 or more, not 0"),
-    (Spec((8, 8, 1), 17), dict(latent=0), "model.latent must be 1 or more"),
-    (Spec((8, 8, 1), 17), dict(beta=-1.0), "model.beta must be 0 or more"),
-    (Spec((8, 8, 1), 17), dict(scale=0.0), "model.scale must be positive"),
-    (Spec((8, 8, 1), 17), dict(widths=(4, 4, 4, 4)), "multiples of 16"),
-    (Spec((8, 8, 1), 17), dict(likelihood=Likelihood(-1)), "importance_samples must be 0 or more"),
-    (Spec((8, 8, 1), 17), dict(likelihood=Likelihood(5, 0)), "chunk must be 1 or more"),
-    (Spec((8, 8, 1), 17), dict(sample=Sampler(temperature=-1.0)), "temperature must be 0 or more"),
+    (Spec.of((2,)), dict(), "bernoulli is of grey levels"),
+    (Spec.of((2,)), dict(observation="logistic"), "logistic is of grey levels"),
+    (GREY, dict(conditional=True), "needs labels"),
+    (
+      GREY,
+      dict(observation="logistic", binarize="fresh"),
+      "observation=bernoulli",
+    ),
+    (GREY, dict(bound="iwae", beta=2.0), "bound=elbo"),
+    (
+      GREY,
+      dict(beta=2.0, capacity=Capacity(5.0)),
+      "takes the place of model.beta",
+    ),
+    (GREY, dict(samples=0), "model.samples must be 1 or more, not 0"),
+    (GREY, dict(latent=0), "model.latent must be 1 or more"),
+    (GREY, dict(beta=-1.0), "model.beta must be 0 or more"),
+    (GREY, dict(scale=0.0), "model.scale must be positive"),
+    (GREY, dict(widths=(4, 4, 4, 4)), "multiples of 16"),
+    (
+      GREY,
+      dict(likelihood=Likelihood(-1)),
+      "importance_samples must be 0 or more",
+    ),
+    (GREY, dict(likelihood=Likelihood(5, 0)), "chunk must be 1 or more"),
+    (
+      GREY,
+      dict(sample=Sampler(temperature=-1.0)),
+      "temperature must be 0 or more",
+    ),
   ],
 )
 def test_refusals(spec, kwargs, message):

@@ -9,7 +9,7 @@ from gen_jax.core import Spec, UserError, fold_each
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.models import vqvae
 
-SPEC = Spec((4, 4, 1), 5, 3)
+SPEC = Spec.of((4, 4, 1), 5, 3)
 SMALL = dict(
   factor=2, codes=6, dim=3, width=4, blocks=0, variance=0.25,
   optimizer=Optimizer("sgd", 0.1, b1=0.0), conditional=True,
@@ -211,7 +211,7 @@ def test_the_first_stage_is_frozen_in_the_second_which_sees_its_codes(prior_net)
   (dict(factor=8), "divide"),
   (dict(codes=1), "codes"),
   (dict(decay=1.0), "decay"),
-  (dict(spec=Spec((4, 4, 1), 5), conditional=True), "labels"),
+  (dict(spec=Spec.of((4, 4, 1), 5), conditional=True), "labels"),
 ])  # fmt: skip
 def test_what_it_refuses(change, message):
   with pytest.raises(UserError, match=message):

@@ -91,7 +91,7 @@ def test_a_folder_is_told_by_its_config(tmp_path):
   assert claim(tmp_path) == mark
 
 
-@pytest.mark.parametrize("change", [{"sizes": {"train": 25}}, {"spec": Spec((4,))}])
+@pytest.mark.parametrize("change", [{"sizes": {"train": 25}}, {"spec": Spec.of((4,))}])
 def test_other_data_of_the_same_name_are_refused(tmp_path, change):
   claim(tmp_path)
   with pytest.raises(UserError, match="its data differ"):
@@ -110,7 +110,7 @@ def test_a_field_that_is_new_since_makes_no_difference_at_its_default(tmp_path):
 
 
 def test_specs_survive_json(tmp_path):
-  spec = Spec((8, 8, 1), 17, 2, ("a", "b"), 5, 7)
+  spec = Spec.of((8, 8, 1), 17, 2, ("a", "b"), 5, 7)
   claim(tmp_path, spec=spec)
   assert folder.read_spec(folder.read_record(tmp_path)) == spec
 

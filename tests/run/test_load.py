@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import gen_jax
+from gen_jax.app import tasks
 from gen_jax.core import UserError, fold_each
-from gen_jax.run import folder, tasks
+from gen_jax.run import folder
 from gen_jax.run.checkpoint import Checkpoints
 from gen_jax.run.load import load_run
 from gen_jax.run.mesh import make_mesh

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gen_jax.run import pictures, tasks
+from gen_jax.app import tasks
+from gen_jax.run import pictures
 
 
 @pytest.fixture

@@ -9,16 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gen_jax import config as configs
 from gen_jax.core import Model, Program, Spec, Stage, single
 from gen_jax.data import ArraySplit, Source
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
-from gen_jax.run import config as configs
 from gen_jax.run import loop
 from tests.rows import rows as all_rows
 
 N, D = 24, 3
-SPEC = Spec((D,))
+SPEC = Spec.of((D,))
 
 
 @dataclasses.dataclass(frozen=True)

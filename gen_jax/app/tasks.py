@@ -14,17 +14,20 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from gen_jax import config as configs
 from gen_jax import data as sources
 from gen_jax import remote
+from gen_jax.app.provenance import provenance
 from gen_jax.core import Program, PyTree, UserError, stream
 from gen_jax.data import Source
-from gen_jax.run import config as configs
-from gen_jax.run import loop, measures, modes, pictures, processes
+from gen_jax.report import measures
+from gen_jax.report import uses as modes
+from gen_jax.report.export import export_safetensors
+from gen_jax.run import loop, pictures, processes
 from gen_jax.run import replay as replays
 from gen_jax.run import sample as sampling
 from gen_jax.run import states as states_of
 from gen_jax.run.checkpoint import Checkpoints
-from gen_jax.run.export import export_safetensors
 from gen_jax.run.folder import (
   claim,
   differences,
@@ -38,7 +41,6 @@ from gen_jax.run.folder import (
 )
 from gen_jax.run.load import load_run, restore
 from gen_jax.run.mesh import make_mesh
-from gen_jax.run.provenance import provenance
 from gen_jax.run.step import Step
 
 TrainJudge = Callable[..., measures.Judge]  # (source, experiment, mesh, workdir) -> Judge
@@ -436,5 +438,3 @@ def parameter_table(tree: PyTree) -> str:
     groups[top] = groups.get(top, 0) + leaf.size
   totals = ", ".join(f"{name} {count:,}" for name, count in groups.items())
   return "\n".join([*lines, f"  total: {totals}"])
-
-

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gen_jax import cli
+from gen_jax.app import cli
 from gen_jax.core import UserError
 
 DDPM = str(cli.CONFIGS / "ddpm.py")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import gen_jax
-from gen_jax.run import provenance
+from gen_jax.app import provenance
 
 
 def test_record(monkeypatch):

@@ -8,13 +8,14 @@ import pytest
 
 from gen_jax.core import Model, Spec, UserError
 from gen_jax.data import ArraySplit, Source
-from gen_jax.run import modes, pictures
+from gen_jax.report import uses as modes
+from gen_jax.run import pictures
 
 
 def run_with(encode, workdir):
   """A finished run of 8 examples 0..7 whose codes are encode(x)."""
   split = ArraySplit({"x": np.arange(8, dtype=np.float32)[:, None]})
-  source = Source("numbers", Spec((1,)), {"test": split})
+  source = Source("numbers", Spec.of((1,)), {"test": split})
   experiment = types.SimpleNamespace(
     config={"seed": 0}, evaluate=types.SimpleNamespace(split="test")
   )

@@ -8,7 +8,7 @@ import numpy as np
 
 from gen_jax.core import Model, Program
 from gen_jax.data import ArraySplit
-from gen_jax.run import measures
+from gen_jax.report import measures
 
 
 def test_units_are_counted_whose_mean_moves_with_the_data(mesh):

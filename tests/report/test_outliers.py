@@ -9,7 +9,7 @@ import pytest
 
 from gen_jax.core import Model, Program, UserError
 from gen_jax.data import ArraySplit
-from gen_jax.run import measures
+from gen_jax.report import measures
 from gen_jax.run.mesh import make_mesh
 
 LABELS = np.repeat(np.arange(4), 8).astype(np.int32)

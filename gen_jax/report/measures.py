@@ -16,10 +16,10 @@ from jax.sharding import Mesh
 from scipy.special import entr
 
 from gen_jax import metrics
+from gen_jax.config import Experiment, nearest
 from gen_jax.core import Array, Program, PyTree, UserError, stream
 from gen_jax.data import ArraySplit, Source, Split
 from gen_jax.run import evaluate, sample
-from gen_jax.run.config import Experiment, nearest
 
 Record = dict[str, Any]
 
@@ -325,9 +325,7 @@ def channel_modes(scene: Scene) -> dict[str, Record]:
   facts |= {"extractor_accuracy": round(judge.accuracy, 4)}
   return {
     "channel_modes": scene.record(len(drawn), of_real_data=len(real), **facts),
-    "channel_reverse_kl": scene.record(
-      divergence(drawn), of_real_data=divergence(real), **facts
-    ),
+    "channel_reverse_kl": scene.record(divergence(drawn), of_real_data=divergence(real), **facts),
   }
 
 

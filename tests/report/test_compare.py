@@ -5,7 +5,7 @@ import json
 import pytest
 
 from gen_jax.core import UserError
-from gen_jax.run.compare import compare
+from gen_jax.report.compare import compare
 
 
 def make(folder, width, bits, **launch):

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from gen_jax import sweep
+from gen_jax.app import sweep
 from gen_jax.core import UserError
 
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from gen_jax.core import Spec
-from gen_jax.run import measures
+from gen_jax.report import measures
 
 
 def scene_of(samples, real, classes):
   judge = measures.Judge(lambda x: x[:, 0], None, 0.9)
   record = lambda value, **facts: {"value": float(value), **facts}
   return types.SimpleNamespace(
-    source=types.SimpleNamespace(spec=Spec((1,), classes=classes)), judge=judge, record=record,
+    source=types.SimpleNamespace(spec=Spec.of((1,), classes=classes)), judge=judge, record=record,
     samples={"x": np.array(samples)[:, None]}, real={"x": np.array(real)[:, None]},
     extractor=lambda: {},
   )  # fmt: skip
@@ -39,12 +39,12 @@ def test_class_shares(samples, smallest, entropy):
 def test_channel_modes_are_read_channel_by_channel():
   # Pixels are their own classes, of three; two channels have nine modes.
   judge = measures.Judge(lambda x: x[:, 0, 0, 0], None, 0.9)
-  single = types.SimpleNamespace(spec=Spec((1, 1, 1), classes=3))
+  single = types.SimpleNamespace(spec=Spec.of((1, 1, 1), classes=3))
   real = np.indices((3, 3)).reshape(2, 9).T[:, None, None, :]
   drawn = np.array([[0, 0], [0, 0], [0, 1], [2, 1]])[:, None, None, :]
   asked = []
   scene = types.SimpleNamespace(
-    source=types.SimpleNamespace(spec=Spec((1, 1, 2)), notes={"channels": single}),
+    source=types.SimpleNamespace(spec=Spec.of((1, 1, 2)), notes={"channels": single}),
     train_judge=lambda source, name: asked.append((source, name)) or judge,
     record=lambda value, **facts: {"value": float(value), **facts},
     samples={"x": drawn}, real={"x": real},

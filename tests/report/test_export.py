@@ -7,7 +7,7 @@ import pytest
 import safetensors
 
 from gen_jax.core import UserError
-from gen_jax.run.export import export_safetensors, load_safetensors
+from gen_jax.report.export import export_safetensors, load_safetensors
 
 
 def test_round_trip_is_bitwise(tmp_path):

@@ -13,17 +13,20 @@ import hashlib
 import importlib
 import inspect
 import json
+import math
 import types
 import typing
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal
 
+from annotated_types import MinLen
 from ml_collections import ConfigDict
 
 from gen_jax import data as sources
-from gen_jax.core import Program, Spec, UserError
+from gen_jax.core import OPTIONS, Count, Field, Natural, Program, Spec, UserError, check_range
 from gen_jax.data import Feed
-from gen_jax.run.mesh import Layout
+
+Layout = Literal["replicated", "sharded"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,13 +48,13 @@ class Train:
     to go on from there with other batches and keys.
   """
 
-  steps: int | tuple[int, ...] = 1000
-  steps_per_call: int = 1
-  log_every: int = 50
-  validate_every: int = 0
-  sample_every: int = 0
-  checkpoint_every: int = 500
-  keep: int = 2
+  steps: Count | Annotated[tuple[Count, ...], MinLen(1)] = 1000
+  steps_per_call: Count = 1
+  log_every: Natural = 50
+  validate_every: Natural = 0
+  sample_every: Natural = 0
+  checkpoint_every: Natural = 500
+  keep: Count = 2
   best: str = ""
   layout: Layout = "replicated"
   on_nonfinite: Literal["stop", "rollback"] = "stop"
@@ -69,28 +72,26 @@ class Evaluate:
   """
 
   split: str = "test"
-  samples: int = 1000
-  batch_size: int = 128
-  neighbours: int = 5
-  classifier_steps: int = 600
+  samples: Count = 1000
+  batch_size: Count = 128
+  neighbours: Count = 5
+  classifier_steps: Count = 600
 
 
 GROUPS = ("model", "data", "train", "sample", "likelihood", "evaluate")
 # What a config consists of: name -> (annotation, default).
 FIELDS: dict[str, tuple[Any, Any]] = {
   "builder": (str, inspect.Parameter.empty),
-  "seed": (int, 0),
+  "seed": (Natural, 0),
   "measures": (tuple[str, ...], ()),
   **{name: (dict, {}) for name in GROUPS},
 }
-# What a builder takes from a config group of the same name, outside its fingerprint.
-OPTIONS = ("sample", "likelihood")
 # Fields of `data` that say where or how it is read, not what it is.
 WHERE = ("data_dir", "resident", "threads")
 
 
 def nearest(name: str, names) -> str:
-  """"; did you mean a or b?", or the names where none is near."""
+  """ "; did you mean a or b?", or the names where none is near."""
   names = [str(n) for n in names]
   close = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
   if close:
@@ -113,7 +114,8 @@ def resolve(builder: str) -> Callable[..., Program]:
 
 def parameters(target: Callable) -> dict[str, tuple[Any, Any]]:
   """name -> (annotation, default) of the keyword parameters of a function or dataclass."""
-  hints = typing.get_type_hints(target if inspect.isfunction(target) else target.__init__)
+  target_ = target if inspect.isfunction(target) else target.__init__
+  hints = typing.get_type_hints(target_, include_extras=True)
   return {
     name: (hints.get(name, Any), p.default)
     for name, p in inspect.signature(target).parameters.items()
@@ -136,6 +138,14 @@ def schema(builder: Callable) -> dict[str, dict[str, tuple[Any, Any]]]:
   return groups
 
 
+def bare(kind: Any) -> Any:
+  """The annotation without its own ranges and those of its items."""
+  origin, args = typing.get_origin(kind), typing.get_args(kind)
+  if origin is Annotated:
+    return bare(args[0])
+  return tuple[bare(args[0]), ...] if origin is tuple else kind
+
+
 def convert(value: Any, kind: Any, where: str) -> Any:
   """value as the annotation `kind` wants it.
 
@@ -149,6 +159,10 @@ def convert(value: Any, kind: Any, where: str) -> Any:
 
   if kind is Any:
     return value
+  if origin is Annotated:
+    value = convert(value, args[0], where)
+    check_range(value, args[1:], f"config.{where}")
+    return value
   if origin is Literal:
     if value not in args:
       refuse("one of " + ", ".join(map(str, args)))
@@ -156,10 +170,11 @@ def convert(value: Any, kind: Any, where: str) -> Any:
   if origin in (typing.Union, types.UnionType):
     for option in args:
       try:
-        return convert(value, option, where)
+        convert(value, bare(option), where)
       except UserError:
         continue
-    refuse(" or ".join(getattr(a, "__name__", str(a)) for a in args))
+      return convert(value, option, where)
+    refuse(" or ".join(getattr(bare(a), "__name__", str(a)) for a in args))
   if dataclasses.is_dataclass(kind):
     if isinstance(value, kind):
       return value
@@ -177,12 +192,14 @@ def convert(value: Any, kind: Any, where: str) -> Any:
   if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
     names = {int: "a whole number", float: "a number", str: "text", bool: "True or False"}
     refuse(names.get(kind, "a group of fields"))
+  if kind is float and math.isnan(value):
+    refuse("a number")
   return value
 
 
 def complete(fields: dict[str, tuple[Any, Any]], given: Mapping, where: str) -> dict[str, Any]:
   """The given fields of the group `where` ("" for the config itself) checked and converted, with
-  defaults for the others.
+  defaults for the others; a group that is given in part is completed from its own default.
 
   Raises:
     UserError: for a field that does not exist, a missing one, or a value of the wrong type.
@@ -195,7 +212,10 @@ def complete(fields: dict[str, tuple[Any, Any]], given: Mapping, where: str) -> 
   for name, (kind, default) in fields.items():
     if name not in given and default is inspect.Parameter.empty:
       raise UserError(f"config.{prefix}{name} is missing: it has no default")
-    out[name] = convert(given.get(name, default), kind, f"{prefix}{name}")
+    value = given.get(name, default)
+    if dataclasses.is_dataclass(default) and isinstance(value, Mapping):
+      value = merge(as_dict(default), value)
+    out[name] = convert(value, kind, f"{prefix}{name}")
   return out
 
 
@@ -278,11 +298,6 @@ def parse(config: Mapping) -> Experiment:
   train = Train(**groups["train"])
   check_intervals(train)
   evaluate = Evaluate(**groups["evaluate"])
-  for name, value in dataclasses.asdict(evaluate).items():
-    if isinstance(value, int) and value < 1:
-      raise UserError(f"config.evaluate.{name} must be 1 or more, not {value}")
-  if given["seed"] < 0:
-    raise UserError(f"config.seed must be 0 or more, not {given['seed']}")
   checked = {**given, **{name: as_dict(group) for name, group in groups.items()}}
   return Experiment(checked, data, Feed(**feed), train, evaluate)
 
@@ -290,19 +305,11 @@ def parse(config: Mapping) -> Experiment:
 def check_intervals(train: Train) -> None:
   """Refuses intervals that `steps_per_call` does not divide: they would ask for half a dispatch."""
   steps = train.steps if isinstance(train.steps, tuple) else (train.steps,)
-  if min(steps, default=0) < 1:
-    raise UserError(f"config.train.steps must be 1 or more, not {train.steps}")
-  if train.steps_per_call < 1:
-    raise UserError(f"config.train.steps_per_call must be 1 or more, not {train.steps_per_call}")
-  if train.keep < 1:
-    raise UserError(f"config.train.keep must be 1 or more, not {train.keep}")
   named = [("steps", n) for n in steps] + [
     (f"{what}_every", getattr(train, f"{what}_every"))
     for what in ("log", "validate", "sample", "checkpoint")
   ]
   for name, n in named:
-    if n < 0:
-      raise UserError(f"config.train.{name} must be 0 (never) or more, not {n}")
     if n % train.steps_per_call:
       raise UserError(
         f"config.train.steps_per_call={train.steps_per_call} must divide config.train.{name}={n}"
@@ -334,8 +341,24 @@ def identity(config: Mapping) -> list:
   return json.loads(json.dumps(what, default=list))
 
 
-def fingerprint(config: Mapping, spec: Spec, sizes: Mapping[str, int]) -> str:
-  """A digest of what a checkpoint depends on: the config's identity, and what the data are."""
-  what = [*identity(config), spec._asdict(), dict(sizes)]
+def spec_record(spec: Spec) -> dict:
+  """A spec as JSON holds it; `read_spec` is its inverse."""
+  fields = {name: field._asdict() for name, field in spec.fields.items()}
+  return {"x": spec.x._asdict(), "fields": fields}
+
+
+def read_spec(record: Mapping) -> Spec:
+  """The Spec of a record that `spec_record` made, before or after JSON."""
+
+  def field(given):
+    return Field(tuple(given["shape"]), given["levels"], tuple(given["names"]), given["aligned"])
+
+  return Spec(field(record["x"]), {name: field(f) for name, f in record["fields"].items()})
+
+
+def fingerprint(config: Mapping, specs: Sequence[Spec], sizes: Mapping[str, int]) -> str:
+  """A digest of what a checkpoint depends on: the config's identity, and what the data of each
+  stage are."""
+  what = [*identity(config), [spec_record(spec) for spec in specs], dict(sizes)]
   text = json.dumps(what, sort_keys=True, default=list)
   return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from gen_jax.core import UserError
 
-CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
 def load_module(file: str) -> ModuleType:
@@ -21,7 +21,7 @@ def load_module(file: str) -> ModuleType:
   Raises:
     UserError: if there is no such file, naming near ones, or it has no get_config.
   """
-  from gen_jax.run.config import nearest
+  from gen_jax.config import nearest
 
   path = Path(file)
   if not path.is_file():
@@ -36,7 +36,7 @@ def load_module(file: str) -> ModuleType:
 
 
 def split_name(name: str) -> tuple[str, str]:
-  """"configs/ddpm.py:tiny" -> ("configs/ddpm.py", "tiny")."""
+  """ "configs/ddpm.py:tiny" -> ("configs/ddpm.py", "tiny")."""
   file, _, variant = name.partition(":")
   return file, variant
 
@@ -66,7 +66,7 @@ def check_overrides(argv: list[str]) -> None:
   Raises:
     UserError: see above, and `load_module`.
   """
-  from gen_jax.run.config import nearest
+  from gen_jax.config import nearest
 
   name = None
   for i, argument in enumerate(argv):

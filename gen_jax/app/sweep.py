@@ -42,7 +42,7 @@ def parse(given: Sequence[str]) -> dict[str, list[str]]:
 
 
 def divided(text: str) -> list[str]:
-  """"1,(2,3),4" -> ["1", "(2,3)", "4"]."""
+  """ "1,(2,3),4" -> ["1", "(2,3)", "4"]."""
   parts, depth, part = [], 0, ""
   for letter in text:
     depth += (letter in "([{") - (letter in ")]}")
@@ -169,7 +169,7 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def cell(figure: Mapping[str, Any] | None) -> str:
-  """"mean" or "mean ± deviation"."""
+  """ "mean" or "mean ± deviation"."""
   if figure is None:
     return ""
   mean = f"{figure['mean']:.4g}"

@@ -9,12 +9,12 @@ import pytest
 
 from gen_jax.core import Model, Program, Spec, UserError
 from gen_jax.data import ArraySplit, Source
-from gen_jax.run import measures
-from gen_jax.run.measures import Judge, Scene
+from gen_jax.report import measures
+from gen_jax.report.measures import Judge, Scene
 from tests.run import toy
 
 K, N = 3, 40
-SPEC = Spec((2,), None, K)
+SPEC = Spec.of((2,), None, K)
 CENTRES = np.array([[0.0, 0.0], [6.0, 0.0], [0.0, 6.0]])
 
 
