@@ -26,7 +26,7 @@ import types
 import typing
 import zlib
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -189,49 +189,85 @@ def builder(build: Callable) -> Callable:
   return checked
 
 
+Cond = dict[str, Array] | None  # {field: [n, ...]}, or None for the unconditional model
+
+
+class Update(Protocol):
+  def __call__(
+    self, state: PyTree, batch: dict, key: Array, step: Array
+  ) -> tuple[PyTree, dict[str, Array]]: ...
+
+
+class Evaluate(Protocol):
+  def __call__(self, state: PyTree, batch: dict, keys: Array) -> dict[str, Array]: ...
+
+
+class Draw(Protocol):
+  def __call__(self, state: PyTree, keys: Array, cond: Cond = None) -> PyTree: ...
+
+
+class Decode(Protocol):
+  def __call__(self, state: PyTree, code: PyTree, cond: Cond = None) -> Array: ...
+
+
+class Map(Protocol):
+  def __call__(self, state: PyTree, x: Array, keys: Array | None, cond: Cond = None) -> PyTree: ...
+
+
+class Respond(Protocol):
+  def __call__(self, state: PyTree, batch: dict, key: Array, player: str) -> PyTree: ...
+
+
 class Model(NamedTuple):
   """A generative model as pure functions. Every hyperparameter is closed over.
 
   A capability that a model lacks is None. `state` is a dict that only the model reads, except
-  for the names in `weights`. Keys are typed (`jax.random.key`).
+  for the names in `weights`. Keys are typed (`jax.random.key`). A model with `cond` draws
+  unconditionally where cond is None, or refuses in one line.
 
   init: (key, batch [B, ...]) -> state. May look at real data (ActNorm, k-means).
   update: (state, batch [M, B, ...], key, step) -> (state, {name: scalar}). One training step.
   evaluate: (state, batch [B, ...], keys [B]) -> {term: [B]}. Per example, never averaged.
   prior: (state, keys [n], cond) -> code. A draw of the latent variable.
   decode: (state, code, cond) -> x.
-  encode: (state, x, keys, cond) -> code.
+  encode: (state, x, keys, cond) -> code; without randomness where keys is None.
   sample: (state, keys [n], cond) -> x [n, ...], in the data's own units.
   trajectory: (state, keys [n], cond) -> x [frames, n, ...]. How a sample comes to be.
   log_prob: (state, x, keys, cond) -> [B] nats. Exact, or a bound that its docstring names.
-  predict: (state, x) -> logits.
-  transform: (state, x, keys, cond) -> x'.
+  predict: (state, x) -> logits [B, K], or [B, H, W, K] of every pixel.
+  observe: (state, x, keys, cond) -> what `transform` is given: noisy, small, with a hole, grey.
+  transform: (state, x, keys, cond) -> x': translated, restored; of what `observe` gives, if any.
+  respond: (state, batch [B, ...], key, player) -> state. One player's step against the others.
   pictures: (state) -> {name: x [n, ...]}. Parameters that can be looked at as examples are: the
     components of PCA, the centres of clusters.
   microbatches: M, how many batches one update takes.
-  cond: names of the batch fields that the functions above take as `cond`, a dict, or None for
-    the unconditional model.
+  cond: names of the batch fields that the functions above take as `cond`.
   weights: names of the entries of `state` that are the learnt model; the others belong to the
     optimiser. They are what is exported and what a warm start takes over.
   passes: it learns from whole passes, so that each epoch must end in a batch of its own.
+  stride: predict, observe and transform take images of any height and width that are multiples of
+    this; 0 for those of the spec only.
   """
 
-  init: Callable
-  update: Callable
-  evaluate: Callable
-  prior: Callable | None = None
-  decode: Callable | None = None
-  encode: Callable | None = None
-  sample: Callable | None = None
-  trajectory: Callable | None = None
-  log_prob: Callable | None = None
-  predict: Callable | None = None
-  transform: Callable | None = None
-  pictures: Callable | None = None
+  init: Callable[[Array, dict], PyTree]
+  update: Update
+  evaluate: Evaluate
+  prior: Draw | None = None
+  decode: Decode | None = None
+  encode: Map | None = None
+  sample: Draw | None = None
+  trajectory: Draw | None = None
+  log_prob: Map | None = None
+  predict: Callable[[PyTree, Array], Array] | None = None
+  observe: Map | None = None
+  transform: Map | None = None
+  respond: Respond | None = None
+  pictures: Callable[[PyTree], dict[str, Array]] | None = None
   microbatches: int = 1
   cond: tuple[str, ...] = ()
   weights: tuple[str, ...] = ()
   passes: bool = False
+  stride: int = 0
 
 
 class Stage(NamedTuple):
@@ -242,6 +278,10 @@ class Stage(NamedTuple):
   carry: (previous states, fresh state) -> state. Grafts a lower resolution, freezes a player.
   view: (previous states, batch, key) -> batch. What this stage sees of the data, such as the
     codes of a frozen VQ-VAE; applies to init, update and evaluate.
+  release: indices of earlier stages whose states are freed once this one has begun; they are {}
+    from then on.
+  so_far: the system as it stands in this stage, whose state is all states up to this stage's; None
+    for the stage's own model.
   """
 
   model: Model
@@ -249,6 +289,8 @@ class Stage(NamedTuple):
   data: dict | None = None
   carry: Callable | None = None
   view: Callable | None = None
+  release: tuple[int, ...] = ()
+  so_far: Model | None = None
 
 
 class Program(NamedTuple):
@@ -258,28 +300,26 @@ class Program(NamedTuple):
   model: Model
 
 
-def single(model: Model) -> Program:
-  """A program of one stage. The finished model reads the only stage's state."""
+# What a model can do, besides learning.
+CAPABILITIES = (
+  "prior", "decode", "encode", "sample", "trajectory", "log_prob", "predict", "observe",
+  "transform", "pictures",
+)  # fmt: skip
+
+
+def over_states(model: Model, **changes) -> Model:
+  """A stage's model as a function of all states so far, of which it reads the last."""
 
   def last(fn):
     return None if fn is None else lambda states, *args: fn(states[-1], *args)
 
-  functions = {
-    name: last(getattr(model, name))
-    for name in (
-      "evaluate",
-      "prior",
-      "decode",
-      "encode",
-      "sample",
-      "trajectory",
-      "log_prob",
-      "predict",
-      "transform",
-      "pictures",
-    )
-  }
-  return Program((Stage(model),), model._replace(**functions))
+  functions = {name: last(getattr(model, name)) for name in ("evaluate", *CAPABILITIES)}
+  return model._replace(**{**functions, **changes})
+
+
+def single(model: Model) -> Program:
+  """A program of one stage. The finished model reads the only stage's state."""
+  return Program((Stage(model),), over_states(model))
 
 
 # Every use of randomness outside a model has its stream here, so that no two share keys.

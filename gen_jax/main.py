@@ -14,7 +14,6 @@ SIGTERM and saved.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sys
 from logging import getLogger
@@ -31,15 +30,17 @@ WORKDIR = flags.DEFINE_string(
   "workdir", None, "run folder, or its URL; runs/<config>[-<variant>] by default"
 )
 USES = (
-  "reconstruct", "transform", "interpolate", "traverse", "encode", "map", "codes", "probe",
-  "neighbours", "density",
+  "reconstruct", "transform", "predict", "interpolate", "traverse", "encode", "map", "codes",
+  "probe", "neighbours", "density",
 )  # fmt: skip
 MODES = ("train", "sample", "evaluate", "export", "replay", *USES)
 JOINT = ("train", "evaluate")  # what several processes do together
+READING = ("sample", "evaluate", "export", *USES)  # what reads a checkpoint of a run
 MODE = flags.DEFINE_enum("mode", "train", MODES, "what to do")
-N = flags.DEFINE_integer("n", 100, "how many samples or examples")
-SEED = flags.DEFINE_integer("seed", 0, "sample: seed of the samples")
-LABEL = flags.DEFINE_integer("label", None, "sample: the class of all samples")
+N = flags.DEFINE_integer("n", 100, "how many samples or examples", lower_bound=1)
+SEED = flags.DEFINE_integer("seed", 0, "sample: seed of the samples", lower_bound=0)
+LABEL = flags.DEFINE_string("label", None, "short for --cond.label")
+INPUT = flags.DEFINE_string("input", None, "file or folder of examples of your own to work on")
 CHECKPOINT = flags.DEFINE_enum("checkpoint", "newest", ["newest", "best"], "which one to use")
 INIT_FROM = flags.DEFINE_string("init_from", None, "train: run folder whose weights to start from")
 DRY_RUN = flags.DEFINE_boolean("dry_run", False, "show parameters and memory, compile, stop")
@@ -52,6 +53,22 @@ DISTRIBUTED = flags.DEFINE_boolean(
 LIST = flags.DEFINE_boolean("list", False, "list the systems and their variants")
 PROFILE = flags.DEFINE_integer("profile", 0, "train: steps to trace into <workdir>/profile")
 WANDB = flags.DEFINE_string("wandb", "", "train: W&B project to log to besides")
+# Flag -> the modes that take it, and what does the same in the others.
+TAKEN = {
+  "n": (("sample", *USES), "set config.evaluate.samples"),
+  "seed": (("sample",), "set config.seed"),
+  "label": (("sample", *USES), "set data.only to learn from some classes"),
+  "cond": (("sample", *USES), "set data.only to learn from some classes"),
+  "input": (USES, "set data.path"),
+  "checkpoint": (READING, "training goes on from the newest one"),
+  "init_from": (("train",), "give --workdir"),
+  "dry_run": (("train",), "leave it out"),
+  "sweep": (("train",), "leave it out"),
+  "profile": (("train",), "leave it out"),
+  "wandb": (("train",), "leave it out"),
+  "distributed": (JOINT, "leave it out"),
+}
+GIVEN: dict[str, str] = {}  # the conditions --cond.FIELD=VALUE
 
 
 def use_compilation_cache() -> None:
@@ -85,7 +102,8 @@ def dispatch(argv: list[str]) -> int:
   if LIST.value:
     print(cli.listing())
     return 0
-  if DISTRIBUTED.value and (SWEEP.value or DRY_RUN.value or MODE.value not in JOINT):
+  check_flags(MODE.value)
+  if DISTRIBUTED.value and (SWEEP.value or DRY_RUN.value):
     raise UserError("--distributed is for training and --mode=evaluate: leave it out")
   if SWEEP.value:
     return swept()
@@ -101,37 +119,52 @@ def dispatch(argv: list[str]) -> int:
     raise UserError("give --config configs/NAME.py[:VARIANT]; --list shows what there is")
   if where is None:
     where = cli.default_workdir(flags.FLAGS["config"].config_filename)
-  if DRY_RUN.value and MODE.value == "train":
-    from gen_jax.app import tasks
+  if DRY_RUN.value:
+    from gen_jax.app.dry_run import dry_run
 
-    return tasks.dry_run(CONFIG.value)
+    return dry_run(CONFIG.value)
   with remote.opened(where) as workdir:
     return work(workdir)
 
 
+def check_flags(mode: str) -> None:
+  """Refuses flags that the mode does not take: nothing that is asked for is left undone."""
+  asked = {name for name in TAKEN if name != "cond" and flags.FLAGS[name].present}
+  asked |= {"cond"} if GIVEN else set()
+  for name in sorted(asked):
+    modes, instead = TAKEN[name]
+    if mode not in modes:
+      flag = f"--cond.{next(iter(GIVEN))}" if name == "cond" else f"--{name}"
+      of = (
+        " and ".join(f"--mode={m}" for m in modes)
+        if len(modes) < 3
+        else "modes such as " + modes[0]
+      )
+      raise UserError(f"{flag} is for {of}, not for --mode={mode}: {instead}")
+
+
 def work(workdir: Path) -> int:
   """Does in a run folder what --mode says; returns the exit status."""
-  from gen_jax.app import tasks
+  from gen_jax.app import tasks, training
 
   config, mode = CONFIG.value, MODE.value
+  given = GIVEN | ({} if LABEL.value is None else {"label": LABEL.value})
   if config is None:
     config = tasks.config_of(workdir)
-  if mode == "sample":
-    return tasks.sample(
-      config, workdir, n=N.value, seed=SEED.value, label=LABEL.value, checkpoint=CHECKPOINT.value
+  if mode == "train":
+    return training.train(
+      config, workdir, init_from=INIT_FROM.value, profile=PROFILE.value, wandb=WANDB.value
     )
-  if mode == "evaluate":
-    return tasks.evaluate(config, workdir, train_judge, checkpoint=CHECKPOINT.value)
   if mode == "replay":
-    return tasks.replay(config, workdir)
+    return tasks.replay_failure(config, workdir)
+  which = {"checkpoint": CHECKPOINT.value}
+  if mode == "sample":
+    return tasks.draw(config, workdir, n=N.value, seed=SEED.value, given=given, **which)
+  if mode == "evaluate":
+    return tasks.evaluate(config, workdir, **which)
   if mode == "export":
-    return tasks.export(config, workdir, checkpoint=CHECKPOINT.value)
-  if mode in USES:
-    return tasks.use(config, workdir, mode, n=N.value, checkpoint=CHECKPOINT.value)
-  return tasks.train(
-    config, workdir, train_judge, init_from=INIT_FROM.value, profile=PROFILE.value,
-    wandb=WANDB.value,
-  )  # fmt: skip
+    return tasks.export(config, workdir, **which)
+  return tasks.use(config, workdir, mode, n=N.value, given=given, input=INPUT.value, **which)
 
 
 def swept() -> int:
@@ -139,8 +172,8 @@ def swept() -> int:
   from gen_jax import remote
   from gen_jax.app import sweep
 
-  if CONFIG.value is None or MODE.value != "train" or DRY_RUN.value:
-    raise UserError("--sweep trains: it takes --config configs/NAME.py and no other mode")
+  if CONFIG.value is None or DRY_RUN.value:
+    raise UserError("--sweep trains: it takes --config configs/NAME.py and no --dry_run")
   if remote.is_remote(WORKDIR.value or ""):
     raise UserError(f"--sweep needs a local --workdir, and {WORKDIR.value} is not one")
   file = flags.FLAGS["config"].config_filename
@@ -150,53 +183,14 @@ def swept() -> int:
   return sweep.sweep(file, SWEEP.value, workdir, sweep.shared_arguments(sys.argv))
 
 
-def train_judge(source, experiment, mesh, workdir):
-  """The classifier that measures ask, trained by the same trainer as everything else.
-
-  Args:
-    source: what it learns from.
-    experiment: of the run that is measured: its seed, and `evaluate.classifier_steps`.
-    mesh: the devices.
-    workdir: a folder that it is kept in and read from again, or None.
-  """
-  from gen_jax import config as configs
-  from gen_jax.models import classifier
-  from gen_jax.report.measures import judge_of
-  from gen_jax.run.folder import claim, locked
-  from gen_jax.run.loop import train
-
-  steps = experiment.evaluate.classifier_steps
-  schedule = {"learning_rate": 2e-3, "schedule": "cosine", "decay_steps": steps}
-  feed = dataclasses.asdict(experiment.feed) | {"batch_size": 128, "augment": ()}
-  feed["batch_size"] = -(-feed["batch_size"] // mesh.size) * mesh.size
-  config = configs.experiment(
-    f"{classifier.__name__}.build",
-    seed=experiment.config["seed"],
-    model={"optimizer": schedule},
-    data=experiment.data | feed,
-    train={"steps": steps, "log_every": steps, "checkpoint_every": steps, "keep": 1},
-  )
-  parsed = configs.parse(config)
-  program = configs.build(parsed.config, source.spec)
-  sizes = {name: len(split) for name, split in source.splits.items()}
-  if workdir is None:
-    result = train(program, source, parsed, mesh=mesh)
-  else:
-    mark = configs.fingerprint(parsed.config, source.spec, sizes)
-    folder = workdir / f"{source.name.replace(':', '-')}-{mark}-{steps}"
-    with locked(folder, wait=True):
-      claim(folder, parsed.config, source.spec, sizes)
-      result = train(program, source, parsed, mesh=mesh, workdir=folder, fingerprint=mark)
-  return judge_of(program.model, result.states, source.splits["test"].arrays())
-
-
 def main(argv: list[str]) -> None:
   import jax
 
   from gen_jax.run.folder import unwritable
-  from gen_jax.run.loop import NonFinite
+  from gen_jax.run.job import NonFinite
   from gen_jax.run.signals import Stopped
 
+  sys.stdout = Tolerant(sys.stdout)
   logging.set_verbosity(logging.WARNING)
   for name in ("absl", "asyncio"):
     getLogger(name).addFilter(worth_telling)
@@ -227,6 +221,30 @@ def main(argv: list[str]) -> None:
   sys.exit(code)
 
 
+class Tolerant:
+  """Standard output whose reader may leave, as in `... | head`: what is said then is said to
+  nobody, and ends nothing."""
+
+  def __init__(self, stream):
+    self.stream = stream
+
+  def write(self, text: str) -> int:
+    return self.attempt(self.stream.write, text)
+
+  def flush(self) -> None:
+    self.attempt(self.stream.flush)
+
+  def attempt(self, act, *args):
+    try:
+      return act(*args)
+    except BrokenPipeError:
+      os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+      return act(*args)
+
+  def __getattr__(self, name: str):
+    return getattr(self.stream, name)
+
+
 def worth_telling(record) -> bool:
   """Whether a line of the log is. Orbax warns of what is meant, such as reading only, and of its
   own deprecations; of a full disk each of its threads tells at length what one line says, and so
@@ -249,6 +267,8 @@ def refuse(error: Exception) -> int:
 def parse_flags(argv: list[str]) -> list[str]:
   """absl's parser, with every refusal in one line."""
   try:
+    argv, given = cli.split_conditions(argv)
+    GIVEN.update(given)
     cli.check_overrides(argv)
     return flags.FLAGS(argv)
   except (flags.Error, ValueError, TypeError, KeyError, AttributeError, OSError) as error:

@@ -173,7 +173,7 @@ SPEC, SIZES = Spec.of((8, 8, 1), 17, 10), {"train": 100, "test": 10}
 
 def mark(path=None, value=None, spec=SPEC, sizes=SIZES):
   plain = changed(path, value) if path else changed("seed", 0)
-  return configs.fingerprint(configs.parse(plain).config, spec, sizes)
+  return configs.fingerprint(configs.parse(plain).config, [spec], sizes)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def mark(path=None, value=None, spec=SPEC, sizes=SIZES):
 def test_what_a_checkpoint_depends_on_changes_the_fingerprint(path, value):
   if path == "builder":
     plain = configs.parse(config("gen_jax.models.classifier.build")).config
-    assert configs.fingerprint(plain, SPEC, SIZES) != mark()
+    assert configs.fingerprint(plain, [SPEC], SIZES) != mark()
     return
   assert mark(path, value) != mark()
 
@@ -212,7 +212,7 @@ def test_other_data_change_the_fingerprint():
 def test_the_fingerprint_survives_json():
   parsed = configs.parse(config(DDPM)).config
   again = json.loads(json.dumps(parsed))
-  assert configs.fingerprint(again, SPEC, SIZES) == configs.fingerprint(parsed, SPEC, SIZES)
+  assert configs.fingerprint(again, [SPEC], SIZES) == configs.fingerprint(parsed, [SPEC], SIZES)
 
 
 def test_merge_and_variant():

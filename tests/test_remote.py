@@ -17,7 +17,6 @@ import gen_jax
 from gen_jax import data, remote
 from gen_jax.core import UserError
 from gen_jax.report.compare import compare
-from gen_jax.run import folder
 from gen_jax.run.mesh import make_mesh
 from gen_jax.run.signals import Stopped
 from tests.run import toy
@@ -33,7 +32,7 @@ def train(mesh, workdir, **kwargs):
   """Trains a toy as the command line does; returns the result in memory."""
   parsed = toy.experiment(**SETTINGS)
   with remote.opened(workdir) as here:
-    mark = folder.claim(here, parsed.config, toy.SPEC, SIZES)
+    mark = toy.claim(here, parsed)
     return toy.go(mesh, parsed, workdir=here, fingerprint=mark, **kwargs)
 
 

@@ -60,6 +60,23 @@ def default_workdir(name: str) -> Path:
   return Path("runs") / f"{Path(file).stem}{suffix}"
 
 
+def split_conditions(argv: list[str]) -> tuple[list[str], dict[str, str]]:
+  """The other arguments, and the conditions among them: --cond.FIELD=VALUE.
+
+  Raises:
+    UserError: for one without a value.
+  """
+  others, given = [], {}
+  for argument in argv:
+    if match := re.fullmatch(r"--?cond\.([^=]+)=(.*)", argument, re.DOTALL):
+      given[match[1]] = match[2]
+    elif re.match(r"--?cond\b", argument):
+      raise UserError(f"{argument}: a condition is --cond.FIELD=VALUE, such as --cond.label=3")
+    else:
+      others.append(argument)
+  return others, given
+
+
 def check_overrides(argv: list[str]) -> None:
   """Refuses a --config.FIELD that the config lacks, naming the nearest.
 

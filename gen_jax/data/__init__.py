@@ -9,13 +9,31 @@ from typing import Literal
 from gen_jax import core
 from gen_jax.data import binarize as binary
 from gen_jax.data import digits, folder, images, shapes, stacked, tfds, toy2d
+from gen_jax.data.inputs import Inputs, is_text, read_input
 from gen_jax.data.pipeline import Feed, Pipeline, check_feed, make_pipeline, passes
 from gen_jax.data.source import ArraySplit, LazySplit, Source, Split, keep_classes, partition
+from gen_jax.data.vocabulary import SPECIAL, Vocabulary, split_words
 
 __all__ = [
-  "ArraySplit", "Feed", "LazySplit", "NAMES", "Pipeline", "Source", "Split", "check_feed", "load",
-  "make_pipeline", "partition", "passes",
-]  # fmt: skip
+  "ArraySplit",
+  "check_feed",
+  "Feed",
+  "Inputs",
+  "is_text",
+  "LazySplit",
+  "load",
+  "make_pipeline",
+  "NAMES",
+  "partition",
+  "passes",
+  "Pipeline",
+  "read_input",
+  "Source",
+  "SPECIAL",
+  "Split",
+  "split_words",
+  "Vocabulary",
+]
 
 NAMES = ("digits", "stacked", "shapes", "folder", *(f"toy2d:{name}" for name in toy2d.NAMES))
 

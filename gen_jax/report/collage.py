@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from gen_jax import remote
 from gen_jax.core import UserError
 from gen_jax.run import pictures, sample
+from gen_jax.run.conditions import conditions
 from gen_jax.run.load import load_run
 from gen_jax.run.mesh import make_mesh
 
@@ -36,8 +37,8 @@ def collage(dirs: Sequence[str | Path], out: str | Path, columns: int = COLUMNS)
   rows, left, shape, mesh = {}, [], None, make_mesh()
   for path in dirs:
     with remote.opened(path) as workdir:
-      program, config, states, spec = load_run(workdir, mesh=mesh)
-    model = program.model
+      trained = load_run(workdir, mesh=mesh)
+    model, spec = trained.model, trained.spec
     if model.sample is None or set(model.cond) - {"label"} or len(spec.shape) != 3:
       left.append(str(path))
       continue
@@ -45,8 +46,9 @@ def collage(dirs: Sequence[str | Path], out: str | Path, columns: int = COLUMNS)
       raise UserError(f"{path} has images of shape {spec.shape}, and those before of {shape}")
     shape = spec.shape
     x = sample.draw(
-      sample.compiled(model.sample, mesh), states, sample.sample_keys(config["seed"]), columns,
-      sample.conditions(model, spec, columns, spread=True),
+      sample.compiled(model.sample, mesh), trained.states,
+      sample.sample_keys(trained.system.config["seed"]), columns,
+      conditions(model, spec, columns, spread=True),
       chunk=sample.chunk_size(columns, mesh), mesh=mesh,
     )  # fmt: skip
     rows[str(path)] = pictures.to_uint8(x, spec.levels)

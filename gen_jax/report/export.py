@@ -10,7 +10,9 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from gen_jax.core import PyTree, UserError
+from gen_jax.core import Program, PyTree, UserError
+from gen_jax.run import processes
+from gen_jax.run.folder import read_record
 
 
 def export_safetensors(path: str | Path, tree: PyTree, metadata: dict[str, str]) -> None:
@@ -48,3 +50,18 @@ def load_safetensors(path: str | Path) -> dict[str, np.ndarray]:
     return safetensors.numpy.load_file(path)
   except (OSError, safetensors.SafetensorError) as error:
     raise UserError(f"{path} is no readable safetensors file: {error}") from error
+
+
+def write_weights(workdir: Path, program: Program, states: list[PyTree]) -> Path:
+  """Every stage's entries named in Model.weights, as <workdir>/weights.safetensors; of the stages
+  that there are so far, without those that were freed."""
+  trees = [
+    {name: state[name] for name in stage.model.weights if name in state}
+    for stage, state in zip(program.stages, states, strict=False)
+  ]
+  tree = trees[0] if len(trees) == 1 else {f"stage{i}": t for i, t in enumerate(trees)}
+  path = workdir / "weights.safetensors"
+  if processes.is_first():
+    mark = read_record(workdir)["fingerprint"]
+    export_safetensors(path, tree, {"fingerprint": mark})
+  return path

@@ -19,8 +19,13 @@ from gen_jax.run.processes import agree
 
 def write_json(path: Path, value: Any) -> None:
   """Writes JSON under a temporary name, then gives it its name: never half a file."""
+  write_text(path, json.dumps(value, indent=2, default=list) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+  """Writes text under a temporary name, then gives it its name: never half a file."""
   temporary = path.with_name(f".{path.name}.tmp")
-  temporary.write_text(json.dumps(value, indent=2, default=list) + "\n")
+  temporary.write_text(text)
   os.replace(temporary, path)
 
 
@@ -88,15 +93,17 @@ def read_record(workdir: Path) -> dict:
   """
   path = workdir / "config.json"
   record = read_json(path)
-  if isinstance(record, dict) and "spec" in record:
+  if isinstance(record, dict) and "specs" not in record and "spec" in record:
     raise UserError(f"{workdir} was made by an earlier version of gen_jax, which alone reads it")
-  for name in ("config", "specs", "sizes", "fingerprint"):
+  for name in ("config", "spec", "specs", "sizes", "fingerprint"):
     if not isinstance(record, dict) or name not in record:
       raise UserError(f"{path} lacks {name!r}: it is not the record of a run of this program")
   return record
 
 
-def claim(workdir: Path, config: Mapping, specs: Sequence[Spec], sizes: Mapping[str, int]) -> str:
+def claim(
+  workdir: Path, config: Mapping, spec: Spec, specs: Sequence[Spec], sizes: Mapping[str, int]
+) -> str:
   """Makes the folder this config's, or checks that it is; returns the config's fingerprint.
 
   The record's own fingerprint is computed anew, so that a field that has come into being since, and
@@ -105,15 +112,17 @@ def claim(workdir: Path, config: Mapping, specs: Sequence[Spec], sizes: Mapping[
   Raises:
     UserError: if it belongs to another config; names the fields that differ.
   """
-  path, mark = workdir / "config.json", fingerprint(config, specs, sizes)
-  told = [spec_record(spec) for spec in specs]
-  record = {"config": config, "specs": told, "sizes": dict(sizes), "fingerprint": mark}
+  path, mark = workdir / "config.json", fingerprint(config, [spec, *specs], sizes)
+  record = {
+    "config": config, "spec": spec_record(spec), "specs": [spec_record(s) for s in specs],
+    "sizes": dict(sizes), "fingerprint": mark,
+  }  # fmt: skip
 
   def check_and_write():
     if path.exists():
       other = read_record(workdir)
       theirs = parse(other["config"]).config
-      if fingerprint(theirs, read_specs(other), other["sizes"]) != mark:
+      if fingerprint(theirs, specs_of(other), other["sizes"]) != mark:
         raise UserError(
           f"{workdir} belongs to another config ({differences(theirs, config)}): give another"
           " --workdir, or remove the folder to start over"
@@ -144,9 +153,9 @@ def flat(tree: Mapping, prefix: str = "") -> dict[str, Any]:
   return out
 
 
-def read_specs(record: Mapping) -> tuple[Spec, ...]:
-  """The specs of the stages in a config.json."""
-  return tuple(read_spec(spec) for spec in record["specs"])
+def specs_of(record: Mapping) -> list[Spec]:
+  """The specs in a config.json: of the config's data, then of each stage's."""
+  return [read_spec(spec) for spec in (record["spec"], *record["specs"])]
 
 
 def note_launch(workdir: Path, launch: Mapping) -> None:
@@ -172,9 +181,7 @@ def drop_rows_after(path: Path, stage: int, step: int) -> float:
   """Keeps the rows up to `step` of `stage`; returns the seconds that the last of them states."""
   rows = [r for r in read_rows(path) if (r["stage"], r["step"]) <= (stage, step)]
   if path.exists():
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    os.replace(temporary, path)
+    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
   return max((row.get("seconds", 0.0) for row in rows), default=0.0)
 
 

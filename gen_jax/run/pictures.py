@@ -60,14 +60,49 @@ def grid(images: np.ndarray, columns: int | None = None, pad: int = 2) -> np.nda
   return out
 
 
-def save_png(path: str | Path, image: np.ndarray) -> None:
-  """Writes image [H, W, C] uint8, C of 1, 3 or 4, whole or not at all.
+def in_turn(sets: Sequence[np.ndarray], columns: int) -> np.ndarray:
+  """Sets [n, ...] of pictures of the same examples, for a grid of `columns` columns: a row of the
+  first set, the same examples of the second below it, and so on."""
+  n, rows = len(sets[0]), []
+  for start in range(0, n, columns):
+    for part in sets:
+      row = part[start : start + columns]
+      blank = np.zeros((columns - len(row), *row.shape[1:]), row.dtype)
+      rows.append(np.concatenate([row, blank]) if n > columns else row)
+  return np.concatenate(rows)
+
+
+def alike(sets: Sequence[np.ndarray]) -> list[np.ndarray]:
+  """Sets of pictures [n, H, W, C] uint8 brought to one shape: grey ones as colours where others
+  have them, small ones enlarged by whole factors, nearest neighbour."""
+  height, width, channels = np.max([x.shape[1:] for x in sets], axis=0)
+
+  def fit(x):
+    x = x.repeat(channels, axis=-1) if x.shape[-1] < channels else x
+    x = x.repeat(height // x.shape[1], axis=1).repeat(width // x.shape[2], axis=2)
+    return np.pad(x, ((0, 0), (0, height - x.shape[1]), (0, width - x.shape[2]), (0, 0)))
+
+  return [fit(x) for x in sets]
+
+
+def paint(labels: np.ndarray) -> np.ndarray:
+  """Label images [..., H, W] of classes in colours [..., H, W, 3] uint8; class 0 is black."""
+  import matplotlib
+
+  colours = np.array(matplotlib.colormaps["tab20"].colors)
+  palette = np.concatenate([np.zeros((1, 3)), colours])
+  return np.round(255 * palette[np.asarray(labels) % len(palette)]).astype(np.uint8)
+
+
+def save_png(path: str | Path, image: np.ndarray) -> np.ndarray:
+  """Writes image [H, W, C] uint8, C of 1, 3 or 4, whole or not at all; returns it.
 
   Equal images give equal bytes.
   """
   data = io.BytesIO()
   _pillow(image).save(data, format="png")
   _write(path, data.getvalue())
+  return image
 
 
 def save_gif(path: str | Path, frames: np.ndarray, ms: int) -> None:

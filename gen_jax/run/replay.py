@@ -6,24 +6,22 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 
 from gen_jax import remote
-from gen_jax.config import Experiment
-from gen_jax.core import Program, UserError
-from gen_jax.data import Source
+from gen_jax.core import UserError
 from gen_jax.run.checkpoint import Checkpoints, Damaged
 from gen_jax.run.folder import read_json
-from gen_jax.run.loop import Job, NonFinite, Run, Start, go, job_of, restore
+from gen_jax.run.job import Job, NonFinite, Start, job_of, restore
+from gen_jax.run.loop import go
+from gen_jax.run.stage import Run
+from gen_jax.run.system import System
 
 
 class Past(Exception):
   """The replay has come past the step at which the failure was noticed."""
 
 
-def replay(
-  program: Program, source: Source, experiment: Experiment, *, mesh: Mesh, workdir: Path
-) -> str:
+def replay(system: System, workdir: Path) -> str:
   """Runs the steps that <workdir>/failure/record.json tells of, and keeps the batch of the bad one.
 
   Nothing in the folder is changed, except that the batch of the failing step is written to
@@ -45,7 +43,7 @@ def replay(
     if step > record["noticed"]:
       raise Past
 
-  job = job_of(program, source, experiment, mesh=mesh, on_step=on_step)
+  job = job_of(system, on_step=on_step)
   start = beginning(job, workdir, record["checkpoint"])._replace(attempt=record["attempt"])
   told = f"{record['term']} is not finite at step {record['step']}"
   try:
@@ -78,7 +76,7 @@ def beginning(job: Job, workdir: Path, checkpoint: int) -> Start:
 
 def save_batch(job: Job, start: Start, step: int, path: Path) -> Path:
   """Writes the batch [M, B, ...] of a total step; returns where."""
-  index = int(np.searchsorted(job.offsets, step, side="right")) - 1
+  index = int(np.searchsorted(job.system.offsets, step, side="right")) - 1
   run = Run(job, index, list(start.states[:index]), start.attempt)
   batch = jax.device_get(run.batch(step - run.offset))
   np.savez(path, **batch)

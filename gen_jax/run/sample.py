@@ -12,8 +12,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from gen_jax.core import Array, Model, PyTree, Spec, UserError, fold_each, stream
-from gen_jax.data import Split
+from gen_jax.core import Array, PyTree, fold_each, stream
 from gen_jax.run.mesh import put, replicated, split_over
 
 Drawer = Callable[[PyTree, Array, dict], Array]
@@ -33,43 +32,6 @@ def compiled(function: Callable, mesh: Mesh) -> Drawer:
     in_shardings=(None, data, data),
     out_shardings=replicated(mesh),
   )
-
-
-def conditions(
-  model: Model,
-  spec: Spec,
-  n: int,
-  *,
-  split: Split | None = None,
-  label: int | None = None,
-  spread: bool = False,
-) -> dict[str, np.ndarray]:
-  """What each of n samples is conditioned on, {} for an unconditional model.
-
-  Entry i depends on i only: the fields of the split's example i % N, except that with a `label`
-  every label is that one, and with `spread` (or without a split) label i is i % classes.
-
-  Raises:
-    UserError: for a label outside the classes, or given to a model that takes none; or if fields
-      other than the label are needed and there is no split.
-  """
-  if label is not None:
-    if "label" not in model.cond:
-      raise UserError("--label is for class-conditional models, and this one takes no label")
-    if not 0 <= label < spec.classes:
-      raise UserError(f"--label must lie in 0..{spec.classes - 1}, the classes, not {label}")
-  rows = np.arange(n)
-  out = {}
-  if "label" in model.cond and (label is not None or spread or split is None):
-    labels = rows % spec.classes if label is None else np.full(n, label)
-    out["label"] = labels.astype(np.int32)
-  rest = [name for name in model.cond if name not in out]
-  if rest and split is None:
-    raise UserError(f"this model is conditioned on {', '.join(rest)}: they are read from the data")
-  if rest:
-    fields = split.take(rows % len(split))
-    out |= {name: fields[name] for name in rest}
-  return out
 
 
 def sample_keys(seed: int) -> Array:
@@ -107,14 +69,3 @@ def draw(
     part = put({name: v[rows] for name, v in cond.items()}, split_over(mesh, 0))
     pieces.append(np.asarray(drawer(states, keys_of(key, index), part)))
   return np.concatenate(pieces, axis=axis).take(np.arange(n), axis=axis)
-
-
-def by_class(model: Model, spec: Spec, per_class: int = 10) -> tuple[int, np.ndarray, int]:
-  """How to lay samples out in a grid: (how many, their order, columns).
-
-  With labels i % classes, one row shows one class; else the grid is square.
-  """
-  if model.cond == ("label",) and spec.classes <= 20:
-    n = per_class * spec.classes
-    return n, np.arange(n).reshape(per_class, spec.classes).T.reshape(-1), per_class
-  return 64, np.arange(64), 8

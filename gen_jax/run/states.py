@@ -1,46 +1,19 @@
-"""States of a program's stages: how they begin, and their shapes without computing anything."""
+"""States of a system's stages: how they begin, and their shapes without computing anything."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from gen_jax.config import Train
-from gen_jax.core import Array, Program, PyTree, Spec, Stage, UserError
-from gen_jax.data import Source, passes
-from gen_jax.run.mesh import Layout, placed
+from gen_jax.config import Layout
+from gen_jax.core import Program, PyTree, Spec, Stage
+from gen_jax.run.mesh import placed
+from gen_jax.run.system import System
 
 Batch = dict[str, jax.ShapeDtypeStruct]
-
-
-def root_key(seed: int) -> Array:
-  """The key from which every stream of a run derives."""
-  return jax.random.key(seed)
-
-
-def stage_steps(program: Program, train: Train) -> list[int]:
-  """Length of each stage: its own, or else config.train.steps, one number or one for each.
-
-  Raises:
-    UserError: if the number of lengths is not the number of stages, or a length is not made of
-      whole dispatches.
-  """
-  stages = program.stages
-  given = train.steps if isinstance(train.steps, tuple) else (train.steps,) * len(stages)
-  if len(given) != len(stages):
-    raise UserError(
-      f"config.train.steps has {len(given)} lengths, and this program {len(stages)} stages"
-    )
-  steps = [n if s.steps is None else s.steps for s, n in zip(stages, given, strict=True)]
-  if any(n % train.steps_per_call for n in steps):
-    raise UserError(
-      f"config.train.steps_per_call={train.steps_per_call} must divide the lengths of the stages,"
-      f" {', '.join(map(str, steps))} steps"
-    )
-  return steps
 
 
 def batch_of_spec(spec: Spec, batch_size: int) -> Batch:
@@ -52,10 +25,12 @@ def batch_of_spec(spec: Spec, batch_size: int) -> Batch:
   return {k: jax.ShapeDtypeStruct((batch_size, *shape), d) for k, (shape, d) in fields.items()}
 
 
-def batch_of_source(source: Source, batch_size: int) -> Batch:
-  """The shapes of a batch of a source's training split, with every field it has."""
-  batch = next(passes(source.splits["train"], 1))
-  return {k: jax.ShapeDtypeStruct((batch_size, *v.shape[1:]), v.dtype) for k, v in batch.items()}
+def batches_of(system: System, batch_size: int | None = None) -> list[Batch]:
+  """The shapes of a batch of every stage, of the size that training has or the one given."""
+  return [
+    batch_of_spec(spec, batch_size or system.feed(i).batch_size)
+    for i, spec in enumerate(system.specs)
+  ]
 
 
 def initialiser(stage: Stage) -> Callable[..., PyTree]:
@@ -70,53 +45,26 @@ def initialiser(stage: Stage) -> Callable[..., PyTree]:
   return init
 
 
+def released(stage: Stage, previous: Sequence[PyTree]) -> list[PyTree]:
+  """The earlier states that a stage keeps once it has begun; {} for those that it frees."""
+  return [{} if i in stage.release else state for i, state in enumerate(previous)]
+
+
 def abstract_states(
-  program: Program, count: int, batch: Batch, mesh: Mesh, layout: Layout = "replicated"
-) -> list[PyTree]:
-  """Shapes, types and placement of the states of the first `count` stages."""
+  program: Program, count: int, batches: Sequence[Batch], mesh: Mesh,
+  layout: Layout = "replicated",
+) -> list[PyTree]:  # fmt: skip
+  """Shapes, types and placement of the states of the first `count` stages.
+
+  Args:
+    program: whose.
+    count: how many.
+    batches: the shapes of a batch of each stage.
+    mesh, layout: where the arrays live.
+  """
   states: list[PyTree] = []
   key = jax.eval_shape(lambda: jax.random.key(0))
-  for stage in program.stages[:count]:
-    states.append(jax.eval_shape(initialiser(stage), states, batch, key, key))
+  for stage, batch in zip(program.stages[:count], batches, strict=False):
+    fresh = jax.eval_shape(initialiser(stage), states, batch, key, key)
+    states = [*released(stage, states), fresh]
   return placed(states, mesh, layout)
-
-
-def check_passes(program: Program, remainder: str) -> None:
-  """Refuses a stage that learns from whole passes, and whose batches run on into the next epoch.
-
-  Raises:
-    UserError: in one line.
-  """
-  for stage in program.stages:
-    if stage.model.passes and (stage.data or {}).get("remainder", remainder) != "pad":
-      raise UserError("this model learns from whole passes: set config.data.remainder=pad")
-
-
-def check_validation(program: Program, source: Source, train: Train) -> None:
-  """Refuses validation without a split, and a config.train.best that the last stage's evaluation
-  lacks, without computing anything.
-
-  Raises:
-    UserError: in one line.
-  """
-  if train.validate_every and "validation" not in source.splits:
-    raise UserError("config.train.validate_every needs a validation split: set data.validation")
-  if not (best := train.best):
-    return
-  stage, batch = program.stages[-1], batch_of_source(source, 1)
-  key = jax.eval_shape(lambda: jax.random.key(0))
-  keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
-
-  def terms(batch, key, keys):
-    states: list[PyTree] = []
-    for i, each in enumerate(program.stages):
-      uses = [jax.random.fold_in(key, 2 * i + j) for j in (1, 2)]
-      states.append(initialiser(each)(states, batch, *uses))
-    seen = batch
-    if stage.view is not None:
-      seen = stage.view(states[:-1], batch, jax.random.fold_in(key, 0))
-    return stage.model.evaluate(states[-1], seen, keys)
-
-  found = jax.eval_shape(terms, batch, key, keys)
-  if best not in found:
-    raise UserError(f"config.train.best={best!r} is no term of evaluation: one of {list(found)}")

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+from jax.sharding import Mesh
 
 from gen_jax import config as configs
 from gen_jax.app import cli
-from gen_jax.core import Model, Program
 from gen_jax.data import Source, load, passes
+from gen_jax.run import system as run
 from gen_jax.run.mesh import make_mesh
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -70,17 +71,6 @@ SYSTEMS = (
 MORE = (System("vqvae:tiny_transformer", TWO_STAGES),)
 
 
-class Built(NamedTuple):
-  experiment: configs.Experiment
-  source: Source
-  program: Program
-
-  @property
-  def model(self) -> Model:
-    """The model of the last stage, whose state is one stage's."""
-    return self.program.stages[-1].model
-
-
 def changed(name: str, *changes: dict) -> configs.Experiment:
   """The checked config of a system, with changes."""
   file, variant = cli.split_name(name)
@@ -93,11 +83,12 @@ def source_of(**data) -> Source:
   return load(**data)
 
 
-def build(name: str, *changes: dict) -> Built:
-  """A system, ready to train."""
+def build(name: str, *changes: dict, mesh: Mesh | None = None) -> run.System:
+  """A system, ready to train; on one device where no mesh is given."""
   experiment = changed(name, *changes)
   source = source_of(**experiment.data)
-  return Built(experiment, source, configs.build(experiment.config, source.spec))
+  program = configs.build(experiment.config, source.spec)
+  return run.system_of(program, source, experiment, mesh or one_device())
 
 
 def one_device():

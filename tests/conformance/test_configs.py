@@ -11,7 +11,8 @@ from gen_jax.core import Spec
 from gen_jax.data import load
 from gen_jax.report import measures
 from gen_jax.run.mesh import make_mesh
-from gen_jax.run.states import abstract_states, batch_of_spec, stage_steps
+from gen_jax.run.states import abstract_states, batch_of_spec
+from gen_jax.run.system import stage_steps
 from tests.conformance.systems import CONFIGS, SYSTEMS
 
 # What sources state that need files of the user's.
@@ -41,7 +42,7 @@ def test_shapes(file, variant):
   mesh = make_mesh(jax.devices()[:1])
   size = min(experiment.feed.batch_size, 4)
   batch = batch_of_spec(spec, size)
-  states = abstract_states(program, len(program.stages), batch, mesh)
+  states = abstract_states(program, len(program.stages), [batch] * len(program.stages), mesh)
   key = jax.eval_shape(lambda: jax.random.key(0))
   keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), size))
   for i, stage in enumerate(program.stages):
@@ -82,6 +83,6 @@ def test_the_paper_s_unet_has_its_parameters():
   experiment = configs.parse(cli.load_config(f"{CONFIGS / 'ddpm.py'}:cifar10"))
   spec = SPECS["tfds:cifar10"]
   program = configs.build(experiment.config, spec)
-  states = abstract_states(program, 1, batch_of_spec(spec, 1), make_mesh(jax.devices()[:1]))
+  states = abstract_states(program, 1, [batch_of_spec(spec, 1)], make_mesh(jax.devices()[:1]))
   count = sum(leaf.size for leaf in jax.tree.leaves(states[0]["params"]))
   assert count == 35_746_307  # 35.7M, Ho et al. 2020, appendix B

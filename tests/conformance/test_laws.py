@@ -7,6 +7,7 @@ import pytest
 
 from gen_jax.core import fold_each
 from gen_jax.run import loop, mesh, sample, signals
+from gen_jax.run.conditions import conditions
 from gen_jax.run.loop import train
 from gen_jax.run.mesh import make_mesh
 from tests.conformance.systems import MORE, SYSTEMS, build, first_batch, one_device
@@ -33,14 +34,10 @@ def trained(tmp_path_factory):
     if system.name not in made:
       built = build(system.name)
       workdir = tmp_path_factory.mktemp("whole")
-      made[system.name] = built, quick(built, mesh=one_device(), workdir=workdir), workdir
+      made[system.name] = built, train(built, workdir=workdir), workdir
     return made[system.name]
 
   return get
-
-
-def quick(built, **kwargs):
-  return train(built.program, built.source, built.experiment, **kwargs)
 
 
 def test_laws_1_and_3_run_again_or_stopped_it_is_the_same_run(system, trained, tmp_path):
@@ -50,12 +47,16 @@ def test_laws_1_and_3_run_again_or_stopped_it_is_the_same_run(system, trained, t
   for stop_at in (total // 2 - 1, total - 1):  # between two log rows, and between two checkpoints
     stop = Stop(stop_at)
     with pytest.raises(signals.Stopped):
-      quick(built, mesh=one_device(), workdir=halves, on_step=stop)
-  resumed = quick(built, mesh=one_device(), workdir=halves)
+      train(built, workdir=halves, on_step=stop)
+  resumed = train(built, workdir=halves)
   equal(whole.states, resumed.states)
   assert rows(workdir) == rows(halves)
   pictures = [sorted((d / "samples").glob("*.png")) for d in (workdir, halves)]
   assert [p.read_bytes() for p in pictures[0]] == [p.read_bytes() for p in pictures[1]]
+
+
+def eight_devices():
+  return make_mesh(jax.devices()[:8])
 
 
 class Stop:
@@ -85,9 +86,9 @@ def test_law_5_one_device_and_eight_agree_in_float64(system, layout, monkeypatch
   with jax.enable_x64(True):
     if system.name not in ALONE:
       built = build(system.name, system.float64, {"train": {"steps": 4}})
-      ALONE[system.name] = quick(built, mesh=one_device()).states
-    built = build(system.name, system.float64, {"train": {"steps": 4, "layout": layout}})
-    eight = quick(built, mesh=make_mesh(jax.devices()[:8])).states
+      ALONE[system.name] = train(built).states
+    change = {"train": {"steps": 4, "layout": layout}}
+    eight = train(build(system.name, system.float64, change, mesh=eight_devices())).states
   one = ALONE[system.name]
   split = [x for x in jax.tree.leaves(eight) if not x.is_fully_replicated]
   assert bool(split) == (layout == "sharded")
@@ -113,7 +114,7 @@ def test_law_5_one_device_and_eight_agree_in_float32_for_a_step(system):
     log.row = lambda stage, step, total, terms, rows=rows, **facts: rows.update(terms)
     with pytest.MonkeyPatch.context() as patch:
       patch.setattr(loop, "Log", lambda *a, log=log: log)
-      train(built.program, built.source, one_step, mesh=devices)
+      train(built._replace(experiment=one_step, mesh=devices))
     metrics.append(rows)
   assert metrics[0].keys() == metrics[1].keys() and metrics[0]
   for name in metrics[0]:
@@ -130,7 +131,7 @@ def test_law_6_a_sample_is_its_own(system, trained):
   split = built.source.splits["train"]
 
   def draw(n, seed=3):
-    cond = sample.conditions(model, spec, n, split=split)
+    cond = conditions(model, spec, n, split=split)
     key = sample.sample_keys(seed)
     return sample.draw(drawer, result.states, key, n, cond, chunk=8, mesh=device)
 
@@ -144,7 +145,7 @@ def test_law_6_a_sample_is_its_own(system, trained):
   # Neighbours with other keys and conditions leave a sample as it is.
   keys = fold_each(jax.random.key(0), jnp.arange(8))
   others = fold_each(jax.random.key(1), jnp.arange(8)).at[5].set(keys[5])
-  cond = sample.conditions(model, spec, 8, split=split)
+  cond = conditions(model, spec, 8, split=split)
   kept = lambda v: (np.arange(8) == 5).reshape(8, *[1] * (v.ndim - 1))
   moved = {name: np.where(kept(v), v, v[::-1]) for name, v in cond.items()}
   a, b = drawer(result.states, keys, cond), drawer(result.states, others, moved)
@@ -160,7 +161,7 @@ def test_law_7_values_are_per_example_and_padding_is_left_out(system, trained):
     assert value.shape[:1] == (6,), name
     assert jnp.isfinite(value).all(), name
   # An update ignores what stands in the rows of the padding, in every stage.
-  size = built.experiment.feed.batch_size
+  size = built.feed(0).batch_size
   batch = first_batch(built.source, size)
   mask = jnp.arange(size) < size - 3
   garbage = jnp.where(

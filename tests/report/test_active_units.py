@@ -1,14 +1,12 @@
 """Active units of an encoder whose variances are known."""
 
-from types import SimpleNamespace
-
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax.core import Model, Program
-from gen_jax.data import ArraySplit
-from gen_jax.report import measures
+from gen_jax.core import Model, Spec
+from gen_jax.data import ArraySplit, Source
+from gen_jax.report.measures import codes
+from tests.report import made
 
 
 def test_units_are_counted_whose_mean_moves_with_the_data(mesh):
@@ -25,10 +23,8 @@ def test_units_are_counted_whose_mean_moves_with_the_data(mesh):
     return jnp.concatenate([x * scale, cond["label"][:, None], still], axis=-1)
 
   model = Model(init=None, update=None, evaluate=None, encode=encode, cond=("label",))
-  source = SimpleNamespace(splits={"test": ArraySplit({"x": x, "label": label})})
-  experiment = SimpleNamespace(evaluate=SimpleNamespace(split="test", batch_size=64))
-  scene = measures.Scene(
-    Program((), model), [], source, experiment, mesh, jax.random.key(0), train_judge=None
-  )
-  record = measures.active_units(scene)["active_units"]
+  test = ArraySplit({"x": x, "label": label})
+  source = Source("units", Spec.of((3,), None, 2), {"test": test})
+  scene = made.scene(model, source, made.settings(batch_size=64), mesh=mesh)
+  record = codes.active_units(scene)["active_units"]
   assert record["value"] == 3 and record["units"] == 5 and record["examples"] == 301

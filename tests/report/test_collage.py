@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gen_jax.core import Model, Program, Spec, UserError
+from gen_jax.core import Field, Model, Spec, UserError
 from gen_jax.report import collage
 from gen_jax.run.pictures import WIDTH
+from tests.report import made
 
 
 @pytest.fixture
@@ -19,11 +20,12 @@ def runs(monkeypatch):
       return np.zeros((len(keys), *shape), np.uint8) + np.reshape(value, (-1, 1, 1, 1))
 
     model = Model(None, None, None, sample=draw, cond=cond)
-    return Program((), model), {"seed": 0}, [], Spec.of(shape, 10, classes=3)
+    spec = Spec.of(shape, 10, classes=3, caption=Field((4,), 9))
+    return made.trained(model, spec=spec)
 
   known = {
     "dark": flat(0), "light": flat(9), "classes": flat(4, ("label",)),
-    "silent": (Program((), Model(None, None, None)), {"seed": 0}, [], Spec.of((4, 4, 1), 10)),
+    "silent": made.trained(Model(None, None, None), spec=Spec.of((4, 4, 1), 10)),
     "captions": flat(4, ("caption",)), "large": flat(4, shape=(8, 8, 1)),
   }  # fmt: skip
   monkeypatch.setattr(collage, "load_run", lambda path, mesh: known[path.name])

@@ -2,15 +2,15 @@
 
 import json
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax.core import Model, Program, Spec, UserError
+from gen_jax.core import Model, Spec, UserError
 from gen_jax.data import ArraySplit, Source
 from gen_jax.report import measures
-from gen_jax.report.measures import Judge, Scene
+from gen_jax.report.judge import Judge, judge_of
+from tests.report import made
 from tests.run import toy
 
 K, N = 3, 40
@@ -63,8 +63,7 @@ def scene(mesh, twin, model=MODEL, judges=None, **settings):
   train = ArraySplit({**TRAIN, "twin": twin.astype(np.float32)})
   source = Source("clusters", SPEC, {"train": train, "test": ArraySplit(TEST)})
   parsed = toy.experiment(evaluate={"samples": N, "batch_size": 16, "neighbours": 3, **settings})
-  key = jax.random.key(0)
-  return Scene(Program((), model), [], source, parsed, mesh, key, judges or Judges())
+  return made.scene(model, source, parsed, judges or Judges(), mesh=mesh)
 
 
 def values(records):
@@ -156,7 +155,13 @@ def test_an_unknown_split_is_refused():
   with pytest.raises(
     UserError, match="evaluate.split='tset' is no split of clusters; did you .*te"
   ):
-    measures.check(("likelihood",), Program((), MODEL), SOURCE, "tset")
+    check(("likelihood",), MODEL, SOURCE, "tset")
+
+
+def check(names, model, source, split="test"):
+  settings = made.settings(split=split)
+  settings.config["measures"] = names
+  measures.check(made.trained(model, source, settings).system)
 
 
 SOURCE = Source("clusters", SPEC, {"train": ArraySplit(TRAIN), "test": ArraySplit(TEST)})
@@ -165,34 +170,32 @@ SOURCE = Source("clusters", SPEC, {"train": ArraySplit(TRAIN), "test": ArraySpli
 @pytest.mark.parametrize(
   "name,model,spec,message",
   [
-    ("fid", {}, {}, "no measure 'fid'; one of likelihood, "),
+    ("fid", {}, {}, "no measure 'fid'; one of "),
     ("likelyhood", {}, {}, "no measure 'likelyhood'; did you mean likelihood?"),
     ("memorisation", {"sample": None}, {}, "needs a model with sample, and this has none"),
     ("prdc", {"sample": None}, {}, "prdc needs a model with sample"),
     ("sample_accuracy", {"cond": ()}, {}, "needs a model conditioned on label"),
     ("trained_on_samples", {"cond": ("twin",)}, {}, "needs a model conditioned on label"),
-    ("frechet", {}, {"classes": 0}, "needs data with labels, and clusters has none"),
-    ("sample_accuracy", {}, {"classes": 0}, "needs data with labels"),
+    ("frechet", {}, {"fields": {}}, "needs data with labels, and clusters has none"),
+    ("sample_accuracy", {}, {"fields": {}}, "needs data with labels"),
   ],
 )
 def test_what_cannot_be_measured_is_refused_beforehand(name, model, spec, message):
-  program = Program((), MODEL._replace(**model))
+  source = SOURCE._replace(spec=SPEC._replace(**spec))
   with pytest.raises(UserError, match=message):
-    source = SOURCE._replace(spec=SPEC._replace(**spec))
-    measures.check(("likelihood", name), program, source, "test")
+    check(("likelihood", name), MODEL._replace(**model), source)
 
 
 def test_a_classifier_needs_a_test_split():
   source = SOURCE._replace(splits={"train": SOURCE.splits["train"]})
   with pytest.raises(UserError, match="frechet needs a test split"):
-    measures.check(("frechet",), Program((), MODEL), source, "train")
+    check(("frechet",), MODEL, source, "train")
 
 
 def test_what_can_be_measured_is_not():
-  program = Program((), MODEL)
   everything = ("likelihood", "frechet", "prdc", "sample_accuracy", "trained_on_samples")
-  measures.check((*everything, "memorisation", "class_shares"), program, SOURCE, "test")
-  measures.check((), Program((), MODEL._replace(sample=None)), SOURCE, "test")
+  check((*everything, "memorisation", "class_shares"), MODEL, SOURCE)
+  check((), MODEL._replace(sample=None), SOURCE)
 
 
 @pytest.mark.parametrize("size", [1, 7, N, 100])
@@ -204,7 +207,7 @@ def test_judges_read_every_example_in_chunks_of_one_size(size):
     return -((x[:, None] - state) ** 2).sum(-1)
 
   model = MODEL._replace(predict=logits, encode=lambda state, x, keys, cond: x * 2)
-  judge = measures.judge_of(model, jnp.asarray(CENTRES), TEST, size)
+  judge = judge_of(model, jnp.asarray(CENTRES), TEST, size)
   nearest = ((TEST["x"][:, None] - CENTRES) ** 2).sum(-1).argmin(1)
   np.testing.assert_array_equal(judge.predict(TEST["x"]), nearest)
   np.testing.assert_array_equal(judge.features(TEST["x"]), TEST["x"] * 2)

@@ -1,28 +1,22 @@
 """Outliers told by a score that is known."""
 
-import types
-
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax.core import Model, Program, UserError
-from gen_jax.data import ArraySplit
-from gen_jax.report import measures
-from gen_jax.run.mesh import make_mesh
+from gen_jax.core import Model, Spec, UserError
+from gen_jax.data import ArraySplit, Source
+from gen_jax.report.measures import likelihood as measures
+from tests.report import made
 
 LABELS = np.repeat(np.arange(4), 8).astype(np.int32)
 X = np.stack([LABELS, np.arange(32) % 5], 1).astype(np.float32)
 
 
 def scene_of(model, only):
-  source = types.SimpleNamespace(splits={"test": ArraySplit({"x": X, "label": LABELS})})
-  experiment = types.SimpleNamespace(
-    data={"only": only}, evaluate=types.SimpleNamespace(split="test", batch_size=8)
-  )
-  mesh = make_mesh(jax.devices()[:1])
-  return measures.Scene(Program((), model), [], source, experiment, mesh, jax.random.key(0), None)
+  test = ArraySplit({"x": X, "label": LABELS})
+  source = Source("classes", Spec.of((2,), None, 4), {"test": test})
+  return made.scene(model, source, made.settings({"only": only}))
 
 
 def model_of(**capabilities):

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from gen_jax.core import Spec, UserError
+from gen_jax.core import Field, Spec, UserError
 from gen_jax.run import folder
 from tests.run import toy
 
@@ -69,14 +69,14 @@ SIZES = {"train": 24}
 
 
 def claim(workdir, sizes=SIZES, spec=toy.SPEC, **groups):
-  return folder.claim(workdir, toy.experiment(**groups).config, spec, sizes)
+  return folder.claim(workdir, toy.experiment(**groups).config, spec, [spec], sizes)
 
 
 def test_a_folder_is_told_by_its_config(tmp_path):
   mark = claim(tmp_path)
   record = folder.read_record(tmp_path)
   assert record["fingerprint"] == mark
-  assert folder.read_spec(record) == toy.SPEC
+  assert folder.specs_of(record) == [toy.SPEC, toy.SPEC]
   assert claim(tmp_path, train={"steps": 99}) == mark
   assert folder.read_record(tmp_path)["config"]["train"]["steps"] == 99  # as it was last run
   with pytest.raises(UserError) as refused:
@@ -110,9 +110,11 @@ def test_a_field_that_is_new_since_makes_no_difference_at_its_default(tmp_path):
 
 
 def test_specs_survive_json(tmp_path):
-  spec = Spec.of((8, 8, 1), 17, 2, ("a", "b"), 5, 7)
+  spec = Spec.of(
+    (8, 8, 1), 17, 2, ("a", "b"), caption=Field((7,), 5), y=Field((4, 4, 3), aligned=True)
+  )
   claim(tmp_path, spec=spec)
-  assert folder.read_spec(folder.read_record(tmp_path)) == spec
+  assert folder.specs_of(folder.read_record(tmp_path)) == [spec, spec]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"config": {}}', "\x00"])

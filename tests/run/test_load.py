@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 import gen_jax
-from gen_jax.app import tasks
+from gen_jax.app import training
 from gen_jax.core import UserError, fold_each
-from gen_jax.run import folder
 from gen_jax.run.checkpoint import Checkpoints
 from gen_jax.run.load import load_run
 from gen_jax.run.mesh import make_mesh
@@ -29,7 +28,7 @@ def trained(workdir, data=None, **groups):
   """A run folder as the command line leaves it; returns the result in memory."""
   mesh = make_mesh(jax.devices()[:1])
   parsed = toy.experiment(data={"batch_size": toy.N}, **groups)
-  mark = folder.claim(workdir, parsed.config, toy.SPEC, SIZES)
+  mark = toy.claim(workdir, parsed)
   return toy.go(mesh, parsed, data, workdir=workdir, fingerprint=mark)
 
 
@@ -98,7 +97,7 @@ def test_what_it_does_not_know_is_refused(run, options, message):
 def test_what_is_no_trained_run_is_refused(tmp_path):
   with pytest.raises(UserError, match=f"{tmp_path / 'none'} is not a run folder"):
     gen_jax.load(tmp_path / "none")
-  folder.claim(tmp_path, toy.experiment().config, toy.SPEC, SIZES)
+  toy.claim(tmp_path, toy.experiment())
   with pytest.raises(UserError, match="does not exist: there is no checkpoint to read"):
     gen_jax.load(tmp_path)
   Checkpoints(tmp_path / "checkpoints").close()
@@ -119,37 +118,41 @@ def test_damaged_checkpoints_are_told_of_in_one_line(tmp_path):
   # Of a config that has changed in ways that its record does not show.
   path = tmp_path / "config.json"
   record = json.loads(path.read_text())
-  path.write_text(json.dumps({**record, "spec": {**record["spec"], "shape": [7]}}))
+  other = {"x": {**record["spec"]["x"], "shape": [7]}, "fields": {}}
+  path.write_text(json.dumps({**record, "spec": other, "specs": [other]}))
   with pytest.raises(UserError, match="is another model's: .* is \\(3,\\) float32 there, \\(7,\\)"):
     gen_jax.load(tmp_path)
 
 
-def test_a_run_that_is_not_at_its_last_stage_is_refused(tmp_path):
+def test_a_run_that_is_not_at_its_last_stage_is_loaded_as_far_as_it_has_come(tmp_path):
   parsed = toy.experiment({"stages": 2}, train={"steps": (3, 3)})
-  folder.claim(tmp_path, parsed.config, toy.SPEC, SIZES)
+  toy.claim(tmp_path, parsed)
   mesh = make_mesh(jax.devices()[:1])
   with pytest.raises(Stopped):
     toy.go(mesh, parsed, workdir=tmp_path, on_step=sends(TERM, at=2))
-  with pytest.raises(UserError, match="is still at stage 1 of 2: train it further"):
-    gen_jax.load(tmp_path)
+  model, states = gen_jax.load(tmp_path)
+  assert len(states) == 1
+  x = draw(model, states)
+  assert x.shape == (4, toy.D)
+  noise = draw(toy.program_of(toy.experiment()).model, [toy.zero_mean()])
+  np.testing.assert_allclose(x, states[0]["params"]["mean"]["w"] + noise, rtol=1e-5)
   result = toy.go(mesh, parsed, workdir=tmp_path)
-  program, _, states, spec = load_run(tmp_path)
-  toy.equal(states, result.states)
-  assert len(program.stages) == 2 and spec == toy.SPEC
-  assert draw(program.model, states).shape == (4, toy.D)
+  found = load_run(tmp_path)
+  toy.equal(found.states, result.states)
+  assert found.step == 6 and found.spec == toy.SPEC and found.source is None
+  assert draw(found.model, found.states).shape == (4, toy.D)
 
 
 def setup(**model):
-  parsed = toy.experiment(model)
-  return tasks.Setup(parsed, toy.source(), toy.program_of(parsed), make_mesh(), 12)
+  return toy.system(toy.experiment(model), mesh=make_mesh(jax.devices()[:1]))
 
 
 def test_a_warm_start_takes_the_weights_and_leaves_the_optimiser(run, capsys):
   workdir, result = run
   there = setup(ema=0.9)
-  fresh = toy.program_of(there.experiment).stages[0].model.init(jax.random.key(0), {})
+  fresh = there.program.stages[0].model.init(jax.random.key(0), {})
   marked = {**fresh, "opt": jax.tree.map(lambda x: x + 7, fresh["opt"])}
-  state = tasks.warm_start(str(workdir), there)([], marked)
+  state = training.warm_start(str(workdir), there)([], marked)
   toy.equal(state["params"], jax.tree.map(np.asarray, result.states[0]["params"]))
   toy.equal(state["ema"], jax.tree.map(np.asarray, result.states[0]["ema"]))
   toy.equal(state["opt"], jax.tree.map(np.asarray, marked["opt"]))
@@ -163,7 +166,7 @@ def test_a_warm_start_takes_only_what_fits(run, capsys):
     "params": {"mean": {"w": np.zeros(toy.D, np.float16), "new": np.ones(2)}},
     "mutable": {"mean": {}}, "ema": {"mean": {"w": np.full(9, 3.0)}}, "opt": {},
   }  # fmt: skip
-  state = tasks.warm_start(str(workdir), there)([], fresh)
+  state = training.warm_start(str(workdir), there)([], fresh)
   w = state["params"]["mean"]["w"]
   assert w.dtype == np.float16
   np.testing.assert_allclose(w, result.states[0]["params"]["mean"]["w"], rtol=1e-3)
@@ -172,14 +175,14 @@ def test_a_warm_start_takes_only_what_fits(run, capsys):
   assert "took over 1 of 3 arrays" in capsys.readouterr().out
   # A later stage than the other run has is left as it is.
   later = {"params": {"other": np.ones(1)}}
-  assert tasks.warm_start(str(workdir), setup(stages=2))([None], later) is later
+  assert training.warm_start(str(workdir), setup(stages=2))([None], later) is later
 
 
 def test_a_warm_start_from_nothing_that_fits_is_refused(run, monkeypatch):
   workdir, _ = run
   nothing = {"params": {"a": np.zeros(1)}, "mutable": {}, "ema": {}}
-  monkeypatch.setattr(tasks.states_of, "abstract_states", lambda *_: [nothing])
+  monkeypatch.setattr(training, "abstract_states", lambda *_: [nothing])
   with pytest.raises(UserError, match="no array of that run fits this model"):
-    tasks.warm_start(str(workdir), setup())
+    training.warm_start(str(workdir), setup())
   with pytest.raises(UserError, match="is not a run folder"):
-    tasks.warm_start("/no/such/run", setup())
+    training.warm_start("/no/such/run", setup())

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from gen_jax.core import UserError
-from gen_jax.run import loop
+from gen_jax.run import job
 from gen_jax.run.checkpoint import Checkpoints
+from gen_jax.run.job import NonFinite
 from gen_jax.run.mesh import make_mesh
+from gen_jax.run.setup import check_validation
 from gen_jax.run.signals import Stopped, received
-from gen_jax.run.states import check_validation
 from tests.run import toy
 
 
@@ -46,7 +47,7 @@ def test_every_step_has_randomness_of_its_own(reference):
 def test_many_steps_in_one_dispatch_are_the_same_steps(mesh, reference, tmp_path, monkeypatch):
   workdir, whole = reference
   clock = {"now": 0.0}
-  monkeypatch.setattr(loop.Log, "elapsed", lambda self: clock["now"])
+  monkeypatch.setattr(job.Log, "elapsed", lambda self: clock["now"])
   several = toy.experiment(NOISY, {"resident": "no"}, {"steps_per_call": 2, "log_every": 4})
   tick = lambda step: clock.update(now=step / 4)  # four steps a second
   result = toy.go(mesh, several, workdir=tmp_path, on_step=tick)
@@ -117,7 +118,7 @@ def test_a_crashed_run_goes_on_exactly_and_writes_no_row_twice(mesh, reference, 
 )
 def test_a_loss_that_is_not_finite_stops_the_run(mesh, tmp_path, bad, train, saved, rows):
   parsed = toy.experiment({"nan_at": bad}, train={**train, "keep": 1})
-  with pytest.raises(loop.NonFinite, match=f"loss is not finite at step {bad}; .* step {saved}"):
+  with pytest.raises(NonFinite, match=f"loss is not finite at step {bad}; .* step {saved}"):
     toy.go(mesh, parsed, workdir=tmp_path)
   record = json.loads((tmp_path / "failure" / "record.json").read_text())
   first = {"loss": bad, "late": bad + 1}
@@ -220,13 +221,13 @@ def test_an_unknown_best_term_is_refused(stages):
   parsed = toy.experiment({**NOISY, "stages": stages}, train={"validate_every": 1, "best": "nlll"})
   data = toy.source(validation_mean=4.0)
   with pytest.raises(UserError, match="config.train.best='nlll' is no term of evaluation: one of "):
-    check_validation(toy.program_of(parsed), data, parsed.train)
+    check_validation(toy.system(parsed, data))
 
 
 def test_validation_without_a_split_is_refused():
   parsed = toy.experiment(train={"validate_every": 4})
   with pytest.raises(UserError, match="needs a validation split: set data.validation"):
-    check_validation(toy.program_of(parsed), toy.source(), parsed.train)
+    check_validation(toy.system(parsed))
 
 
 def test_a_batch_that_the_devices_cannot_share_is_refused():

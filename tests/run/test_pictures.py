@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gen_jax.app import tasks
+from gen_jax.app import training
 from gen_jax.run import pictures
 
 
@@ -200,9 +200,9 @@ def test_heat_maps_keep_the_order_of_their_values(tmp_path):
 def test_pictures_of_a_model_s_parameters_are_named_files(tmp_path):
   shown = {"components": np.full((3, 4, 4, 1), 16.0), "points": np.zeros((5, 2))}
   shown["code"] = np.ones(7)
-  tasks.save_pictures(tmp_path / "pictures", shown, 17)
+  training.save_pictures(tmp_path / "pictures", shown, 17)
   names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
   assert names == ["components.png", "points.png"]  # a vector has no picture
   assert read(tmp_path / "pictures" / "components.png").max() == 255
-  tasks.save_pictures(tmp_path / "none", {}, 17)
+  training.save_pictures(tmp_path / "none", {}, 17)
   assert not (tmp_path / "none").exists()

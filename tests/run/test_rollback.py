@@ -8,6 +8,7 @@ import pytest
 from gen_jax.core import UserError
 from gen_jax.run import loop, signals
 from gen_jax.run.checkpoint import Checkpoints
+from gen_jax.run.job import NonFinite
 from gen_jax.run.replay import replay
 from tests.run import toy
 
@@ -70,7 +71,7 @@ def test_a_run_that_went_back_resumes_exactly(mesh, tmp_path, lowest):
 
 def test_it_gives_up_after_a_few_attempts(mesh, tmp_path, caplog):
   parsed = toy.experiment({"nan_at": 5}, train={**EVERY, "on_nonfinite": "rollback"})
-  with pytest.raises(loop.NonFinite):
+  with pytest.raises(NonFinite):
     toy.go(mesh, parsed, workdir=tmp_path)
   assert caplog.text.count("going on from there") == loop.ROLLBACKS
   record = json.loads((tmp_path / "failure" / "record.json").read_text())
@@ -78,7 +79,7 @@ def test_it_gives_up_after_a_few_attempts(mesh, tmp_path, caplog):
 
 
 def again(mesh, parsed, workdir, data=None):
-  return replay(toy.program_of(parsed), data or toy.source(), parsed, mesh=mesh, workdir=workdir)
+  return replay(toy.system(parsed, data, mesh), workdir)
 
 
 @pytest.mark.parametrize("resident", ["yes", "no"])
@@ -86,7 +87,7 @@ def again(mesh, parsed, workdir, data=None):
 def test_a_failure_comes_again(mesh, tmp_path, bad, checkpoint, resident):
   train = {"log_every": 4, "checkpoint_every": 4}
   parsed = toy.experiment({"nan_at": bad}, data={"resident": resident}, train=train)
-  with pytest.raises(loop.NonFinite):
+  with pytest.raises(NonFinite):
     toy.go(mesh, parsed, workdir=tmp_path)
   before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
   said = again(mesh, parsed, tmp_path)
@@ -106,7 +107,7 @@ def test_a_failure_comes_again(mesh, tmp_path, bad, checkpoint, resident):
 
 def test_a_failure_after_a_rollback_comes_again(mesh, tmp_path):
   parsed = rollback(0.0)  # half of all steps fail: too many for three attempts
-  with pytest.raises(loop.NonFinite):
+  with pytest.raises(NonFinite):
     toy.go(mesh, parsed, workdir=tmp_path)
   record = json.loads((tmp_path / "failure" / "record.json").read_text())
   assert record["attempt"] == loop.ROLLBACKS
@@ -117,7 +118,7 @@ def test_another_end_than_the_record_s_is_said(mesh, tmp_path):
   parsed = toy.experiment({"nan_at": 5}, train=EVERY)
   with pytest.raises(UserError, match="nothing failed"):
     again(mesh, parsed, tmp_path)
-  with pytest.raises(loop.NonFinite):
+  with pytest.raises(NonFinite):
     toy.go(mesh, parsed, workdir=tmp_path)
   with pytest.raises(UserError, match="did not come again: every term stayed finite"):
     again(mesh, toy.experiment(train=EVERY), tmp_path)

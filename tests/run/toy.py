@@ -14,7 +14,8 @@ from gen_jax.core import Model, Program, Spec, Stage, single
 from gen_jax.data import ArraySplit, Source
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
-from gen_jax.run import loop
+from gen_jax.run import folder, loop
+from gen_jax.run.system import system_of
 from tests.rows import rows as all_rows
 
 N, D = 24, 3
@@ -145,9 +146,25 @@ def program_of(parsed: configs.Experiment) -> Program:
   return configs.build(parsed.config, SPEC)
 
 
+def system(parsed: configs.Experiment, data: Source | None = None, mesh=None):
+  """The toy with its data."""
+  return system_of(program_of(parsed), data or source(), parsed, mesh)
+
+
+def claim(workdir, parsed: configs.Experiment) -> str:
+  """Makes the folder that run's; returns the fingerprint."""
+  specs = [SPEC] * len(program_of(parsed).stages)
+  return folder.claim(workdir, parsed.config, SPEC, specs, {"train": N})
+
+
 def go(mesh, parsed: configs.Experiment, data: Source | None = None, **kwargs) -> loop.Result:
   """Trains a toy."""
-  return loop.train(program_of(parsed), data or source(), parsed, mesh=mesh, **kwargs)
+  return loop.train(system(parsed, data, mesh), **kwargs)
+
+
+def zero_mean() -> dict:
+  """A state of the first stage whose mean is 0."""
+  return {"params": {"mean": {"w": jnp.zeros(SPEC.shape)}}, "mutable": {"mean": {}}, "ema": {}}
 
 
 def mean_of(result: loop.Result) -> np.ndarray:

@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from gen_jax.app.tasks import Tracer
+from gen_jax.app.training import Tracer
 
 
 @pytest.mark.parametrize(

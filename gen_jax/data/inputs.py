@@ -1,0 +1,108 @@
+"""Examples of the user's own: image or text files as a trained model takes them."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from gen_jax import core
+from gen_jax.data import images
+from gen_jax.data.vocabulary import SPECIAL, Vocabulary
+
+
+class Inputs(NamedTuple):
+  """names: of the examples, for files made of them. x: each an example [...]; of one shape, but for
+  models that take images of any size. sizes: (height, width) of each image before it was padded to
+  a multiple of the model's stride; () otherwise."""
+
+  names: tuple[str, ...]
+  x: tuple[np.ndarray, ...]
+  sizes: tuple[tuple[int, int], ...] = ()
+
+
+def is_text(field: core.Field) -> bool:
+  """Whether examples of a field are sentences: sequences of the tokens of a vocabulary."""
+  return len(field.shape) == 1 and field.names[: len(SPECIAL)] == SPECIAL
+
+
+def read_input(path: str | Path, field: core.Field, stride: int = 0) -> Inputs:
+  """An image file, all of a folder, or a text file of one sentence a line.
+
+  Args:
+    path: of the file or folder.
+    field: what x is. Images are brought to its channels and grey levels and, unless there is a
+      stride, cropped about their centre and resized to its shape; words that the vocabulary lacks
+      become <unk>.
+    stride: images keep their size, padded by their border to multiples of this; 0 for the field's
+      own size.
+
+  Raises:
+    UserError: if nothing can be read there, in one line.
+  """
+  root = Path(path).expanduser()
+  if is_text(field):
+    return read_text(root, field)
+  if len(field.shape) != 3 or field.levels is None:
+    raise core.UserError(f"--input reads images and sentences, not examples of shape {field.shape}")
+  if root.is_dir():
+    files = sorted(p for p in root.iterdir() if p.suffix.lower() in images.EXTENSIONS)
+    if not files:
+      raise core.UserError(f"no images in {root}: looked for {' '.join(images.EXTENSIONS)}")
+  else:
+    files = [root]
+  pictures = [open_image(file) for file in files]
+  x = [to_levels(fitted(p, field, stride), field.levels) for p in pictures]
+  sizes = tuple((p.height, p.width) for p in pictures) if stride else ()
+  return Inputs(tuple(file.stem for file in files), tuple(x), sizes)
+
+
+def open_image(file: Path) -> Image.Image:
+  """A decoded image.
+
+  Raises:
+    UserError: naming the file.
+  """
+  try:
+    return images.decode(file.read_bytes())
+  except OSError as error:
+    raise core.UserError(f"--input={file} cannot be read: {error.strerror or error}") from error
+  except images.BadImage as error:
+    raise core.UserError(f"--input={file} cannot be read: {error}") from error
+
+
+def fitted(image: Image.Image, field: core.Field, stride: int) -> np.ndarray:
+  """uint8 [H, W, C] of the field's shape, or of its own size padded to multiples of the stride."""
+  height, width, channels = field.shape
+  image = image.convert("L" if channels == 1 else "RGB")
+  if not stride:
+    image = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
+  x = np.asarray(image).reshape(image.height, image.width, channels)
+  if stride:
+    more = [math.ceil(n / stride) * stride - n for n in x.shape[:2]]
+    x = np.pad(x, ((0, more[0]), (0, more[1]), (0, 0)), mode="edge")
+  return x
+
+
+def to_levels(x: np.ndarray, levels: int) -> np.ndarray:
+  """Bytes as grey levels 0..levels-1."""
+  if levels == 256:
+    return x
+  return np.round(x / 255 * (levels - 1)).astype(np.min_scalar_type(levels - 1))
+
+
+def read_text(file: Path, field: core.Field) -> Inputs:
+  """The sentences of a file, one a line."""
+  try:
+    lines = file.read_text(encoding="utf-8").splitlines()
+  except (OSError, UnicodeDecodeError) as error:
+    raise core.UserError(f"--input={file} cannot be read as UTF-8 text: {error}") from error
+  lines = [line for line in lines if line.strip()]
+  if not lines:
+    raise core.UserError(f"--input={file} has no sentences")
+  vocabulary = Vocabulary(field.names)
+  x = tuple(vocabulary.encode(line, field.shape[0]) for line in lines)
+  return Inputs(tuple(f"{file.stem}-{i}" for i in range(len(x))), x)

@@ -1,0 +1,105 @@
+"""Likelihoods, and what they tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from gen_jax import metrics
+from gen_jax.core import UserError
+from gen_jax.data import ArraySplit
+from gen_jax.report.measures.table import measure
+from gen_jax.report.scene import Record, Scene
+from gen_jax.run import evaluate
+
+
+@measure(needs=("evaluate",))
+def likelihood(scene: Scene) -> dict[str, Record]:
+  """The mean of every term of the model's `evaluate`, with its standard error over examples."""
+  values = scene.terms(scene.model.evaluate)
+  facts = {"split": scene.settings.split, **scene.system.config["likelihood"]}
+  return {
+    name: {
+      "value": evaluate.mean(v),
+      "examples": len(v),
+      "standard_error": float(np.std(v, dtype=np.float64) / len(v) ** 0.5),
+      **facts,
+    }
+    for name, v in values.items()
+  }
+
+
+@measure(needs=("log_prob",))
+def anomaly(scene: Scene) -> dict[str, Record]:
+  """How well log p(x) tells the split from noise: pixels at random, or each from another example.
+
+  `rejected` is the share of the noise whose log p(x) lies below all but 1% of the training split's.
+  """
+  split, share = scene.settings.split, 0.01
+  noise = metrics.noise_like(scene.real["x"], scene.spec.levels, np.random.default_rng(0))
+  log_prob = scene.model.log_prob
+  score = lambda states, batch, keys: {"log_p": log_prob(states, batch["x"], keys, None)}
+  sets = {"train": scene.train["x"], "real": scene.real["x"], **noise}
+  log_p = {name: scene.terms(score, of=ArraySplit({"x": x}))["log_p"] for name, x in sets.items()}
+  threshold = float(np.quantile(log_p["train"], share))
+  facts = {"split": split, "threshold": threshold, "threshold_quantile_of_train": share}
+  facts["rejected_of_split"] = float((log_p["real"] < threshold).mean())
+  return {
+    f"auroc_{name}": {
+      "value": metrics.auroc(log_p["real"], log_p[name]),
+      "examples": len(log_p["real"]),
+      "noise_examples": len(log_p[name]),
+      "rejected": float((log_p[name] < threshold).mean()),
+      **facts,
+    }
+    for name in noise
+  }
+
+
+def outliers(scene: Scene, score: Callable, name: str) -> dict[str, Record]:
+  """How well a score tells the classes that were learnt from the others, over the whole split.
+
+  Args:
+    scene: of a run whose config.data.only names the classes that it learnt from.
+    score: (states, batch) -> [B], high for what is known.
+    name: of the score.
+
+  Raises:
+    UserError: if the run learnt from all classes.
+  """
+  only = scene.system.experiment.data["only"]
+  if not only:
+    raise UserError(f"the measure outliers_by_{name} needs classes left out: set config.data.only")
+  scored = lambda states, batch, keys: {"score": score(states, batch, keys)}
+  values = scene.terms(scored)["score"]
+  known = np.isin(scene.real["label"], list(only))
+  record = {
+    "value": metrics.auroc(values[known], values[~known]),
+    "examples": int(known.sum()),
+    "outliers": int((~known).sum()),
+    "split": scene.settings.split,
+    "learnt_classes": list(only),
+  }
+  return {f"auroc_{name}": record}
+
+
+@measure(needs=("encode", "decode"), fields=("label",))
+def outliers_by_error(scene: Scene) -> dict[str, Record]:
+  """AUROC of the squared error of reconstruction: what a model never saw, it restores badly."""
+  model = scene.model
+
+  def score(states, batch, keys):
+    x = model.decode(states, model.encode(states, batch["x"], None, batch), batch)
+    error = (x - batch["x"].astype(x.dtype)) ** 2
+    return -error.reshape(len(error), -1).sum(1)
+
+  return outliers(scene, score, "error")
+
+
+@measure(needs=("log_prob",), fields=("label",))
+def outliers_by_density(scene: Scene) -> dict[str, Record]:
+  """AUROC of log p(x), or of the bound on it that the model has."""
+  log_prob = scene.model.log_prob
+  score = lambda states, batch, keys: log_prob(states, batch["x"], keys, batch)
+  return outliers(scene, score, "density")

@@ -1,0 +1,130 @@
+"""Modes that show what a code holds."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gen_jax import metrics
+from gen_jax.core import Array, UserError
+from gen_jax.report.uses.use import Use, all_codes, unraveller, vectors
+from gen_jax.run import pictures
+from gen_jax.run.folder import write_json
+
+
+def slerp(a: Array, b: Array, t: Array) -> Array:
+  """Spherical interpolation (Shoemake 1985; White 2016) of vectors a, b [Z] at t in [0, 1].
+
+  The norm goes linearly from one to the other; parallel vectors are interpolated linearly.
+  """
+  na, nb = jnp.linalg.norm(a), jnp.linalg.norm(b)
+  cosine = jnp.clip(a @ b / jnp.maximum(na * nb, 1e-12), -1, 1)
+  angle = jnp.arccos(cosine)
+  sine = jnp.sin(angle)
+  along = (jnp.sin((1 - t) * angle) * a / na + jnp.sin(t * angle) * b / nb) / sine
+  return jnp.where(sine < 1e-6, (1 - t) * a + t * b, along * ((1 - t) * na + t * nb))
+
+
+def interpolate(run: Use) -> str:
+  """Between the codes of pairs of test examples, in a line and on the sphere: one pair a row."""
+  pairs, frames = max(run.n // 10, 1), 10
+  batch = run.examples(2 * pairs)
+  pairs = len(batch["x"]) // 2
+  code = run.encode(batch)
+  back, z = unraveller(code), jnp.asarray(vectors(code), jnp.float32)
+  t = jnp.linspace(0, 1, frames)
+  cond = {name: np.repeat(batch[name][:pairs], frames, 0) for name in run.model.cond} or None
+  paths = {
+    "linear": lambda a, b: jax.vmap(lambda s: (1 - s) * a + s * b)(t),
+    "spherical": lambda a, b: jax.vmap(lambda s: slerp(a, b, s))(t),
+  }
+  for name, path in paths.items():
+    points = jax.vmap(path)(z[:pairs], z[pairs : 2 * pairs]).reshape(pairs * frames, -1)
+    x = run.decode(back(points), cond)
+    pictures.show(run.folder("interpolate") / f"{name}.png", x, run.levels, frames)
+  return f"{run.folder('interpolate')}/{{linear,spherical}}.png: {pairs} pairs"
+
+
+def traverse(run: Use) -> str:
+  """One latent at a time from -3 to 3 standard deviations of the codes, from one example's code.
+
+  Rows are latents, those that vary most over the test split first.
+  """
+  frames = 11
+  codes, _ = all_codes(run, run.split)
+  batch = run.examples(1)
+  code = run.encode(batch)
+  back, base, std = unraveller(code), vectors(code)[0], codes.std(0)
+  latents = np.argsort(-std)[: max(run.n // frames, 1)]
+  rows = np.tile(base, (len(latents), frames, 1))
+  for row, i in zip(rows, latents, strict=True):
+    row[:, i] = codes[:, i].mean() + std[i] * np.linspace(-3, 3, frames)
+  count = len(latents) * frames
+  cond = {name: np.repeat(batch[name], count, 0) for name in run.model.cond} or None
+  x = run.decode(back(jnp.asarray(rows.reshape(count, -1), jnp.float32)), cond)
+  path = run.folder("traverse") / "latents.png"
+  pictures.show(path, x, run.levels, frames)
+  spread = ", ".join(f"{i}: {std[i]:.2f}" for i in latents[:10])
+  return f"{path}: rows are latents {latents.tolist()}; standard deviations {spread}"
+
+
+def encode(run: Use) -> str:
+  """The codes of every split, with labels, as codes.npz."""
+  out = {}
+  for name, split in run.source.splits.items():
+    codes, labels = all_codes(run, split)
+    out[name] = codes.astype(np.float32)
+    if labels is not None:
+      out[f"{name}_label"] = labels
+  path = run.folder("encode") / "codes.npz"
+  np.savez(path, **out)
+  return f"{path}: " + ", ".join(f"{name} {array.shape}" for name, array in out.items())
+
+
+def latent_map(run: Use) -> str:
+  """Two latent dimensions: the test codes by class, and what a grid of codes decodes to."""
+  codes, labels = all_codes(run, run.split)
+  if codes.shape[1] != 2:
+    raise UserError(f"--mode=map is for codes of 2 dimensions, and these have {codes.shape[1]}")
+  folder = run.folder("map")
+  pictures.scatter(folder / "codes.png", codes, labels=labels)
+  side = max(math.isqrt(run.n), 2)
+  low, high = np.quantile(codes, 0.02, axis=0), np.quantile(codes, 0.98, axis=0)
+  grid = np.meshgrid(np.linspace(low[0], high[0], side), np.linspace(high[1], low[1], side))
+  points = jnp.asarray(np.stack(grid, -1).reshape(-1, 2), jnp.float32)
+  batch = run.examples(1)
+  cond = {name: np.repeat(batch[name], side**2, 0) for name in run.model.cond} or None
+  x = run.decode(unraveller(run.encode(batch))(points), cond)
+  pictures.show(folder / "decoded.png", x, run.levels, side)
+  return f"{folder}/{{codes,decoded}}.png"
+
+
+def use_of_codes(run: Use) -> str:
+  """How often each discrete code is used over the evaluation split, the most used first."""
+  kinds = [leaf.dtype for leaf in jax.tree.leaves(run.encode(run.examples(1)))]
+  if not all(jnp.issubdtype(kind, jnp.integer) for kind in kinds):
+    raise UserError("--mode=codes is for models with discrete codes, and these are real-valued")
+  codes, _ = all_codes(run, run.split)
+  count = np.sort(np.unique(codes, return_counts=True)[1])[::-1]
+  path = run.folder("codes") / "use.png"
+  pictures.shares(path, count / codes.size, "codes in use, the most used first")
+  return f"{path}: {len(count)} codes in use, the first {count[0] / codes.size:.1%} of the time"
+
+
+def probe(run: Use) -> str:
+  """Error on the test split of a linear and an RBF-SVM classifier of the codes, by labels used."""
+  if run.spec.classes < 2:
+    raise UserError("--mode=probe needs data with labels")
+  train, test = (all_codes(run, run.source.splits[s]) for s in ("train", "test"))
+  table = {}
+  for count in sorted({min(c, len(train[0])) for c in (100, 1000, len(train[0]))}):
+    errors = metrics.probe_errors(train[0][:count], train[1][:count], *test)
+    for name, error in errors.items():
+      facts = {"examples": len(test[0]), "split": "test", "labels": count}
+      table[f"{name}_probe_error_{count}"] = {"value": error, **facts}
+  write_json(run.folder("probe") / "probe.json", table)
+  lines = [f"{name:30s} {record['value']:8.4f}" for name, record in table.items()]
+  return "\n".join([*lines, f"{run.workdir}/probe/probe.json"])

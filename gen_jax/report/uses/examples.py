@@ -1,0 +1,95 @@
+"""Modes that show what a model makes of examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+
+from gen_jax.core import fold_each
+from gen_jax.data import Vocabulary, is_text
+from gen_jax.report.uses.use import Use, columns_of
+from gen_jax.run import pictures
+from gen_jax.run.conditions import conditions
+from gen_jax.run.folder import write_text
+from gen_jax.run.grids import made_of, shown
+
+
+def reconstruct(run: Use) -> str:
+  """Test examples above their reconstructions."""
+  batch = run.examples(run.n)
+  x = run.decode(run.encode(batch), run.cond(batch))
+  scale = (run.levels or 2) - 1
+  error = ((x.astype(np.float64) - batch["x"]) ** 2).reshape(len(x), -1).sum(1).mean() / scale**2
+  path = run.folder("reconstruct") / f"n{len(x)}.png"
+  columns = columns_of(len(x))
+  pictures.show(path, pictures.in_turn([batch["x"], x], columns), run.levels, columns)
+  run.save_each("reconstruct", x, run.levels)
+  return f"{path}: squared error {error:.4f} an example, pixels in [0, 1]"
+
+
+def transform(run: Use) -> str:
+  """Examples, what the model makes of them, and what was wanted where that is known: translated,
+  restored, coloured."""
+  if run.inputs is not None and run.inputs.sizes:
+    return transform_each(run)
+  batch = run.examples(run.n)
+  keys = fold_each(run.trained.key("evaluate"), np.arange(len(batch["x"])))
+  cond = {name: batch[name] for name in run.model.cond}
+  given, made = jax.jit(made_of(run.model))(run.states, batch["x"], keys, cond)
+  if is_text(run.spec.x):
+    return sentences(run, batch, np.asarray(made))
+  sets = pictures.alike(shown(run.model, run.spec, batch, np.asarray(given), np.asarray(made)))
+  columns = columns_of(len(batch["x"]))
+  path = run.folder("transform") / f"n{len(batch['x'])}.png"
+  pictures.save_png(path, pictures.grid(pictures.in_turn(sets, columns), columns))
+  run.save_each("transform", sets[1], 256)
+  return f"{path}: {', '.join(('given', 'made', 'wanted')[: len(sets)])}, row by row"
+
+
+def transform_each(run: Use) -> str:
+  """The user's images one by one, each at its own size."""
+  make, names = jax.jit(made_of(run.model)), run.inputs.names
+  for i, (name, x, size) in enumerate(zip(names, run.inputs.x, run.inputs.sizes, strict=True)):
+    keys = fold_each(run.trained.key("evaluate"), np.array([i]))
+    cond = conditions(run.model, run.spec, 1, given=run.given)
+    given, made = (np.asarray(v) for v in make(run.states, x[None], keys, cond))
+    sets = shown(run.model, run.spec, {"x": x[None]}, given, made)
+    factor = sets[1].shape[1] // x.shape[0] or 1
+    image = sets[1][0, : size[0] * factor, : size[1] * factor]
+    pictures.save_png(run.folder("transform") / f"{name}.png", image)
+  return f"{run.folder('transform')}: {', '.join(names)}"
+
+
+def sentences(run: Use, batch: Mapping, made: np.ndarray) -> str:
+  """Sentences, each above what the model made of it, as a text file."""
+  source = Vocabulary(run.spec.x.names)
+  target = Vocabulary(run.spec.fields["y"].names) if "y" in run.spec.fields else source
+  pairs = [
+    f"{source.decode(a)}\n  {target.decode(b)}\n" for a, b in zip(batch["x"], made, strict=True)
+  ]
+  path = run.folder("transform") / "sentences.txt"
+  write_text(path, "".join(pairs))
+  return f"{path}\n{''.join(pairs[:5])}".rstrip()
+
+
+def predict(run: Use) -> str:
+  """The predicted class of each example, as a table; of each pixel, as label images."""
+  batch = run.examples(run.n)
+  classes = np.asarray(jax.jit(run.model.predict)(run.states, batch["x"]).argmax(-1))
+  folder = run.folder("predict")
+  if classes.ndim == 3:
+    sets = [pictures.to_uint8(batch["x"], run.levels), pictures.paint(classes)]
+    if "segmentation" in batch:
+      sets.append(pictures.paint(batch["segmentation"]))
+    columns = columns_of(len(classes))
+    grid = pictures.grid(pictures.in_turn(pictures.alike(sets), columns), columns)
+    pictures.save_png(folder / f"n{len(classes)}.png", grid)
+    run.save_each("predict", sets[1], 256)
+    return f"{folder}/n{len(classes)}.png: given, predicted and, where it is known, wanted"
+  names = run.spec.fields["label"].names or tuple(map(str, range(run.spec.classes)))
+  rows = run.inputs.names if run.inputs is not None else map(str, range(len(classes)))
+  lines = [f"{row}\t{names[k]}" for row, k in zip(rows, classes, strict=True)]
+  write_text(folder / "classes.tsv", "\n".join(lines) + "\n")
+  return "\n".join([*lines[:10], f"{folder}/classes.tsv"])

@@ -1,0 +1,105 @@
+"""The picture that a stage leaves as it learns: samples, or examples, what is made of them, and
+what was wanted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from gen_jax.core import PyTree, fold_each, stream
+from gen_jax.run import pictures, processes, sample
+from gen_jax.run.conditions import by_class, conditions
+from gen_jax.run.system import System
+
+EXAMPLES, COLUMNS = 16, 8  # of a grid of examples
+
+
+class Grid:
+  """The picture of one stage of a system; what it compiles is kept."""
+
+  def __init__(self, system: System, index: int):
+    self.system, self.model = system, system.model(index)
+    self.spec, self.source = system.seen(index)
+    self.drawer = self.maker = None
+
+  @property
+  def possible(self) -> bool:
+    """Whether the model makes anything that can be shown."""
+    model, picture = self.model, len(self.spec.shape) == 3
+    segments = model.predict is not None and "segmentation" in self.spec.fields
+    return model.sample is not None or (picture and (model.transform is not None or segments))
+
+  def save(self, path: Path, states: list[PyTree]) -> np.ndarray | None:
+    """Writes the picture; returns it [H, W, C] uint8, or None where there is none to draw."""
+    if self.model.sample is not None:
+      x, columns = self.samples(states)
+      draw = lambda: pictures.show(path, x, self.spec.levels, columns)
+    else:
+      sets = self.examples(states)
+      grid = pictures.grid(pictures.in_turn(pictures.alike(sets), COLUMNS), COLUMNS)
+      draw = lambda: pictures.save_png(path, grid)
+    if not processes.is_first():
+      return None
+    path.parent.mkdir(exist_ok=True)
+    return draw()
+
+  def samples(self, states: list[PyTree]) -> tuple[np.ndarray, int]:
+    """Samples in the order of the grid, and its columns."""
+    system, model = self.system, self.model
+    if self.drawer is None:
+      self.drawer = sample.compiled(model.sample, system.mesh)
+    n, order, columns = by_class(model, self.spec)
+    cond = conditions(model, self.spec, n, split=self.source.splits["train"], spread=True)
+    x = sample.draw(
+      self.drawer, states, sample.sample_keys(system.config["seed"]), n, cond,
+      chunk=sample.chunk_size(system.experiment.evaluate.batch_size, system.mesh),
+      mesh=system.mesh,
+    )  # fmt: skip
+    return x[order], columns
+
+  def examples(self, states: list[PyTree]) -> list[np.ndarray]:
+    """The first examples that were not learnt from: given, made and, where known, wanted; each set
+    [n, H, W, C] uint8."""
+    split = self.source.splits.get("validation", self.source.splits["train"])
+    batch = split.take(np.arange(min(EXAMPLES, len(split))))
+    if self.maker is None:
+      self.maker = jax.jit(made_of(self.model))
+    index = np.arange(len(batch["x"]))
+    keys = fold_each(stream(self.system.root, "sample"), index)
+    fields = {name: batch[name] for name in self.model.cond}
+    given, made = self.maker(states, batch["x"], keys, fields)
+    return shown(self.model, self.spec, batch, np.asarray(given), np.asarray(made))
+
+
+def made_of(model):
+  """(states, x, keys, cond) -> (what is given, what the model makes of it)."""
+
+  def make(states, x, keys, cond):
+    cond = cond or None
+    if model.transform is None:
+      return x, model.predict(states, x).argmax(-1)
+    given = x if model.observe is None else model.observe(states, x, keys, cond)
+    return given, model.transform(states, given, keys, cond)
+
+  return make
+
+
+def shown(model, spec, batch, given: np.ndarray, made: np.ndarray) -> list[np.ndarray]:
+  """Given, made and, where it is known, wanted, as pictures [n, H, W, C] uint8.
+
+  Wanted is x where the model restores what `observe` made of it, else the paired image, else the
+  label image.
+  """
+  image = lambda x, levels: pictures.to_uint8(x, levels)
+  sets = [image(given, spec.levels)]
+  if model.transform is None:
+    return [*sets, pictures.paint(made), pictures.paint(batch["segmentation"])]
+  paired = spec.fields.get("y")
+  if model.observe is not None:
+    return [*sets, image(made, spec.levels), image(batch["x"], spec.levels)]
+  if paired is not None:
+    wanted = [image(batch["y"], paired.levels)] if paired.aligned else []
+    return [*sets, image(made, paired.levels), *wanted]
+  return [*sets, image(made, spec.levels)]
