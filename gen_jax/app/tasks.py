@@ -66,7 +66,7 @@ def set_up(config: Mapping) -> Setup:
   experiment = configs.parse(config)
   source = sources.load(**experiment.data)
   program = configs.build(experiment.config, source.spec)
-  sources.check_feed(experiment.feed, source.spec.shape)
+  sources.check_feed(experiment.feed, source.spec, program.model.cond)
   names, split = tuple(experiment.config["measures"]), experiment.evaluate.split
   measures.check(names, program, source, split)
   states_of.check_passes(program, experiment.feed.remainder)
@@ -407,7 +407,12 @@ def dry_run(config: Mapping) -> int:
     root = states_of.root_key(setup.experiment.config["seed"])
     source, feed = loop.with_overrides(stage, setup.source, setup.experiment)
     pipeline = sources.make_pipeline(
-      source.splits["train"], feed, root, stage=i, microbatches=stage.model.microbatches
+      source.splits["train"],
+      source.spec,
+      feed,
+      root,
+      stage=i,
+      microbatches=stage.model.microbatches,
     )
     calls = setup.experiment.train.steps_per_call
     step = Step(stage, i, pipeline, root, setup.mesh, calls, layout=layout)

@@ -7,14 +7,14 @@ any step by asking for that step.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax.core import Array, UserError, stream
+from gen_jax.core import Array, Count, Spec, UserError, check, stream
 from gen_jax.data import augment as augmentation
 from gen_jax.data.order import ROUNDS, positions, shuffled
 from gen_jax.data.source import Split
@@ -34,11 +34,11 @@ class Feed:
   threads: that read and decode streamed data.
   """
 
-  batch_size: int = 128
+  batch_size: Count = 128
   remainder: Literal["wrap", "pad"] = "wrap"
-  augment: tuple[str, ...] = ()
+  augment: tuple[Literal["flip", "shift"], ...] = ()
   resident: Literal["auto", "yes", "no"] = "auto"
-  threads: int = 4
+  threads: Count = 4
 
 
 class Pipeline(NamedTuple):
@@ -63,20 +63,25 @@ def size_bytes(split: Split) -> int:
   return len(split) * sum(np.asarray(v).nbytes for v in split[0].values())
 
 
-def check_feed(feed: Feed, shape: tuple[int, ...]) -> None:
-  """Refuses what examples of that shape cannot be fed as.
+def check_feed(feed: Feed, spec: Spec, reads: Collection[str] = ()) -> None:
+  """Refuses what data of that spec cannot be fed as.
+
+  Args:
+    feed: how training reads its data.
+    spec: of the data.
+    reads: names of the fields that the model reads.
 
   Raises:
-    UserError: for a batch size or a number of threads below 1, or an unknown augmentation.
+    UserError: for a value out of range, or an augmentation that the data or a field that the model
+      reads cannot follow.
   """
-  for name in ("batch_size", "threads"):
-    if getattr(feed, name) < 1:
-      raise UserError(f"data.{name} must be 1 or more, not {getattr(feed, name)}")
-  augmentation.check(feed.augment, shape)
+  check(Feed, feed, "data")
+  augmentation.check(feed.augment, spec, reads)
 
 
 def make_pipeline(
   split: Split,
+  spec: Spec,
   feed: Feed,
   root: Array,
   *,
@@ -89,6 +94,7 @@ def make_pipeline(
 
   Args:
     split: the examples.
+    spec: what they are.
     feed: see `Feed`.
     root: key of the run; order and augmentation have streams of their own.
     stage: index of the stage, which has its own order.
@@ -99,7 +105,7 @@ def make_pipeline(
   Raises:
     UserError: see `check_feed`; or for a run too long to count.
   """
-  check_feed(feed, np.asarray(split[0]["x"]).shape)
+  check_feed(feed, spec)
   if steps * microbatches * feed.batch_size >= 2**31:
     raise UserError(
       f"{steps} steps of {microbatches} x {feed.batch_size} examples are more than the 2^31 that"
@@ -116,10 +122,11 @@ def make_pipeline(
   }
 
   def transform(batch, step):
-    if feed.augment:
-      keys = jax.random.split(jax.random.fold_in(augment_key, step), microbatches)
-      batch["x"] = jax.vmap(lambda x, k: augmentation.augment(x, k, feed.augment))(batch["x"], keys)
-    return batch
+    if not feed.augment:
+      return batch
+    keys = jax.random.split(jax.random.fold_in(augment_key, step), microbatches)
+    moved = lambda one, key: augmentation.augment_batch(one, spec, key, feed.augment)
+    return jax.vmap(moved)(batch, keys)
 
   def index_of(step, rows):
     """index, mask and last [M, B] of the examples `rows` of a step; NumPy in, NumPy out."""

@@ -246,7 +246,7 @@ class Run:
     self.source, self.feed = with_overrides(self.stage, job.source, job.experiment)
     check_divides(self.feed.batch_size, job.mesh, "data.batch_size")
     self.pipeline = sources.make_pipeline(
-      self.source.splits["train"], self.feed, job.root, stage=index,
+      self.source.splits["train"], self.source.spec, self.feed, job.root, stage=index,
       microbatches=self.stage.model.microbatches, steps=self.steps, attempt=attempt,
     )  # fmt: skip
     per_call = self.settings.steps_per_call
