@@ -66,7 +66,8 @@ def set_up(config: Mapping) -> Setup:
   experiment = configs.parse(config)
   source = sources.load(**experiment.data)
   program = configs.build(experiment.config, source.spec)
-  sources.check_feed(experiment.feed, source.spec, program.model.cond)
+  reads = {name for stage in program.stages for name in stage.model.cond}
+  sources.check_feed(experiment.feed, source.spec, reads.union(program.model.cond))
   names, split = tuple(experiment.config["measures"]), experiment.evaluate.split
   measures.check(names, program, source, split)
   states_of.check_passes(program, experiment.feed.remainder)
