@@ -14,14 +14,23 @@ from annotated_types import Interval
 
 from gen_jax import core
 from gen_jax.core import Decay, Natural
+from gen_jax.data import arrays, digits, folder, images, rules, shapes, stacked, tfds, toy2d
 from gen_jax.data import binarize as binary
-from gen_jax.data import digits, folder, images, shapes, stacked, tfds, toy2d
+from gen_jax.data.arrays import from_arrays
 from gen_jax.data.pipeline import Feed, Pipeline, check_feed, make_pipeline, passes
-from gen_jax.data.source import ArraySplit, LazySplit, Source, Split, keep_classes, partition
+from gen_jax.data.source import (
+  ArraySplit,
+  LazySplit,
+  Source,
+  Split,
+  Unpaired,
+  keep_classes,
+  partition,
+)
 
 __all__ = [
-  "ArraySplit", "Feed", "LazySplit", "Pipeline", "SOURCES", "Source", "Split", "check_feed", "load",
-  "make_pipeline", "partition", "passes",
+  "ArraySplit", "Feed", "LazySplit", "Pipeline", "SOURCES", "Source", "Split", "Unpaired",
+  "check_feed", "from_arrays", "load", "make_pipeline", "partition", "passes",
 ]  # fmt: skip
 
 # What a source is called -> what opens it. Its keyword-only parameters are the settings it takes.
@@ -31,7 +40,11 @@ SOURCES: dict[str, Callable[..., Source]] = {
   "stacked": stacked.load,
   "shapes": shapes.load,
   "folder": folder.load,
+  "arrays": arrays.load,
   **{f"toy2d:{name}": functools.partial(toy2d.load, name) for name in toy2d.NAMES},
+  "pairs:segmentation": rules.segmentation,
+  **{f"pairs:{name}": functools.partial(rules.pairs, name) for name in rules.RULES},
+  **{f"domains:{name}": functools.partial(rules.domains, name) for name in rules.RULES},
   "tfds:": tfds.load,
 }
 
@@ -56,7 +69,8 @@ def load(
   Args:
     name: "digits" (scikit-learn's 8x8 digits), "stacked" (three of them as RGB), "shapes" (32x32
       sprites with known factors, captions and masks), "toy2d:" and one of gen_jax.data.toy2d.NAMES,
-      "folder" (images at `path`), or "tfds:" and the name of a prepared TensorFlow Datasets set of
+      "folder" (images at `path`), "arrays" (an .npz file at `path`), "pairs:" or "domains:" and a
+      rule of gen_jax.data.rules, or "tfds:" and the name of a prepared TensorFlow Datasets set of
       images.
     path: for "folder": a folder or a zip archive of PNG, JPEG, GIF, BMP, WebP or PNM images named
       split/class/name.png, class/name.png, split/name.png or name.png, where split is train,
@@ -97,9 +111,12 @@ def load(
   takes = _takes(opener)
   for field in given.keys() - takes - {"binarize", "only"}:
     if given[field] != defaults[field].default:
-      readers = ", ".join(other for other in SOURCES if field in _takes(SOURCES[other]))
-      raise core.UserError(f"data.{field} is read by {readers}, not by {name}")
+      readers = [other.rstrip(":") for other in SOURCES if field in _takes(SOURCES[other])]
+      kinds = dict.fromkeys(r if r in SOURCES else r.partition(":")[0] for r in readers)
+      raise core.UserError(f"data.{field} is read by {', '.join(kinds)}, not by {name}")
   source = opener(**{field: given[field] for field in takes})
+  if (only or binarize) and any(len(s.parts()) > 1 for s in source.splits.values()):
+    raise core.UserError(f"data.only and data.binarize are for one domain, not for {name}")
   return binary.binarize(keep_classes(source, only), binarize, split_seed)
 
 
