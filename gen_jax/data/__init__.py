@@ -111,8 +111,8 @@ def load(
   takes = _takes(opener)
   for field in given.keys() - takes - {"binarize", "only"}:
     if given[field] != defaults[field].default:
-      readers = [other.rstrip(":") for other in SOURCES if field in _takes(SOURCES[other])]
-      kinds = dict.fromkeys(r if r in SOURCES else r.partition(":")[0] for r in readers)
+      readers = [other for other in SOURCES if field in _takes(SOURCES[other])]
+      kinds = dict.fromkeys(reader.partition(":")[0] for reader in readers)
       raise core.UserError(f"data.{field} is read by {', '.join(kinds)}, not by {name}")
   source = opener(**{field: given[field] for field in takes})
   if (only or binarize) and any(len(s.parts()) > 1 for s in source.splits.values()):

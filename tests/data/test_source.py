@@ -98,7 +98,10 @@ def test_digits():
     (dict(name="tfds:"), "tfds:"),
     (dict(name="."), "data.name=folder"),
     (dict(name="digits", path="images"), "data.path is read by folder"),
-    (dict(name="digits", resolution=16), "data.resolution is read by shapes, folder, tfds"),
+    (
+      dict(name="digits", resolution=16),
+      "is read by shapes, folder, pairs, domains, tfds, not by digits",
+    ),
     (dict(name="digits", channels=3), "not by digits"),
     (dict(name="shapes", channels=1), "not by shapes"),
     (dict(name="shapes", resolution=33), "even resolutions"),
