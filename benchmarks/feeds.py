@@ -61,7 +61,7 @@ def write(folder: Path) -> None:
 def speed(source: data.Source, resident: str, seconds: float) -> float:
   """Examples a second of the training split."""
   feed = data.Feed(batch_size=BATCH, resident=resident)
-  pipeline = data.make_pipeline(source.splits["train"], feed, jax.random.key(0))
+  pipeline = data.make_pipeline(source.splits["train"], source.spec, feed, jax.random.key(0))
   arrays = jax.device_put(pipeline.arrays)
 
   @jax.jit

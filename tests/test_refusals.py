@@ -172,8 +172,8 @@ DATA = {
   "no test": field(TINY, "data.test", 0.0, "is no split"),
   "all held out": ([TINY, "--config.data.test=0.5", "--config.data.validation=0.9999"], "training"),
   "split seed": field(TINY, "data.split_seed", -1, "split_seed"),
-  "resolution of digits": field(TINY, "data.resolution", 16, "digits takes 0 or 8"),
-  "channels of digits": field(TINY, "data.channels", 3, "digits takes 0 or 1"),
+  "resolution of digits": field(TINY, "data.resolution", 16, "is read by shapes, folder"),
+  "channels of digits": field(TINY, "data.channels", 3, "not by digits"),
   "channels": field(TINY, "data.channels", 2, "data.channels"),
   "odd shapes": (
     [
@@ -183,7 +183,7 @@ DATA = {
     ],
     "even resolutions",
   ),
-  "path of digits": field(TINY, "data.path", "/tmp", "data.path is read by data.name=folder"),
+  "path of digits": field(TINY, "data.path", "/tmp", "data.path is read by folder"),
   "binarised points": (
     ["--config=configs/gmm.py", "--config.data.binarize=static"],
     "needs images with grey levels",

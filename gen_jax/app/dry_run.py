@@ -39,8 +39,8 @@ def print_stage(system: System, index: int, previous: list[PyTree], state: PyTre
   print(f"stage {index}     {system.lengths[index]} steps of {microbatches} microbatches")
   print(parameter_table({name: state[name] for name in stage.model.weights}))
   pipeline = data.make_pipeline(
-    system.sources[index].splits["train"], system.feed(index), system.root, stage=index,
-    microbatches=microbatches,
+    system.sources[index].splits["train"], system.specs[index], system.feed(index), system.root,
+    stage=index, microbatches=microbatches,
   )  # fmt: skip
   calls = settings.steps_per_call
   step = Step(stage, index, pipeline, system.root, system.mesh, calls, layout=settings.layout)

@@ -3,39 +3,53 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import inspect
 import os
-from typing import Literal
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from annotated_types import Interval
 
 from gen_jax import core
+from gen_jax.core import Decay, Natural
+from gen_jax.data import arrays, digits, folder, images, rules, shapes, stacked, tfds, toy2d
 from gen_jax.data import binarize as binary
-from gen_jax.data import digits, folder, images, shapes, stacked, tfds, toy2d
+from gen_jax.data.arrays import from_arrays
 from gen_jax.data.inputs import Inputs, is_text, read_input
 from gen_jax.data.pipeline import Feed, Pipeline, check_feed, make_pipeline, passes
-from gen_jax.data.source import ArraySplit, LazySplit, Source, Split, keep_classes, partition
+from gen_jax.data.source import (
+  ArraySplit,
+  LazySplit,
+  Source,
+  Split,
+  Unpaired,
+  keep_classes,
+  partition,
+)
 from gen_jax.data.vocabulary import SPECIAL, Vocabulary, split_words
 
 __all__ = [
-  "ArraySplit",
-  "check_feed",
-  "Feed",
-  "Inputs",
-  "is_text",
-  "LazySplit",
-  "load",
-  "make_pipeline",
-  "NAMES",
-  "partition",
-  "passes",
-  "Pipeline",
-  "read_input",
-  "Source",
-  "SPECIAL",
-  "Split",
-  "split_words",
-  "Vocabulary",
-]
+  "ArraySplit", "Feed", "Inputs", "LazySplit", "Pipeline", "SOURCES", "SPECIAL", "Source", "Split",
+  "Unpaired", "Vocabulary", "check_feed", "from_arrays", "is_text", "load", "make_pipeline",
+  "partition", "passes", "read_input", "split_words",
+]  # fmt: skip
 
-NAMES = ("digits", "stacked", "shapes", "folder", *(f"toy2d:{name}" for name in toy2d.NAMES))
+# What a source is called -> what opens it. Its keyword-only parameters are the settings it takes.
+# A name that ends in ":" takes any rest, which is the first argument.
+SOURCES: dict[str, Callable[..., Source]] = {
+  "digits": digits.load,
+  "stacked": stacked.load,
+  "shapes": shapes.load,
+  "folder": folder.load,
+  "arrays": arrays.load,
+  **{f"toy2d:{name}": functools.partial(toy2d.load, name) for name in toy2d.NAMES},
+  "pairs:segmentation": rules.segmentation,
+  **{f"pairs:{name}": functools.partial(rules.pairs, name) for name in rules.RULES},
+  **{f"domains:{name}": functools.partial(rules.domains, name) for name in rules.RULES},
+  "tfds:": tfds.load,
+}
 
 
 def load(
@@ -43,12 +57,12 @@ def load(
   *,
   path: str = "",
   data_dir: str = "",
-  resolution: int = 0,
-  channels: int = 0,
-  resize: str = "crop",
-  validation: float = 0.1,
-  test: float = 0.2,
-  split_seed: int = 0,
+  resolution: Annotated[int, Interval(ge=0, le=4096)] = 0,
+  channels: Literal[0, 1, 3] = 0,
+  resize: images.Resize = "crop",
+  validation: Decay = 0.1,
+  test: Decay = 0.2,
+  split_seed: Natural = 0,
   strict: bool = False,
   binarize: Literal["", "static", "threshold"] = "",
   only: tuple[int, ...] = (),
@@ -58,7 +72,8 @@ def load(
   Args:
     name: "digits" (scikit-learn's 8x8 digits), "stacked" (three of them as RGB), "shapes" (32x32
       sprites with known factors, captions and masks), "toy2d:" and one of gen_jax.data.toy2d.NAMES,
-      "folder" (images at `path`), or "tfds:" and the name of a prepared TensorFlow Datasets set of
+      "folder" (images at `path`), "arrays" (an .npz file at `path`), "pairs:" or "domains:" and a
+      rule of gen_jax.data.rules, or "tfds:" and the name of a prepared TensorFlow Datasets set of
       images.
     path: for "folder": a folder or a zip archive of PNG, JPEG, GIF, BMP, WebP or PNM images named
       split/class/name.png, class/name.png, split/name.png or name.png, where split is train,
@@ -90,60 +105,44 @@ def load(
   Raises:
     UserError: if anything about the arguments or the files is wrong, in one line.
   """
-  _check(name, path, resolution, channels, resize, validation, test, split_seed, binarize)
-  held_out = dict(validation=validation, test=test, split_seed=split_seed)
-  fit = dict(resolution=resolution, channels=channels, resize=resize)
-  source = _open(name, path, data_dir, strict, fit, held_out)
+  given = {field: value for field, value in locals().items() if field != "name"}
+  defaults = inspect.signature(load).parameters
+  hints = typing.get_type_hints(load, include_extras=True)
+  for field, value in given.items():
+    core.check(hints[field], value, f"data.{field}")
+  opener = _find(name)
+  takes = _takes(opener)
+  for field in given.keys() - takes - {"binarize", "only"}:
+    if given[field] != defaults[field].default:
+      readers = [other for other in SOURCES if field in _takes(SOURCES[other])]
+      kinds = dict.fromkeys(reader.partition(":")[0] for reader in readers)
+      raise core.UserError(f"data.{field} is read by {', '.join(kinds)}, not by {name}")
+  source = opener(**{field: given[field] for field in takes})
+  if (only or binarize) and any(len(s.parts()) > 1 for s in source.splits.values()):
+    raise core.UserError(f"data.only and data.binarize are for one domain, not for {name}")
   return binary.binarize(keep_classes(source, only), binarize, split_seed)
 
 
-def _open(name, path, data_dir, strict, fit, held_out):
-  kind, _, rest = name.partition(":")
-  if kind == "tfds" and rest:
-    return tfds.load(rest, data_dir=data_dir, **fit, **held_out)
-  if name == "folder":
-    return folder.load(path=path, strict=strict, **fit, **held_out)
-  if name == "shapes":
-    _only(name, channels=(fit["channels"], 3))
-    return shapes.load(resolution=fit["resolution"], **held_out)
-  if name == "digits":
-    _only(name, channels=(fit["channels"], 1), resolution=(fit["resolution"], 8))
-    return digits.load(**held_out)
-  if name == "stacked":
-    _only(name, channels=(fit["channels"], 3), resolution=(fit["resolution"], 8))
-    return stacked.load(**held_out)
-  _only(name, channels=(fit["channels"], 0), resolution=(fit["resolution"], 0))
-  return toy2d.load(rest, **held_out)
+def _find(name: str) -> Callable[..., Source]:
+  """What opens the source of that name.
+
+  Raises:
+    UserError: if there is none, naming the nearest ones.
+  """
+  kind, colon, rest = name.partition(":")
+  if rest and kind + colon in SOURCES:
+    return functools.partial(SOURCES[kind + colon], rest)
+  if name in SOURCES and not name.endswith(":"):
+    return SOURCES[name]
+  if os.path.exists(os.path.expanduser(name)):
+    raise core.UserError(f"data.name={name!r} is a path: set data.name=folder data.path={name}")
+  near = difflib.get_close_matches(name, SOURCES, n=3)
+  near = near or [n for n in SOURCES if name and name in n][:3]
+  hint = f"did you mean {' or '.join(near)}?" if near else f"one of {', '.join(SOURCES)}..."
+  raise core.UserError(f"no data source {name!r}: {hint}")
 
 
-def _check(name, path, resolution, channels, resize, validation, test, split_seed, binarize):
-  if name not in NAMES and not (name.startswith("tfds:") and name != "tfds:"):
-    if os.path.exists(os.path.expanduser(name)):
-      raise core.UserError(f"data.name={name!r} is a path: set data.name=folder data.path={name}")
-    near = difflib.get_close_matches(name, NAMES, n=3)
-    near = near or [n for n in NAMES if name and name in n][:3]
-    hint = f"did you mean {' or '.join(near)}?" if near else f"one of {', '.join(NAMES)}, tfds:..."
-    raise core.UserError(f"no data source {name!r}: {hint}")
-  if path and name != "folder":
-    raise core.UserError(f"data.path is read by data.name=folder, not by {name!r}")
-  if not 0 <= resolution <= 4096:
-    raise core.UserError(f"data.resolution={resolution}: a number of pixels up to 4096, or 0")
-  if channels not in (0, 1, 3):
-    raise core.UserError(f"data.channels={channels}: 1 (grey), 3 (RGB), or 0 for the images' own")
-  if resize not in images.RESIZE:
-    raise core.UserError(f"data.resize={resize!r}: one of {', '.join(images.RESIZE)}")
-  for field, value in (("validation", validation), ("test", test)):
-    if not 0 <= value < 1:
-      raise core.UserError(f"data.{field}={value}: a fraction from 0 up to, not including, 1")
-  if split_seed < 0:
-    raise core.UserError(f"data.split_seed={split_seed}: 0 or more")
-  if binarize not in binary.HOW:
-    raise core.UserError(f"data.binarize={binarize!r}: empty, static or threshold")
-
-
-def _only(name, **fields):
-  """Refuses a setting that the source does not have: field=(given, the source's own)."""
-  for field, (given, own) in fields.items():
-    if given not in (0, own):
-      right = f"0 or {own}" if own else "0"
-      raise core.UserError(f"data.{field}={given}: {name} takes {right} only")
+def _takes(opener: Callable[..., Any]) -> set[str]:
+  """The settings that an opener reads."""
+  parameters = inspect.signature(opener).parameters.values()
+  return {p.name for p in parameters if p.kind == p.KEYWORD_ONLY}

@@ -11,8 +11,6 @@ import numpy as np
 from gen_jax import core
 from gen_jax.data import source
 
-HOW = ("", "static", "threshold")
-
 _CHUNK = 4096  # examples whose random numbers are in memory at once
 
 

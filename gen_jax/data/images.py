@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Literal, get_args
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -10,7 +11,9 @@ from PIL import Image, ImageOps
 from gen_jax.data import source
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".pgm", ".ppm", ".pbm", ".pnm")
-RESIZE = ("crop", "pad", "stretch")
+
+Resize = Literal["crop", "pad", "stretch"]
+RESIZE = get_args(Resize)
 
 MAX_BYTES = 2**28  # of one file
 MAX_PIXELS = 2**26  # of one image

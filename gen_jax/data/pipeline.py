@@ -7,14 +7,14 @@ any step by asking for that step.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax.core import Array, UserError, stream
+from gen_jax.core import Array, Count, Spec, UserError, check, stream
 from gen_jax.data import augment as augmentation
 from gen_jax.data.order import ROUNDS, positions, shuffled
 from gen_jax.data.source import Split
@@ -34,11 +34,11 @@ class Feed:
   threads: that read and decode streamed data.
   """
 
-  batch_size: int = 128
+  batch_size: Count = 128
   remainder: Literal["wrap", "pad"] = "wrap"
-  augment: tuple[str, ...] = ()
+  augment: tuple[Literal["flip", "shift"], ...] = ()
   resident: Literal["auto", "yes", "no"] = "auto"
-  threads: int = 4
+  threads: Count = 4
 
 
 class Pipeline(NamedTuple):
@@ -59,24 +59,30 @@ class Pipeline(NamedTuple):
 
 
 def size_bytes(split: Split) -> int:
-  """Bytes of the whole split, from its first example."""
-  return len(split) * sum(np.asarray(v).nbytes for v in split[0].values())
+  """Bytes of the whole split, from its first examples."""
+  each = lambda part: sum(np.asarray(v).nbytes for v in part[0].values())
+  return sum(len(part) * each(part) for part in split.parts())
 
 
-def check_feed(feed: Feed, shape: tuple[int, ...]) -> None:
-  """Refuses what examples of that shape cannot be fed as.
+def check_feed(feed: Feed, spec: Spec, reads: Collection[str] = ()) -> None:
+  """Refuses what data of that spec cannot be fed as.
+
+  Args:
+    feed: how training reads its data.
+    spec: of the data.
+    reads: names of the fields that the model reads.
 
   Raises:
-    UserError: for a batch size or a number of threads below 1, or an unknown augmentation.
+    UserError: for a value out of range, or an augmentation that the data or a field that the model
+      reads cannot follow.
   """
-  for name in ("batch_size", "threads"):
-    if getattr(feed, name) < 1:
-      raise UserError(f"data.{name} must be 1 or more, not {getattr(feed, name)}")
-  augmentation.check(feed.augment, shape)
+  check(Feed, feed, "data")
+  augmentation.check(feed.augment, spec, reads)
 
 
 def make_pipeline(
   split: Split,
+  spec: Spec,
   feed: Feed,
   root: Array,
   *,
@@ -89,6 +95,7 @@ def make_pipeline(
 
   Args:
     split: the examples.
+    spec: what they are.
     feed: see `Feed`.
     root: key of the run; order and augmentation have streams of their own.
     stage: index of the stage, which has its own order.
@@ -99,55 +106,69 @@ def make_pipeline(
   Raises:
     UserError: see `check_feed`; or for a run too long to count.
   """
-  check_feed(feed, np.asarray(split[0]["x"]).shape)
+  check_feed(feed, spec)
   if steps * microbatches * feed.batch_size >= 2**31:
     raise UserError(
       f"{steps} steps of {microbatches} x {feed.batch_size} examples are more than the 2^31 that"
       " one stage can count: take fewer steps or a smaller data.batch_size"
     )
-  n = len(split)
-  seeds = np.asarray(jax.random.bits(stream(root, "order", stage, attempt), (ROUNDS,), jnp.uint32))
+  first, *others = split.parts()
+  key = stream(root, "order", stage, attempt)
+  keys = [key, *(jax.random.fold_in(key, i) for i in range(1, 1 + len(others)))]
+  seeds = [np.asarray(jax.random.bits(k, (ROUNDS,), jnp.uint32)) for k in keys]
   augment_key = stream(root, "augment", stage, attempt)
   how: dict[str, Any] = {
     "microbatches": microbatches,
     "batch_size": feed.batch_size,
-    "n": n,
-    "pad": feed.remainder == "pad",
   }
 
   def transform(batch, step):
-    if feed.augment:
-      keys = jax.random.split(jax.random.fold_in(augment_key, step), microbatches)
-      batch["x"] = jax.vmap(lambda x, k: augmentation.augment(x, k, feed.augment))(batch["x"], keys)
-    return batch
+    if not feed.augment:
+      return batch
+    keys = jax.random.split(jax.random.fold_in(augment_key, step), microbatches)
+    moved = lambda one, key: augmentation.augment_batch(one, spec, key, feed.augment)
+    return jax.vmap(moved)(batch, keys)
+
+  def place(step, rows, part, n, pad):
+    """index, mask and last [M, B] of the examples `rows` of a step in the order of one part."""
+    found = [positions(step, m, rows, n=n, pad=pad, **how) for m in range(microbatches)]
+    xp = jnp if isinstance(found[0][0], Array) else np
+    position, mask, last = (xp.stack(each) for each in zip(*found, strict=True))
+    return shuffled(position, n, xp.asarray(seeds[part])), mask, last
 
   def index_of(step, rows):
-    """index, mask and last [M, B] of the examples `rows` of a step; NumPy in, NumPy out."""
-    found = [positions(step, m, rows, **how) for m in range(microbatches)]
-    xp = jnp if isinstance(found[0][0], Array) else np
-    position, mask, last = (xp.stack(part) for part in zip(*found, strict=True))
-    index = shuffled(position, n, seeds if xp is np else jnp.asarray(seeds))
-    return {"index": index, "mask": mask, "last": last}
+    """What belongs to the batch, and the index [M, B] of each part; NumPy in, NumPy out."""
+    index, mask, last = place(step, rows, 0, len(first), feed.remainder == "pad")
+    rest = [place(step, rows, i, len(part), False)[0] for i, part in enumerate(others, 1)]
+    return {"index": index, "mask": mask, "last": last}, [index, *rest]
 
   if feed.resident == "yes" or (feed.resident == "auto" and size_bytes(split) <= RESIDENT_BYTES):
+    held = [part.arrays() for part in split.parts()]
 
     def draw(arrays, fed, step):
-      where = index_of(step, jnp.arange(feed.batch_size))
-      batch = {name: array[where["index"]] for name, array in arrays.items()}
+      where, indices = index_of(step, jnp.arange(feed.batch_size))
+      batch = {
+        name: arrays[name][index]
+        for part, index in zip(held, indices, strict=True)
+        for name in part
+      }
       return transform({**batch, **where}, step)
 
-    return Pipeline(split.arrays(), draw, None, feed.batch_size)
+    arrays = {name: array for part in held for name, array in part.items()}
+    return Pipeline(arrays, draw, None, feed.batch_size)
 
   def read(step, rows):
-    where = index_of(np.int64(step), rows)
+    where, indices = index_of(np.int64(step), rows)
     shape = where["index"].shape
-    flat = split.take(where["index"].reshape(-1))
+    flat: dict[str, np.ndarray] = {}
+    for part, index in zip(split.parts(), indices, strict=True):
+      flat |= part.take(index.reshape(-1))
     return {name: v.reshape(*shape, *v.shape[1:]) for name, v in flat.items()} | where
 
-  def ahead(first, last, rows):
+  def ahead(start, stop, rows):
     import grain
 
-    source = grain.MapDataset.range(first, last).map(lambda step: read(step, rows))
+    source = grain.MapDataset.range(start, stop).map(lambda step: read(step, rows))
     options = grain.ReadOptions(num_threads=feed.threads, prefetch_buffer_size=2 * feed.threads)
     return iter(source.to_iter_dataset(options))
 

@@ -165,6 +165,20 @@ class _Sprites(source.Split):
     return render(self._indices[index], self._resolution)
 
 
+def check_resolution(resolution: int) -> int:
+  """The resolution of the pictures, 32 for 0.
+
+  Raises:
+    UserError: for an odd one or one outside 8..128.
+  """
+  resolution = resolution or 32
+  if resolution % 2 or not 8 <= resolution <= 128:
+    raise core.UserError(
+      f"data.resolution={resolution}: shapes are drawn at even resolutions from 8 to 128"
+    )
+  return resolution
+
+
 def load(*, resolution: int, validation: float, test: float, split_seed: int) -> source.Source:
   """36864 sprites, as `render` gives them.
 
@@ -175,11 +189,7 @@ def load(*, resolution: int, validation: float, test: float, split_seed: int) ->
   Raises:
     UserError: for an odd resolution or one outside 8..128.
   """
-  resolution = resolution or 32
-  if resolution % 2 or not 8 <= resolution <= 128:
-    raise core.UserError(
-      f"data.resolution={resolution}: shapes are drawn at even resolutions from 8 to 128"
-    )
+  resolution = check_resolution(resolution)
   spec = core.Spec.of(
     (resolution, resolution, 3), 256, GRID[0], FACTORS["shape"],
     factors=core.Field((len(GRID),), max(GRID)),

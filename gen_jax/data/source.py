@@ -27,6 +27,10 @@ class Split(abc.ABC):
   def take(self, index: np.ndarray) -> Example:
     """Examples at index [B], stacked: `x`, and `label`, `caption`, ... where there are some."""
 
+  def parts(self) -> tuple[Split, ...]:
+    """The splits of which a batch is put together, each in an order of its own."""
+    return (self,)
+
   def __getitem__(self, i: int) -> Example:
     """Example i."""
     return {name: value[0, ...] for name, value in self.take(np.array([i])).items()}
@@ -58,6 +62,31 @@ class ArraySplit(Split):
 
   def arrays(self) -> Example:
     return dict(self._arrays)
+
+
+class Unpaired(Split):
+  """Two domains whose examples have nothing to do with each other.
+
+  In training each is read in an order and epochs of its own, those of the first being the run's.
+  Where examples are asked for by position, i of the first stands beside i modulo N' of the second,
+  of N' examples.
+
+  Args:
+    first: with x.
+    second: with fields of other names.
+  """
+
+  def __init__(self, first: Split, second: Split):
+    self._first, self._second = first, second
+
+  def __len__(self) -> int:
+    return len(self._first)
+
+  def parts(self) -> tuple[Split, ...]:
+    return self._first, self._second
+
+  def take(self, index: np.ndarray) -> Example:
+    return self._first.take(index) | self._second.take(index % len(self._second))
 
 
 class LazySplit(Split):

@@ -3,12 +3,13 @@ what was wanted."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
 import numpy as np
 
-from gen_jax.core import PyTree, fold_each, stream
+from gen_jax.core import Model, PyTree, Spec, fold_each, stream
 from gen_jax.run import pictures, processes, sample
 from gen_jax.run.conditions import by_class, conditions
 from gen_jax.run.system import System
@@ -70,10 +71,11 @@ class Grid:
     keys = fold_each(stream(self.system.root, "sample"), index)
     fields = {name: batch[name] for name in self.model.cond}
     given, made = self.maker(states, batch["x"], keys, fields)
-    return shown(self.model, self.spec, batch, np.asarray(given), np.asarray(made))
+    known = has_wanted(self.spec, self.source)
+    return shown(self.model, self.spec, batch, np.asarray(given), np.asarray(made), known)
 
 
-def made_of(model):
+def made_of(model: Model):
   """(states, x, keys, cond) -> (what is given, what the model makes of it)."""
 
   def make(states, x, keys, cond):
@@ -86,7 +88,16 @@ def made_of(model):
   return make
 
 
-def shown(model, spec, batch, given: np.ndarray, made: np.ndarray) -> list[np.ndarray]:
+def has_wanted(spec, source) -> bool:
+  """Whether y of a held-out example is what its x should become."""
+  paired = spec.fields.get("y")
+  known = source is not None and source.notes.get("counterparts", False)
+  return paired is not None and (paired.aligned or known)
+
+
+def shown(
+  model: Model, spec: Spec, batch: Mapping, given: np.ndarray, made: np.ndarray, known: bool
+) -> list[np.ndarray]:
   """Given, made and, where it is known, wanted, as pictures [n, H, W, C] uint8.
 
   Wanted is x where the model restores what `observe` made of it, else the paired image, else the
@@ -100,6 +111,6 @@ def shown(model, spec, batch, given: np.ndarray, made: np.ndarray) -> list[np.nd
   if model.observe is not None:
     return [*sets, image(made, spec.levels), image(batch["x"], spec.levels)]
   if paired is not None:
-    wanted = [image(batch["y"], paired.levels)] if paired.aligned else []
+    wanted = [image(batch["y"], paired.levels)] if known else []
     return [*sets, image(made, paired.levels), *wanted]
   return [*sets, image(made, spec.levels)]

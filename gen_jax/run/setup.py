@@ -37,10 +37,10 @@ def check_reads(system: System) -> None:
   Raises:
     UserError: in one line.
   """
-  reads = {name for s in system.program.stages for name in s.model.cond}
+  stages, model = system.program.stages, system.program.model
+  reads = {name for each in (model, *(s.model for s in stages)) for name in each.cond}
   for i, spec in enumerate(system.specs):
-    data.check_feed(system.feed(i), spec.shape)
-  del reads
+    data.check_feed(system.feed(i), spec, reads)
 
 
 def check_passes(system: System) -> None:

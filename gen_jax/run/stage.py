@@ -32,7 +32,7 @@ class Run:
     self.source, self.feed = system.sources[index], system.feed(index)
     check_divides(self.feed.batch_size, system.mesh, "data.batch_size")
     self.pipeline = data.make_pipeline(
-      self.source.splits["train"], self.feed, system.root, stage=index,
+      self.source.splits["train"], self.source.spec, self.feed, system.root, stage=index,
       microbatches=self.stage.model.microbatches, steps=self.steps, attempt=attempt,
     )  # fmt: skip
     per_call = self.settings.steps_per_call

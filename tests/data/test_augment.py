@@ -1,6 +1,7 @@
 """Augmentations against every image that they may return, enumerated in NumPy."""
 
 import itertools
+import typing
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from gen_jax import core, data
 from gen_jax.core import UserError
 from gen_jax.data import augment
 
@@ -43,10 +45,45 @@ def test_augmentations_are_made_in_turn_with_keys_of_their_own():
   assert augment.augment(x, jax.random.key(0), ()) is x
 
 
+@pytest.mark.parametrize("names", [("flip",), ("shift",), ("flip", "shift")])
+def test_aligned_fields_move_with_the_picture(names):
+  shapes = data.load("shapes")
+  whole = shapes.splits["train"].take(np.arange(256))
+  assert (whole["segmentation"] == (whole["x"].max(-1) >= 128)).all()
+  moved = jax.jit(lambda batch, key: augment.augment_batch(batch, shapes.spec, key, names))
+  batch = jax.tree.map(np.asarray, moved(whole, jax.random.key(3)))
+  assert (batch["x"] != whole["x"]).any(axis=(1, 2, 3)).mean() > 0.4
+  np.testing.assert_array_equal(batch["segmentation"], batch["x"].max(-1) >= 128)
+  assert batch["segmentation"].dtype == whole["segmentation"].dtype
+  np.testing.assert_array_equal(batch["label"], whole["label"])
+  assert set(batch) == {"x", "label", "segmentation"}  # captions and factors are no longer true
+
+
+def test_the_other_domain_has_a_geometry_of_its_own():
+  spec = core.Spec.of((16, 8, 2), 256, y=core.Field((16, 8, 2), 256))
+  x = np.tile(IMAGE, (400, 1, 1, 1))
+  batch = augment.augment_batch({"x": x, "y": x}, spec, jax.random.key(0), ("flip",))
+  flipped = [np.asarray(batch[name] != x).any(axis=(1, 2, 3)) for name in "xy"]
+  table = np.histogram2d(*flipped, bins=2)[0]
+  assert stats.chi2_contingency(table).pvalue > 1e-3 and (table > 60).all()
+
+
+def test_the_choices_of_the_config_are_the_table():
+  kind, _ = typing.get_args(typing.get_type_hints(data.Feed)["augment"])
+  assert typing.get_args(kind) == tuple(augment.AUGMENTATIONS)
+
+
 def test_refusals():
-  augment.check((), (2,))
-  augment.check(("shift", "flip"), (8, 8, 1))
-  with pytest.raises(UserError, match="'rotate' is not known: any of flip, shift"):
-    augment.check(("flip", "rotate"), (8, 8, 1))
+  shapes = data.load("shapes").spec
+  data.check_feed(data.Feed(), core.Spec.of((2,)))
+  data.check_feed(data.Feed(augment=("shift", "flip")), shapes, ("label", "segmentation"))
+  with pytest.raises(UserError, match="must be one of flip, shift, not 'rotate'"):
+    data.check_feed(data.Feed(augment=("flip", "rotate")), shapes)
   with pytest.raises(UserError, match="for images, not for data of shape \\(2,\\)"):
-    augment.check(("flip",), (2,))
+    data.check_feed(data.Feed(augment=("flip",)), core.Spec.of((2,)))
+  for name in ("caption", "factors"):
+    with pytest.raises(UserError, match=f"data.augment=flip would make {name} untrue, which this"):
+      data.check_feed(data.Feed(augment=("flip",)), shapes, ("label", name))
+  small = core.Spec.of((8, 8, 1), 256, y=core.Field((4, 4, 1), 256, aligned=True))
+  with pytest.raises(UserError, match="moves y with x"):
+    data.check_feed(data.Feed(augment=("flip",)), small)

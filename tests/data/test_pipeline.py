@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax.core import UserError
+from gen_jax.core import Spec, UserError
 from gen_jax.data import ArraySplit, Feed, LazySplit, make_pipeline, passes, pipeline
 
 N, B = 11, 4
@@ -16,12 +16,13 @@ ARRAYS = {
   "label": np.arange(N, dtype=np.int32) * 10,
 }
 SPLIT = ArraySplit(ARRAYS)
+SPEC = Spec.of((4, 4, 1), 256, 101)
 ROOT = jax.random.key(7)
 FEED = Feed(batch_size=B, resident="yes", threads=2)
 
 
 def streamed(feed=FEED, split=SPLIT, **kwargs):
-  return make_pipeline(split, dataclasses.replace(feed, resident="no"), ROOT, **kwargs)
+  return make_pipeline(split, SPEC, dataclasses.replace(feed, resident="no"), ROOT, **kwargs)
 
 
 def rows_of(pipe, steps, rows=None, first=0):
@@ -44,7 +45,10 @@ def same(a, b):
 @pytest.mark.parametrize("remainder,augment", [("wrap", ("flip",)), ("pad", ())])
 def test_resident_and_streamed_batches_are_the_same_bits(remainder, augment):
   feed = dataclasses.replace(FEED, remainder=remainder, augment=augment)
-  resident, host = make_pipeline(SPLIT, feed, ROOT, microbatches=2), streamed(feed, microbatches=2)
+  resident, host = (
+    make_pipeline(SPLIT, SPEC, feed, ROOT, microbatches=2),
+    streamed(feed, microbatches=2),
+  )
   assert resident.feed is None and host.arrays == {}
   draw = jax.jit(resident.draw)
   passed = jax.jit(host.draw)
@@ -91,7 +95,7 @@ def test_processes_read_their_own_rows_of_the_global_batch():
 
 
 def test_seed_and_stage_have_an_order_of_their_own():
-  other = make_pipeline(SPLIT, dataclasses.replace(FEED, resident="no"), jax.random.key(8))
+  other = make_pipeline(SPLIT, SPEC, dataclasses.replace(FEED, resident="no"), jax.random.key(8))
   orders = [order_of(p) for p in (streamed(), streamed(stage=1), other)]
   assert len({o.tobytes() for o in orders}) == 3
   np.testing.assert_array_equal(order_of(streamed()), orders[0])
@@ -121,7 +125,7 @@ def test_augmentation_differs_between_steps_microbatches_seeds_and_stages():
   x = np.tile(np.arange(4, dtype=np.uint8)[:, None], (2, 64, 4, 1, 1))  # one image, 2 x 64 times
   coins = []
   for root, stage in ((ROOT, 0), (jax.random.key(8), 0), (ROOT, 1)):
-    pipe = make_pipeline(SPLIT, feed, root, stage=stage, microbatches=2)
+    pipe = make_pipeline(SPLIT, SPEC, feed, root, stage=stage, microbatches=2)
     for step in (0, 1):
       coins += [flips.tobytes() for flips in np.asarray(pipe.draw({}, {"x": x}, step)["x"])]
   assert len(set(coins)) == 12
@@ -130,21 +134,21 @@ def test_augmentation_differs_between_steps_microbatches_seeds_and_stages():
 def test_auto_keeps_in_memory_what_fits(monkeypatch):
   auto = dataclasses.replace(FEED, resident="auto")
   monkeypatch.setattr(pipeline, "RESIDENT_BYTES", N * 20)  # 16 pixels and a label of 4 bytes each
-  assert make_pipeline(SPLIT, auto, ROOT).feed is None
+  assert make_pipeline(SPLIT, SPEC, auto, ROOT).feed is None
   monkeypatch.setattr(pipeline, "RESIDENT_BYTES", N * 20 - 1)
-  assert make_pipeline(SPLIT, auto, ROOT).feed is not None
+  assert make_pipeline(SPLIT, SPEC, auto, ROOT).feed is not None
 
 
 def test_refusals():
   with pytest.raises(UserError, match="data.batch_size must be 1 or more, not 0"):
-    make_pipeline(SPLIT, Feed(batch_size=0), ROOT)
-  with pytest.raises(UserError, match="'spin' is not known"):
-    make_pipeline(SPLIT, Feed(augment=("spin",)), ROOT)
+    make_pipeline(SPLIT, SPEC, Feed(batch_size=0), ROOT)
+  with pytest.raises(UserError, match="must be one of flip, shift, not 'spin'"):
+    make_pipeline(SPLIT, SPEC, Feed(augment=("spin",)), ROOT)
   with pytest.raises(UserError, match="for images"):
-    make_pipeline(ArraySplit({"x": np.zeros((3, 2), np.float32)}), Feed(augment=("flip",)), ROOT)
-  make_pipeline(SPLIT, FEED, ROOT, microbatches=2, steps=2**28 - 1)
+    make_pipeline(SPLIT, Spec.of((2,)), Feed(augment=("flip",)), ROOT)
+  make_pipeline(SPLIT, SPEC, FEED, ROOT, microbatches=2, steps=2**28 - 1)
   with pytest.raises(UserError, match="more than the 2\\^31"):
-    make_pipeline(SPLIT, FEED, ROOT, microbatches=2, steps=2**28)
+    make_pipeline(SPLIT, SPEC, FEED, ROOT, microbatches=2, steps=2**28)
 
 
 @pytest.mark.parametrize("batch_size,limit", [(4, None), (4, 8), (16, None), (1, 3), (4, 99)])

@@ -13,7 +13,7 @@ from gen_jax.report.uses.use import Use, columns_of
 from gen_jax.run import pictures
 from gen_jax.run.conditions import conditions
 from gen_jax.run.folder import write_text
-from gen_jax.run.grids import made_of, shown
+from gen_jax.run.grids import has_wanted, made_of, shown
 
 
 def reconstruct(run: Use) -> str:
@@ -40,7 +40,10 @@ def transform(run: Use) -> str:
   given, made = jax.jit(made_of(run.model))(run.states, batch["x"], keys, cond)
   if is_text(run.spec.x):
     return sentences(run, batch, np.asarray(made))
-  sets = pictures.alike(shown(run.model, run.spec, batch, np.asarray(given), np.asarray(made)))
+  known = run.inputs is None and has_wanted(run.spec, run.source)
+  sets = pictures.alike(
+    shown(run.model, run.spec, batch, np.asarray(given), np.asarray(made), known)
+  )
   columns = columns_of(len(batch["x"]))
   path = run.folder("transform") / f"n{len(batch['x'])}.png"
   pictures.save_png(path, pictures.grid(pictures.in_turn(sets, columns), columns))
@@ -55,7 +58,7 @@ def transform_each(run: Use) -> str:
     keys = fold_each(run.trained.key("evaluate"), np.array([i]))
     cond = conditions(run.model, run.spec, 1, given=run.given)
     given, made = (np.asarray(v) for v in make(run.states, x[None], keys, cond))
-    sets = shown(run.model, run.spec, {"x": x[None]}, given, made)
+    sets = shown(run.model, run.spec, {"x": x[None]}, given, made, False)
     factor = sets[1].shape[1] // x.shape[0] or 1
     image = sets[1][0, : size[0] * factor, : size[1] * factor]
     pictures.save_png(run.folder("transform") / f"{name}.png", image)
