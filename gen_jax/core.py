@@ -205,7 +205,10 @@ class Model(NamedTuple):
   trajectory: (state, keys [n], cond) -> x [frames, n, ...]. How a sample comes to be.
   log_prob: (state, x, keys, cond) -> [B] nats. Exact, or a bound that its docstring names.
   predict: (state, x) -> logits.
-  transform: (state, x, keys, cond) -> x'.
+  transform: (state, x, keys, cond) -> x'. Where there is `observe`, of x as that gives it.
+  observe: (state, x, keys, cond) -> what transform is given: x with noise, with a hole, grey, ...
+  respond: (state, batch [B, ...], key, player) -> state. One step of a game's player against the
+    others held fixed.
   pictures: (state) -> {name: x [n, ...]}. Parameters that can be looked at as examples are: the
     components of PCA, the centres of clusters.
   microbatches: M, how many batches one update takes.
@@ -227,6 +230,8 @@ class Model(NamedTuple):
   log_prob: Callable | None = None
   predict: Callable | None = None
   transform: Callable | None = None
+  observe: Callable | None = None
+  respond: Callable | None = None
   pictures: Callable | None = None
   microbatches: int = 1
   cond: tuple[str, ...] = ()
@@ -276,9 +281,12 @@ def single(model: Model) -> Program:
       "log_prob",
       "predict",
       "transform",
+      "observe",
       "pictures",
     )
   }
+  if model.respond is not None:
+    functions["respond"] = lambda states, *args: [*states[:-1], model.respond(states[-1], *args)]
   return Program((Stage(model),), model._replace(**functions))
 
 
