@@ -6,12 +6,13 @@ A VAE or a diffusion model is the one-player game, a GAN the two-player one. Sta
   mutable  {player: what else it keeps: batch statistics, codebooks, controllers, ...}
   opt      {player: optax state}
   ema      {player: averaged parameters}, of the players that have an average
+  updates  {player: how many updates its average has seen}; a `carry` takes it along with `ema`
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,7 @@ from gen_jax.learn import ema as averages
 UNROLLED = 10
 
 # (params of all, mutable of all, batch [B, ...], key, step)
-#   -> (gradient of own params, (own mutable, {name: scalar}, the value that falls))
+#   -> (gradient of own params, (own mutable, {name: scalar}, loss))
 Direction = Callable[..., tuple[PyTree, tuple[PyTree, dict[str, Array], Array]]]
 
 
@@ -104,11 +105,60 @@ def averaged(state: dict, player: str) -> PyTree:
   return state["ema"].get(player, state["params"][player])
 
 
+# Who moves, a player or several together, and how many turns they have; see `game`.
+Order = tuple[tuple[str | tuple[str, ...], int], ...] | Literal["simultaneous"]
+Rounds = tuple[tuple[tuple[str, ...], int], ...]
+
+
+def rounds_of(order: Order, players: Mapping[str, Player]) -> Rounds:
+  """((names of those who move together, turns), ...) of an order, see `game`.
+
+  Raises:
+    ValueError: for a player that does not exist, a group without or with the same player twice, or
+      less than one turn.
+  """
+  if order == "simultaneous":
+    return ((tuple(players), 1),)
+  rounds = tuple(((who,) if isinstance(who, str) else tuple(who), turns) for who, turns in order)
+  for names, turns in rounds:
+    known(names, players)
+    if not names or len(set(names)) < len(names):
+      raise ValueError(f"the group {names} of an order must name players, each once")
+    if turns < 1:
+      raise ValueError(f"{names} must have 1 or more turns, not {turns}")
+  return rounds
+
+
+def known(names: Iterable[str], players: Mapping[str, Player]) -> None:
+  """Refuses names of players that do not exist."""
+  for name in names:
+    if name not in players:
+      raise ValueError(f"{name!r} is not among the players {tuple(players)}")
+
+
+def merged(metrics: Mapping[str, Mapping[str, Array]]) -> dict[str, Array]:
+  """{player: {name: scalar}} as one dict.
+
+  Raises:
+    ValueError: if two players report a metric of one name.
+  """
+  out, owner = {}, {}
+  for player, terms in metrics.items():
+    for name, value in terms.items():
+      if name in out:
+        raise ValueError(
+          f"the players {owner[name]!r} and {player!r} both report the metric {name!r}: name one of"
+          " them otherwise"
+        )
+      out[name], owner[name] = value, player
+  return out
+
+
 def game(
   players: Mapping[str, Player],
   init: Callable[[Array, dict], tuple[dict, dict]],
   *,
-  order: tuple[tuple[str, int], ...] | str = "simultaneous",
+  order: Order = "simultaneous",
   ema: Mapping[str, float] | None = None,
   **capabilities: Any,
 ) -> Model:
@@ -117,22 +167,26 @@ def game(
   Args:
     players: name -> Player.
     init: (key, batch [B, ...]) -> (params, mutable), each {player: ...}.
-    order: ((player, turns), ...): who moves and how often, each turn on a microbatch of its own;
-      or "simultaneous": all gradients are taken at one point, on one microbatch.
-    ema: {player: decay} of the players that keep an average of their parameters.
+    order: ((who, turns), ...): who moves and how often, each turn on a microbatch of its own. Who
+      is a player, or a tuple of players that move together: all their gradients are taken at one
+      point, then all step. "simultaneous" is one turn of all players together.
+    ema: {player: decay} of the players that keep an average of their parameters, updated once in a
+      round.
     **capabilities: the other fields of Model.
 
   Metrics of an update are those of each player's last turn, with its loss and gradient norm; the
   latter two carry the player's name where there is more than one.
+
+  `respond(state, batch, key, player, step=0)` is one turn of that player on one batch [B, ...], by
+  its own optimiser. Nothing else moves, its average neither; `step` is for losses that anneal.
+
+  Raises:
+    ValueError: for an order or averages of players that do not exist (`rounds_of`); when an update
+      is traced, for two metrics of one name.
   """
   ema = dict(ema or {})
-  if order == "simultaneous":
-    rounds = ((tuple(players), 1),)
-  else:
-    rounds = tuple(((name,), turns) for name, turns in order)
-  for name in {n for names, _ in rounds for n in names} | set(ema):
-    if name not in players:
-      raise ValueError(f"{name!r} is not among the players {tuple(players)}")
+  rounds = rounds_of(order, players)
+  known(ema, players)
 
   def init_state(key, batch):
     params, mutable = init(key, batch)
@@ -141,10 +195,11 @@ def game(
       "mutable": mutable,
       "opt": {name: players[name].tx.init(params[name]) for name in players},
       "ema": {name: params[name] for name in ema},
+      "updates": {name: jnp.int32(0) for name in ema},
     }
 
   def turn(names, key, step, now, microbatch):
-    """(params, mutable, opt) after a turn of the named players, and its metrics."""
+    """(params, mutable, opt) after a turn of the named players, and the metrics of each."""
     params, mutable, opt = map(dict, now)
     moves, metrics = {}, {}
     for i, name in enumerate(names):
@@ -156,9 +211,12 @@ def game(
       params[name] = optax.apply_updates(params[name], updates)
       mutable[name] = own
       prefix = f"{name}_" if len(players) > 1 else ""
-      metrics |= terms
-      metrics[f"{prefix}loss"] = value
-      metrics[f"{prefix}gradient_norm"] = optax.tree.norm(gradient)
+      standard = {f"{prefix}loss": value, f"{prefix}gradient_norm": optax.tree.norm(gradient)}
+      if taken := terms.keys() & standard.keys():
+        raise ValueError(
+          f"the metric {min(taken)!r} of {name!r} is the game's own: name it otherwise"
+        )
+      metrics[name] = {**terms, **standard}
     return (params, mutable, opt), metrics
 
   def update(state, batch, key, step):
@@ -172,7 +230,7 @@ def game(
 
       if turns > UNROLLED:
         now, terms = jax.lax.scan(one, now, (jnp.arange(first, first + turns), own))
-        metrics |= {name: term[-1] for name, term in terms.items()}
+        metrics |= jax.tree.map(lambda term: term[-1], terms)
       else:
         # Unrolled: on CPU, XLA is slow at convolution gradients inside a loop.
         for i in range(turns):
@@ -180,15 +238,30 @@ def game(
           metrics |= terms
       first += turns
     params, mutable, opt = now
+    seen = state["updates"]
     average = {
-      name: averages.update(state["ema"][name], params[name], decay, step)
+      name: averages.update(state["ema"][name], params[name], decay, seen[name])
       for name, decay in ema.items()
     }
-    return {"params": params, "mutable": mutable, "opt": opt, "ema": average}, metrics
+    state = {
+      "params": params,
+      "mutable": mutable,
+      "opt": opt,
+      "ema": average,
+      "updates": {name: seen[name] + 1 for name in ema},
+    }
+    return state, merged(metrics)
+
+  def respond(state, batch, key, player, step=0):
+    known((player,), players)
+    now = state["params"], state["mutable"], state["opt"]
+    (params, mutable, opt), _ = turn((player,), key, step, now, batch)
+    return {**state, "params": params, "mutable": mutable, "opt": opt}
 
   return Model(
     init=init_state,
     update=update,
+    respond=respond,
     microbatches=sum(turns for _, turns in rounds),
     weights=("params", "mutable", "ema"),
     **capabilities,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import optax
 
-from gen_jax.core import UserError
+from gen_jax.core import Count, Decay, Natural, NonNegative, Positive, UserError, check
 
 
 def burda_schedule(peak: float, steps: int) -> optax.Schedule:
@@ -18,6 +19,22 @@ def burda_schedule(peak: float, steps: int) -> optax.Schedule:
   rates = [peak / 10 * round(10 ** (1 - i / 7), 1) for i in range(8)]
   ends = [(3**i - 1) // 2 * steps // 3280 for i in range(1, 8)]
   return optax.join_schedules([optax.constant_schedule(rate) for rate in rates], ends)
+
+
+# (peak learning rate, steps) -> step -> learning rate
+SCHEDULES: Mapping[str, Callable[[float, int], optax.Schedule]] = {
+  "constant": lambda peak, steps: optax.constant_schedule(peak),
+  "cosine": optax.cosine_decay_schedule,
+  "linear": lambda peak, steps: optax.linear_schedule(peak, 0.0, steps),
+  "burda": burda_schedule,
+}
+# (options, schedule of the learning rate) -> transformation
+OPTIMIZERS: Mapping[str, Callable[[Optimizer, optax.Schedule], optax.GradientTransformation]] = {
+  "adam": lambda o, rate: optax.adam(rate, o.b1, o.b2, o.eps),
+  "adamw": lambda o, rate: optax.adamw(rate, o.b1, o.b2, o.eps, weight_decay=o.weight_decay),
+  "sgd": lambda o, rate: optax.sgd(rate, momentum=o.b1 or None),
+  "rmsprop": lambda o, rate: optax.rmsprop(rate, decay=o.b2, eps=o.eps),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,65 +49,64 @@ class Optimizer:
   decay_steps: the length of the whole schedule, warm-up included; explicit, so that a longer run
     is the same run. The learning rate stays what it came to behind it.
   clip: largest global norm of the gradient, 0 for no limit.
-  b1, b2, eps: of Adam; b1 is sgd's momentum and b2 rmsprop's decay.
-  weight_decay: decoupled, of adamw.
+  b1, b2, eps: of Adam. sgd reads b1 alone, its momentum; rmsprop reads b2, its decay, and eps.
+  weight_decay: decoupled, of adamw alone.
   accumulate: parts of a batch whose gradients are averaged one after the other, in the memory that
     one part takes.
   """
 
-  name: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
-  learning_rate: float = 1e-3
-  schedule: Literal["constant", "cosine", "linear", "burda"] = "constant"
-  warmup: int = 0
-  decay_steps: int = 0
-  clip: float = 0.0
-  b1: float = 0.9
-  b2: float = 0.999
-  eps: float = 1e-8
-  weight_decay: float = 0.0
-  accumulate: int = 1
+  name: Literal[tuple(OPTIMIZERS)] = "adam"
+  learning_rate: Positive = 1e-3
+  schedule: Literal[tuple(SCHEDULES)] = "constant"
+  warmup: Natural = 0
+  decay_steps: Natural = 0
+  clip: NonNegative = 0.0
+  b1: Decay = 0.9
+  b2: Decay = 0.999
+  eps: NonNegative = 1e-8
+  weight_decay: NonNegative = 0.0
+  accumulate: Count = 1
+
+  def check(self) -> None:
+    """Refuses what no optimiser can be.
+
+    Raises:
+      UserError: for a field outside its range, a decay without a length longer than its warm-up,
+        or a weight decay that the optimiser does not have.
+    """
+    check(Optimizer, self, "optimizer")
+    if self.schedule != "constant" and self.decay_steps <= self.warmup:
+      raise UserError(
+        f"optimizer.schedule={self.schedule} needs optimizer.decay_steps, its length,"
+        f" above optimizer.warmup={self.warmup}; it is {self.decay_steps}"
+      )
+    if self.weight_decay and self.name != "adamw":
+      raise UserError(
+        f"optimizer.weight_decay={self.weight_decay} is of optimizer.name=adamw: {self.name} has"
+        " none"
+      )
 
   def rate(self) -> optax.Schedule:
     """step -> learning rate.
 
     Raises:
-      UserError: for a decay without a length longer than its warm-up.
+      UserError: see `check`.
     """
-    if self.learning_rate <= 0:
-      raise UserError(f"optimizer.learning_rate must be positive, not {self.learning_rate}")
-    if self.accumulate < 1:
-      raise UserError(f"optimizer.accumulate must be 1 or more, not {self.accumulate}")
-    if self.schedule == "constant":
-      peak = optax.constant_schedule(self.learning_rate)
-    elif self.decay_steps <= self.warmup:
-      raise UserError(
-        f"optimizer.schedule={self.schedule} needs optimizer.decay_steps, its length,"
-        f" above optimizer.warmup={self.warmup}; it is {self.decay_steps}"
-      )
-    elif self.schedule == "cosine":
-      peak = optax.cosine_decay_schedule(self.learning_rate, self.decay_steps - self.warmup)
-    elif self.schedule == "burda":
-      peak = burda_schedule(self.learning_rate, self.decay_steps - self.warmup)
-    else:
-      peak = optax.linear_schedule(self.learning_rate, 0.0, self.decay_steps - self.warmup)
+    self.check()
+    peak = SCHEDULES[self.schedule](self.learning_rate, self.decay_steps - self.warmup)
     if not self.warmup:
       return peak
     ramp = optax.linear_schedule(0.0, self.learning_rate, self.warmup)
     return optax.join_schedules([ramp, peak], [self.warmup])
 
   def make(self) -> optax.GradientTransformationExtraArgs:
-    """The optax transformation."""
+    """The optax transformation.
+
+    Raises:
+      UserError: see `check`.
+    """
     rate = self.rate()
-    if self.name == "adam":
-      tx = optax.adam(rate, self.b1, self.b2, self.eps)
-    elif self.name == "adamw":
-      tx = optax.adamw(rate, self.b1, self.b2, self.eps, weight_decay=self.weight_decay)
-    elif self.name == "sgd":
-      tx = optax.sgd(rate, momentum=self.b1 or None)
-    elif self.name == "rmsprop":
-      tx = optax.rmsprop(rate, decay=self.b2, eps=self.eps)
-    else:
-      raise UserError(f"optimizer.name {self.name!r}: one of adam, adamw, sgd, rmsprop")
+    tx = OPTIMIZERS[self.name](self, rate)
     if self.clip:
       tx = optax.chain(optax.clip_by_global_norm(self.clip), tx)
     return optax.with_extra_args_support(tx)

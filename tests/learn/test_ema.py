@@ -5,9 +5,11 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from gen_jax.learn import ema
+from gen_jax.learn.game import Player, game, minimise
 
 
 def averaged(start, constant, decay, steps, first=0):
@@ -45,3 +47,29 @@ def test_keeps_structure_and_types():
     lambda x: (x.dtype, x.shape), old
   )
   assert found["a"].tolist() == [0.5, 0.5] and found["b"][0] == 0.5
+
+
+@pytest.mark.parametrize("decay", [0.5, 0.9999])
+def test_an_average_that_is_carried_to_another_stage_does_not_forget(decay):
+  """Two stages, each of which counts its own steps from 0, are one of both lengths."""
+  loss = lambda p, m, batch, k, s: ((p["a"] - batch["x"]) ** 2, ({}, {}))
+  players = {"a": Player(minimise("a", loss), optax.sgd(0.1))}
+  init = lambda key, batch: ({"a": jnp.float32(3)}, {"a": {}})
+  model = game(players, init, ema={"a": decay}, evaluate=None)
+  update = jax.jit(model.update)
+  batches = [{"x": jnp.full((1, 2), x, jnp.float32)} for x in range(40)]
+
+  def stage(state, batches):
+    for step, batch in enumerate(batches):
+      state, _ = update(state, batch, jax.random.key(0), jnp.int32(step))
+    return state
+
+  whole = stage(model.init(jax.random.key(0), {}), batches)
+  first = stage(model.init(jax.random.key(0), {}), batches[:25])
+  second = stage(jax.tree.map(jnp.copy, first), batches[25:])
+  jax.tree.map(np.testing.assert_array_equal, whole, second)
+  # With the decay of a fresh stage, 0.1, nine tenths of it would be gone after one update.
+  one = stage(first, batches[25:26])
+  kept = 1 - ema.decay_at(decay, 25)
+  moved = first["ema"]["a"] + kept * (one["params"]["a"] - first["ema"]["a"])
+  np.testing.assert_allclose(one["ema"]["a"], moved, rtol=1e-5)

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from gen_jax.core import Model, UserError
+from gen_jax.core import Model, UserError, single
 from gen_jax.learn.game import Player, averaged, game, minimise
 
 RATE = 0.3
@@ -152,14 +152,16 @@ def test_alternating_play_of_the_bilinear_game_stays_on_an_ellipse():
 
 def test_players_take_turns_each_on_its_own_microbatch():
   # A loss that is linear moves a player by the microbatches that it saw, and by no other.
-  loss = lambda name: lambda p, m, batch, k, s: (p[name] * batch["v"], ({}, {"seen": batch["v"]}))
+  loss = lambda name: lambda p, m, batch, k, s: (
+    p[name] * batch["v"], ({}, {f"seen_by_{name}": batch["v"]}),
+  )  # fmt: skip
   players = {name: Player(minimise(name, loss(name)), sgd(1.0)) for name in "ab"}
   model = game(players, init_of(a=0.0, b=0.0), order=(("a", 2), ("b", 1)), evaluate=None)
   assert model.microbatches == 3
   batch = batch_of(1.0, 10.0, 100.0)
   state, metrics = model.update(start(model), batch, jax.random.key(0), 0)
   assert (float(state["params"]["a"]), float(state["params"]["b"])) == (-11.0, -100.0)
-  assert metrics["seen"] == 100.0  # of the last turn
+  assert (metrics["seen_by_a"], metrics["seen_by_b"]) == (10.0, 100.0)  # of the last turn of each
   at_once = game(players, init_of(a=0.0, b=0.0), evaluate=None)
   assert at_once.microbatches == 1
   state, _ = at_once.update(start(at_once), batch_of(1.0), jax.random.key(0), 0)
@@ -229,8 +231,9 @@ def test_only_named_players_are_averaged():
   players = {name: Player(minimise(name, loss(name)), sgd(1.0)) for name in "ab"}
   model = game(players, init_of(a=0.0, b=0.0), ema={"b": 0.5}, evaluate=None)
   state = start(model)
-  assert set(state["ema"]) == {"b"}
-  state, _ = model.update(state, batch_of(0.0), jax.random.key(0), 1000)
+  assert set(state["ema"]) == set(state["updates"]) == {"b"}
+  state, _ = model.update({**state, "updates": {"b": 1000}}, batch_of(0.0), jax.random.key(0), 0)
+  assert state["updates"] == {"b": 1001}
   assert state["params"]["b"] == -1.0
   assert averaged(state, "b") == -0.5 and averaged(state, "a") == -1.0
   assert isinstance(model, Model) and set(model.weights) < set(state)
@@ -274,8 +277,115 @@ def test_the_value_reaches_the_optimiser():
   assert scales == [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
 
 
+# Four players on a line each, a pair against a pair: f = z^T M z / 2 has the gradient M z.
+M = np.array([
+  [1.0, 0.5, -0.7, 0.2], [0.5, 0.8, 0.3, -0.4], [-0.7, 0.3, 1.1, 0.6], [0.2, -0.4, 0.6, 0.9],
+])  # fmt: skip
+
+
+def quadratic(order, signs=(-1, -1, 1, 1), rate=0.2, **kwargs):
+  """a and b climb f, c and d descend it."""
+
+  def loss(i):
+    def of(params, mutable, batch, key, step):
+      z = jnp.stack([params[name] for name in "abcd"])
+      return signs[i] * z @ jnp.asarray(M, jnp.float32) @ z / 2, ({}, {})
+
+    return of
+
+  players = {name: Player(minimise(name, loss(i)), sgd(rate)) for i, name in enumerate("abcd")}
+  return game(players, init_of(a=1.0, b=-0.5, c=0.3, d=2.0), order=order, evaluate=None, **kwargs)
+
+
+def test_a_group_moves_at_once_and_groups_move_in_turn():
+  """A round is a product of linear maps: of each group one, in which its rows are all old."""
+  model = quadratic(((("a", "b"), 2), (("c", "d"), 1)))
+  assert model.microbatches == 3
+  path = play(model, 5)
+  move = lambda rows, sign: np.eye(4) - 0.2 * sign * np.isin(np.arange(4), rows)[:, None] * M
+  climb, descend = move([0, 1], -1), move([2, 3], 1)
+  z = np.array([1.0, -0.5, 0.3, 2.0])
+  for k in range(5):
+    z = descend @ climb @ climb @ z
+    np.testing.assert_allclose([path[name][k] for name in "abcd"], z, rtol=1e-4)
+  one_by_one = play(quadratic((("a", 2), ("b", 2), ("c", 1), ("d", 1))), 1)
+  assert abs(one_by_one["b"][0] - path["b"][0]) > 1e-2
+
+
+def test_a_group_shares_its_microbatch():
+  loss = lambda name: lambda p, m, batch, k, s: (p[name] * batch["v"], ({}, {}))
+  players = {name: Player(minimise(name, loss(name)), sgd(1.0)) for name in "abc"}
+  order = ((("a", "b"), 2), ("c", 1))
+  model = game(players, init_of(a=0.0, b=0.0, c=0.0), order=order, evaluate=None)
+  state, _ = model.update(start(model), batch_of(1.0, 10.0, 100.0), jax.random.key(0), 0)
+  assert {k: float(v) for k, v in state["params"].items()} == {"a": -11.0, "b": -11.0, "c": -100.0}
+
+
+def test_a_response_is_one_step_of_one_player():
+  """Repeated, it comes to the best response: here the root of one row of M z."""
+  model = quadratic((("a", 1), ("c", 1)), signs=(1, 1, 1, 1), ema={"c": 0.5})
+  before = start(model)
+  respond = jax.jit(model.respond, static_argnames="player")
+  after = respond(before, {}, jax.random.key(0), player="c")
+  z = np.array([1.0, -0.5, 0.3, 2.0])
+  np.testing.assert_allclose(after["params"]["c"], 0.3 - 0.2 * M[2] @ z, rtol=1e-5)
+  others = lambda s: {**s, "params": {k: v for k, v in s["params"].items() if k != "c"}}
+  jax.tree.map(np.testing.assert_array_equal, others(before), others(after))
+  for _ in range(60):
+    after = respond(after, {}, jax.random.key(0), player="c")
+  best = -(M[2] @ z - M[2, 2] * 0.3) / M[2, 2]
+  np.testing.assert_allclose(after["params"]["c"], best, rtol=1e-4)
+  with pytest.raises(ValueError, match="'e' is not among the players"):
+    model.respond(before, {}, jax.random.key(0), "e")
+
+
+def test_a_response_goes_on_with_the_player_s_own_optimiser():
+  loss = lambda p, m, batch, k, s: (p["a"] * batch["v"], (m["a"] + 1, {}))
+  init = lambda key, batch: ({"a": jnp.float32(0)}, {"a": 0})
+  model = game({"a": Player(minimise("a", loss), optax.sgd(1.0, momentum=0.5))}, init,
+               evaluate=None)  # fmt: skip
+  state = start(model)
+  for _ in range(3):
+    state = model.respond(state, {"v": jnp.ones(4)}, jax.random.key(0), "a")
+  assert float(state["params"]["a"]) == -(1 + 1.5 + 1.75)  # velocities 1, 1 + 1/2, 1 + 1/2 + 1/4
+  assert state["mutable"]["a"] == 3
+  whole = single(model)
+  assert whole.model.respond([{}, state], {"v": jnp.ones(4)}, jax.random.key(0), "a")[0] == {}
+
+
+@pytest.mark.parametrize("order", ["simultaneous", (("a", 1), ("b", 1)), (("a", 12), ("b", 1))])
+def test_metrics_of_one_name_are_refused(order):
+  loss = lambda name: lambda p, m, batch, k, s: (p[name], ({}, {"error": p[name]}))
+  players = {name: Player(minimise(name, loss(name)), sgd()) for name in "ab"}
+  model = game(players, init_of(a=0.0, b=0.0), order=order, evaluate=None)
+  batch = batch_of(*[0.0] * model.microbatches)
+  with pytest.raises(ValueError, match="'a' and 'b' both report the metric 'error'"):
+    jax.eval_shape(model.update, start(model), batch, jax.random.key(0), 0)
+
+
+def test_a_metric_cannot_take_the_place_of_the_loss():
+  loss = lambda p, m, batch, k, s: (p["a"], ({}, {"loss": p["a"] + 1}))
+  model = game({"a": Player(minimise("a", loss), sgd())}, init_of(a=0.0), evaluate=None)
+  with pytest.raises(ValueError, match="'loss' of 'a' is the game's own"):
+    model.update(start(model), batch_of(0.0), jax.random.key(0), 0)
+
+
 @pytest.mark.parametrize("kwargs", [{"order": (("a", 1), ("c", 1))}, {"ema": {"c": 0.9}}])
 def test_unknown_players_are_refused(kwargs):
   players = {"a": Player(minimise("a", lambda *_: None), sgd())}
   with pytest.raises(ValueError, match="'c' is not among the players"):
     game(players, init_of(a=0.0), evaluate=None, **kwargs)
+
+
+@pytest.mark.parametrize(
+  "order,message",
+  [
+    (((("a", "a"), 1),), "each once"),
+    ((((), 1),), "must name players"),
+    ((("a", 0),), "1 or more turns, not 0"),
+  ],
+)
+def test_orders_that_are_none_are_refused(order, message):
+  players = {"a": Player(minimise("a", lambda *_: None), sgd())}
+  with pytest.raises(ValueError, match=message):
+    game(players, init_of(a=0.0), order=order, evaluate=None)

@@ -1,5 +1,7 @@
 """Optimisers against the papers' updates by hand, schedules at the points where they are known."""
 
+import typing
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import optax
 import pytest
 
 from gen_jax.core import UserError
-from gen_jax.learn.optimizer import Optimizer
+from gen_jax.learn.optimizer import OPTIMIZERS, Optimizer
 
 
 def run(optimizer, gradients, start):
@@ -110,9 +112,28 @@ def test_clip_shortens_long_gradients_only():
     (dict(schedule="cosine"), "schedule=cosine needs optimizer.decay_steps"),
     (dict(schedule="burda"), "schedule=burda needs optimizer.decay_steps"),
     (dict(schedule="linear", warmup=5, decay_steps=5), "above optimizer.warmup=5; it is 5"),
-    (dict(name="lion"), "'lion': one of adam, adamw, sgd, rmsprop"),
+    (dict(name="lion"), "name must be one of adam, adamw, sgd, rmsprop, not 'lion'"),
+    (dict(schedule="step"), "schedule must be one of constant, cosine, linear, burda, not 'step'"),
+    (dict(b1=2.0), r"optimizer.b1 must be in \[0, 1\), not 2.0"),
+    (dict(b2=-1.0), r"optimizer.b2 must be in \[0, 1\), not -1.0"),
+    (dict(eps=-1e-8), "optimizer.eps must be 0 or more"),
+    (dict(clip=-1.0), "optimizer.clip must be 0 or more, not -1.0"),
+    (dict(warmup=-5), "optimizer.warmup must be 0 or more, not -5"),
+    (dict(decay_steps=-5), "optimizer.decay_steps must be 0 or more"),
+    (dict(accumulate=0), "optimizer.accumulate must be 1 or more, not 0"),
+    (dict(name="adamw", weight_decay=-0.1), "optimizer.weight_decay must be 0 or more"),
+    (dict(weight_decay=0.1), "optimizer.weight_decay=0.1 is of optimizer.name=adamw: adam has"),
+    (dict(name="sgd", weight_decay=0.1), "sgd has none"),
   ],
 )
 def test_refusals(fields, message):
-  with pytest.raises(UserError, match=message):
-    Optimizer(**fields).make()
+  for use in (Optimizer.make, Optimizer.rate):
+    with pytest.raises(UserError, match=message):
+      use(Optimizer(**fields))
+
+
+def test_the_choices_of_a_config_are_those_of_the_tables():
+  hints = typing.get_type_hints(Optimizer)
+  assert typing.get_args(hints["name"]) == tuple(OPTIMIZERS)
+  for name in OPTIMIZERS:
+    assert np.isfinite(run(Optimizer(name), GRADIENTS, START)).all()
