@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gen_jax.core import fold_each
-from gen_jax.run import loop, mesh, sample, signals
+from gen_jax.run import job, mesh, sample, signals
 from gen_jax.run.conditions import conditions
 from gen_jax.run.loop import train
 from gen_jax.run.mesh import make_mesh
@@ -110,10 +110,10 @@ def test_law_5_one_device_and_eight_agree_in_float32_for_a_step(system):
     one_step = built.experiment._replace(
       train=built.experiment.train.__class__(steps=1, log_every=1, checkpoint_every=1)
     )
-    log = loop.Log(None, 1, "", "", None)
+    log = job.Log(None, 1, "", "", None)
     log.row = lambda stage, step, total, terms, rows=rows, **facts: rows.update(terms)
     with pytest.MonkeyPatch.context() as patch:
-      patch.setattr(loop, "Log", lambda *a, log=log: log)
+      patch.setattr(job, "Log", lambda *a, log=log: log)
       train(built._replace(experiment=one_step, mesh=devices))
     metrics.append(rows)
   assert metrics[0].keys() == metrics[1].keys() and metrics[0]
