@@ -65,6 +65,8 @@ SYSTEMS = (
   System("pixelcnn:tiny", SMALL_STEPS),
   System("transformer:tiny", SMALL_STEPS),
   System("realnvp:tiny", SMALL_STEPS),
+  System("toys:two_resolutions", FLOAT64),
+  System("toys:aligned", FLOAT64),
 )
 
 # Other combinations of the same parts: their laws are slow tests.
@@ -74,7 +76,8 @@ MORE = (System("vqvae:tiny_transformer", TWO_STAGES),)
 def changed(name: str, *changes: dict) -> configs.Experiment:
   """The checked config of a system, with changes."""
   file, variant = cli.split_name(name)
-  config = cli.load_config(f"{CONFIGS / file}.py:{variant}")
+  folder = Path(__file__).parent if file == "toys" else CONFIGS
+  config = cli.load_config(f"{folder / file}.py:{variant}")
   return configs.parse(configs.merge(configs.as_dict(config.to_dict()), *changes))
 
 

@@ -5,9 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax.core import fold_each
+from gen_jax.core import UserError, fold_each
+from gen_jax.data import passes
 from gen_jax.run import job, mesh, sample, signals
 from gen_jax.run.conditions import conditions
+from gen_jax.run.load import restore
 from gen_jax.run.loop import train
 from gen_jax.run.mesh import make_mesh
 from tests.conformance.systems import MORE, SYSTEMS, build, first_batch, one_device
@@ -152,6 +154,47 @@ def test_law_6_a_sample_is_its_own(system, trained):
   np.testing.assert_array_equal(a[5], b[5])
 
 
+def test_without_a_condition_a_model_draws_or_refuses_in_one_line(system, trained):
+  built, result, _ = trained(system)
+  model, split = built.program.model, built.source.splits["train"]
+  if not model.cond:
+    pytest.skip("takes no condition")
+  keys = fold_each(jax.random.key(0), jnp.arange(4))
+  x = split.take(np.arange(4))["x"]
+  calls = {
+    "sample": lambda: model.sample(result.states, keys, None),
+    "log_prob": lambda: model.log_prob(result.states, x, keys, None),
+    "encode": lambda: model.encode(result.states, x, keys, None),
+    "transform": lambda: model.transform(result.states, x, keys, None),
+  }
+  for name, call in calls.items():
+    if getattr(model, name) is not None:
+      try:
+        found = jax.eval_shape(call)
+      except UserError as refusal:
+        assert "\n" not in str(refusal) and "condition" in str(refusal)
+      else:
+        assert all(leaf.shape[0] == 4 for leaf in jax.tree.leaves(found)), name
+
+
+def test_an_unfinished_system_can_be_loaded_and_shown(system, trained, tmp_path):
+  built, whole, workdir = trained(system)
+  if len(built.program.stages) == 1:
+    pytest.skip("has one stage")
+  with pytest.raises(signals.Stopped):
+    train(built, workdir=tmp_path, on_step=Stop(built.lengths[0]))
+  states, step = restore(built, tmp_path, "newest")
+  assert step == built.lengths[0] and len(states) == 1
+  model, (spec, source) = built.model(0), built.seen(0)
+  batch = jax.tree.map(jnp.asarray, next(passes(source.splits["train"], 4)))
+  keys = fold_each(jax.random.key(0), batch["index"])
+  terms = jax.eval_shape(model.evaluate, states, batch, keys)
+  assert all(t.shape[:1] == (4,) for t in terms.values())
+  if model.sample is not None:
+    cond = {name: batch[name] for name in model.cond} or None
+    assert jax.eval_shape(model.sample, states, keys, cond).shape == (4, *spec.shape)
+
+
 def test_law_7_values_are_per_example_and_padding_is_left_out(system, trained):
   built, result, _ = trained(system)
   batch = first_batch(built.source, 6)
@@ -160,17 +203,19 @@ def test_law_7_values_are_per_example_and_padding_is_left_out(system, trained):
   for name, value in values.items():
     assert value.shape[:1] == (6,), name
     assert jnp.isfinite(value).all(), name
-  # An update ignores what stands in the rows of the padding, in every stage.
-  size = built.feed(0).batch_size
-  batch = first_batch(built.source, size)
-  mask = jnp.arange(size) < size - 3
-  garbage = jnp.where(
-    mask.reshape(-1, *[1] * (batch["x"].ndim - 1)), batch["x"], jnp.zeros_like(batch["x"])
-  )
+  # An update ignores what stands in the rows of the padding, in every field and every stage.
   for i, stage in enumerate(built.program.stages):
+    if not result.states[i]:
+      continue  # freed by a later stage
+    size = built.feed(i).batch_size
+    batch = first_batch(built.sources[i], size)
+    mask = jnp.arange(size) < size - 3
+    kept = lambda v, mask=mask: mask.reshape(-1, *[1] * (v.ndim - 1))
+    fields = {name: batch[name] for name in ("x", *built.specs[i].fields)}
+    zeros = {name: jnp.where(kept(v), v, jnp.zeros_like(v)) for name, v in fields.items()}
     update, outcomes = jax.jit(stage.model.update), []
-    for x in (batch["x"], garbage):
-      seen = {**batch, "x": x, "mask": mask}
+    for garbage in ({}, zeros):
+      seen = {**batch, **garbage, "mask": mask}
       if stage.view is not None:
         seen = stage.view(result.states[:i], seen, jax.random.key(1))
       micro = jax.tree.map(lambda a, m=stage.model.microbatches: jnp.stack([a] * m), seen)
@@ -215,4 +260,4 @@ def test_capabilities_have_the_shapes_of_the_contract(system, trained):
     frames = shape(model.trajectory, keys, cond)
     assert frames.shape[1:] == x.shape and frames.dtype == shape(model.sample, keys, cond).dtype
   for stage, state in zip(built.program.stages, result.states, strict=True):
-    assert stage.model.weights and set(stage.model.weights) <= set(state)
+    assert stage.model.weights and (not state or set(stage.model.weights) <= set(state))
