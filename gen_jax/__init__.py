@@ -6,3 +6,10 @@ def load(workdir, *, checkpoint: str = "newest", **options):
   from gen_jax.run.load import load as load_
 
   return load_(workdir, checkpoint=checkpoint, **options)
+
+
+def train(program, arrays, *, steps, **settings):
+  """Trains a program on arrays; see `gen_jax.run.door.train_on_arrays`."""
+  from gen_jax.run.door import train_on_arrays
+
+  return train_on_arrays(program, arrays, steps=steps, **settings)
