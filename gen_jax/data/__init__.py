@@ -14,7 +14,19 @@ from annotated_types import Interval
 
 from gen_jax import core
 from gen_jax.core import Decay, Natural
-from gen_jax.data import arrays, digits, folder, images, rules, shapes, stacked, tfds, toy2d
+from gen_jax.data import (
+  arrays,
+  digits,
+  domains,
+  folder,
+  images,
+  pairs,
+  rules,
+  shapes,
+  stacked,
+  tfds,
+  toy2d,
+)
 from gen_jax.data import binarize as binary
 from gen_jax.data.arrays import from_arrays
 from gen_jax.data.inputs import Inputs, is_text, read_input
@@ -45,6 +57,8 @@ SOURCES: dict[str, Callable[..., Source]] = {
   "folder": folder.load,
   "arrays": arrays.load,
   **{f"toy2d:{name}": functools.partial(toy2d.load, name) for name in toy2d.NAMES},
+  "pairs": pairs.load,
+  "domains": domains.load,
   "pairs:segmentation": rules.segmentation,
   **{f"pairs:{name}": functools.partial(rules.pairs, name) for name in rules.RULES},
   **{f"domains:{name}": functools.partial(rules.domains, name) for name in rules.RULES},
@@ -66,19 +80,25 @@ def load(
   strict: bool = False,
   binarize: Literal["", "static", "threshold"] = "",
   only: tuple[int, ...] = (),
+  pairing: Literal["folders", "suffix", "side_by_side"] = "folders",
+  suffix: str = "_mask",
+  classes: Natural = 0,
+  ignore: Annotated[int, Interval(ge=-1, le=65535)] = -1,
+  other: str = "",
 ) -> Source:
   """Opens a source of data; this signature is the schema of a config's data section.
 
   Args:
     name: "digits" (scikit-learn's 8x8 digits), "stacked" (three of them as RGB), "shapes" (32x32
       sprites with known factors, captions and masks), "toy2d:" and one of gen_jax.data.toy2d.NAMES,
-      "folder" (images at `path`), "arrays" (an .npz file at `path`), "pairs:" or "domains:" and a
-      rule of gen_jax.data.rules, or "tfds:" and the name of a prepared TensorFlow Datasets set of
-      images.
+      "folder", "pairs" or "domains" (images at `path`), "arrays" (an .npz file at `path`),
+      "pairs:" or "domains:" and a rule of gen_jax.data.rules, or "tfds:" and the name of a prepared
+      TensorFlow Datasets set of images.
     path: for "folder": a folder or a zip archive of PNG, JPEG, GIF, BMP, WebP or PNM images named
       split/class/name.png, class/name.png, split/name.png or name.png, where split is train,
       val, validation or test. A captions.tsv beside the images, with lines "file<tab>caption",
-      gives captions.
+      gives captions. For "pairs", see `pairing`; for "domains", folders trainA, trainB, testA and
+      testB, or A and B.
     data_dir: for "tfds:...": where prepared sets are kept; "" is TFDS's own default.
     resolution: height and width in pixels to bring images to, or 0 for the images' own, which
       must then be of one size. `shapes` is drawn at this resolution.
@@ -97,6 +117,16 @@ def load(
       "threshold" makes it 1 from half intensity on; "" keeps the grey levels.
     only: classes to learn from: the training and validation splits keep their examples only, in
       memory, and the test split keeps all, so that the others are outliers. () for all classes.
+    pairing: for "pairs": "folders" pairs files of one name in the folders A (or images) and B (or
+      masks, where they are labels), inside or outside of split folders; "suffix" pairs a.png
+      with the labels a_mask.png; "side_by_side" cuts one picture in two, left x and right y.
+    suffix: of the names of label images, for "suffix".
+    classes: for "pairs" with label images: how many, or 0 for what the values say; 0 and 255
+      alone are two classes. Labels are never mixed: resizing takes the nearest.
+    ignore: the value in label images of pixels that are of no class, -1 for none. In a batch, a
+      label of `levels` or more is of no class.
+    other: the name of a second source, or the path of a second folder of images: its x is y, in an
+      order of its own.
 
   Returns:
     A source whose splits "train", "validation" and "test" do not overlap; an empty one is left
@@ -110,14 +140,23 @@ def load(
   hints = typing.get_type_hints(load, include_extras=True)
   for field, value in given.items():
     core.check(hints[field], value, f"data.{field}")
-  opener = _find(name)
-  takes = _takes(opener)
-  for field in given.keys() - takes - {"binarize", "only"}:
+  openers, settings = [_find(name)], [given]
+  if other:
+    at_path = os.path.exists(os.path.expanduser(other))
+    openers.append(folder.load if at_path else _find(other))
+    settings.append({**given, "path": other} if at_path else given)
+  takes = set().union(*map(_takes, openers))
+  for field in given.keys() - takes - {"binarize", "only", "other"}:
     if given[field] != defaults[field].default:
       readers = [other for other in SOURCES if field in _takes(SOURCES[other])]
       kinds = dict.fromkeys(reader.partition(":")[0] for reader in readers)
       raise core.UserError(f"data.{field} is read by {', '.join(kinds)}, not by {name}")
-  source = opener(**{field: given[field] for field in takes})
+  source, *second = (
+    opener(**{field: own[field] for field in _takes(opener)})
+    for opener, own in zip(openers, settings, strict=True)
+  )
+  if second:
+    source = domains.unite(source, *second, name=f"{name} and {other}")
   if (only or binarize) and any(len(s.parts()) > 1 for s in source.splits.values()):
     raise core.UserError(f"data.only and data.binarize are for one domain, not for {name}")
   return binary.binarize(keep_classes(source, only), binarize, split_seed)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import collections
-import concurrent.futures
 import posixpath
-import warnings
 from typing import NamedTuple
 
 import numpy as np
 from absl import logging
-from PIL import Image
 
 from gen_jax import core
 from gen_jax.data import files as files_lib
-from gen_jax.data import images, source, vocabulary
+from gen_jax.data import gallery, images, source, vocabulary
 
 SPLITS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
 CAPTIONS = "captions.tsv"
@@ -55,35 +51,6 @@ def _layout(names: list[str], path: str) -> list[_Entry]:
   return [
     _Entry(name, split, p[0] if len(p) == 2 else "") for name, split, p in zip(names, splits, parts)
   ]
-
-
-class _Facts(NamedTuple):
-  """What a first reading of an image says of it."""
-
-  size: tuple[int, int] = (0, 0)
-  mode: str = ""
-  error: str = ""
-
-
-def _inspect(files: files_lib.Files, names: list[str]) -> list[_Facts]:
-  """Decodes every image once, so that broken ones are known before training."""
-
-  def inspect(name):
-    try:
-      image = images.decode(files.read(name))
-    except images.BadImage as error:
-      return _Facts(error=str(error))
-    return _Facts(image.size, image.mode)
-
-  with warnings.catch_warnings(), concurrent.futures.ThreadPoolExecutor(source.THREADS) as pool:
-    # Pillow warns of what `decode` refuses.
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-    return list(pool.map(inspect, names))
-
-
-def _some(items: list[str]) -> str:
-  """The first five, and how many there are more."""
-  return ", ".join(items[:5]) + (f" and {len(items) - 5} more" if len(items) > 5 else "")
 
 
 def _read_captions(files: files_lib.Files, path: str) -> dict[str, str]:
@@ -137,9 +104,9 @@ def load(
     raise core.UserError(f"no images in {path}: looked for {' '.join(images.EXTENSIONS)}")
   entries = _layout(names, path)
 
-  facts = _inspect(files, names)
+  facts = gallery.inspect(files, names)
   broken = [f"{e.file} ({f.error})" for e, f in zip(entries, facts) if f.error]
-  count = f"{len(broken)} of {len(names)} images in {path} cannot be read: {_some(broken)}"
+  count = f"{len(broken)} of {len(names)} images in {path} cannot be read: {gallery.some(broken)}"
   if len(broken) == len(names) or broken and strict:
     raise core.UserError(count)
   if broken:
@@ -148,16 +115,8 @@ def load(
   facts = [f for f in facts if not f.error]
   notes: dict = {"skipped": len(broken)}
 
-  sizes = collections.Counter(f.size for f in facts)
-  if not resolution and len(sizes) > 1:
-    examples = [f"{w}x{h}" for (w, h), _ in sizes.most_common(3)]
-    raise core.UserError(
-      f"the images in {path} have {len(sizes)} sizes ({', '.join(examples)}...): "
-      "set data.resolution, such as 64"
-    )
-  if not channels:
-    channels = 1 if 2 * sum(f.mode == "L" for f in facts) > len(facts) else 3
-  width, height = (resolution, resolution) if resolution else facts[0].size
+  height, width = gallery.common_size([f.size for f in facts], resolution, path)
+  channels = channels or gallery.common_channels(facts)
 
   categories = tuple(sorted({e.category for e in entries} - {""}))
   labels = {category: np.asarray(i, np.int32) for i, category in enumerate(categories)}
@@ -168,7 +127,7 @@ def load(
   captions = _read_captions(files, path)
   if captions:
     bare = [e.file for e in entries if e.file not in captions]
-    count = f"{len(bare)} of {len(entries)} images in {path} have no caption: {_some(bare)}"
+    count = f"{len(bare)} of {len(entries)} images in {path} have no caption: {gallery.some(bare)}"
     if bare and strict:
       raise core.UserError(count)
     if bare:

@@ -42,12 +42,37 @@ def decode(data: bytes) -> Image.Image:
     BadImage: for a file that is broken, cut short, of another format, or of more than MAX_PIXELS
       pixels; the last before memory is taken for them.
   """
+  image = _load(data)
+  try:
+    return plain(image)
+  except BadImage:
+    raise
+  except Exception as error:
+    raise BadImage(source.reason(error)) from error
+
+
+def decode_labels(data: bytes) -> np.ndarray:
+  """Reads a label image: the indices of its palette, or its grey values, as they stand.
+
+  Returns:
+    integers [H, W].
+
+  Raises:
+    BadImage: see `decode`; or for an image in colours without a palette.
+  """
+  image = _load(data)
+  if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
+    raise BadImage(f"a label image is grey or has a palette, and this one is {image.mode}")
+  return np.asarray(image).astype(np.int64)
+
+
+def _load(data: bytes) -> Image.Image:
   try:
     with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
       if image.width * image.height > MAX_PIXELS:
         raise BadImage(f"{image.width} x {image.height} is more than {MAX_PIXELS} pixels")
       image.load()
-      return plain(ImageOps.exif_transpose(image))
+      return ImageOps.exif_transpose(image)
   except BadImage:
     raise
   except Image.UnidentifiedImageError:
@@ -85,22 +110,41 @@ def fit(image: Image.Image, channels: int, resolution: int, resize: str) -> np.n
     uint8 [H, W, C], with H = W = R unless R is 0.
   """
   image = image.convert("L" if channels == 1 else "RGB")
-  square = (resolution, resolution)
-  if resolution and image.size != square:
-    box = (0, 0, *image.size)
-    if resize == "crop":
-      side = min(image.size)
-      left, top = (image.width - side) // 2, (image.height - side) // 2
-      box = (left, top, left + side, top + side)
-    size = square
-    if resize == "pad":
-      longest = max(image.size)
-      size = tuple(max(1, round(length * resolution / longest)) for length in image.size)
-    image = image.resize(size, Image.Resampling.LANCZOS, box)
-    if size != square:
-      corner = ((resolution - size[0]) // 2, (resolution - size[1]) // 2)
-      padded = Image.new(image.mode, square)
-      padded.paste(image, corner)
-      image = padded
-  pixels = np.asarray(image)
+  pixels = np.asarray(_place(image, resolution, resize, Image.Resampling.LANCZOS))
   return pixels[..., None] if channels == 1 else pixels
+
+
+def fit_labels(labels: np.ndarray, resolution: int, resize: str, border: int) -> np.ndarray:
+  """Labels of the asked shape, placed as `fit` places a picture; each is that of the nearest pixel.
+
+  Args:
+    labels: uint8 [H, W].
+    resolution, resize: see `fit`.
+    border: the label of what "pad" adds.
+
+  Returns:
+    uint8 [R, R], or [H, W] where R is 0.
+  """
+  image = Image.fromarray(labels)
+  return np.asarray(_place(image, resolution, resize, Image.Resampling.NEAREST, border))
+
+
+def _place(image, resolution, resize, filter, border=0):
+  square = (resolution, resolution)
+  if not resolution or image.size == square:
+    return image
+  box = (0, 0, *image.size)
+  if resize == "crop":
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    box = (left, top, left + side, top + side)
+  size = square
+  if resize == "pad":
+    longest = max(image.size)
+    size = tuple(max(1, round(length * resolution / longest)) for length in image.size)
+  image = image.resize(size, filter, box)
+  if size == square:
+    return image
+  padded = Image.new(image.mode, square, border)
+  padded.paste(image, ((resolution - size[0]) // 2, (resolution - size[1]) // 2))
+  return padded

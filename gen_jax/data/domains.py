@@ -1,0 +1,96 @@
+"""Two sets of images of which no two belong together, from a folder or a zip archive."""
+
+from __future__ import annotations
+
+import re
+
+from gen_jax import core
+from gen_jax.data import files as files_lib
+from gen_jax.data import folder, gallery, images, pairs, source
+
+_NAME = re.compile(r"(train|val|validation|test)_?([ab])", re.IGNORECASE)
+
+
+def unite(first: source.Source, second: source.Source, name: str) -> source.Source:
+  """One source of two: the first as it is, and the x of the second as y, each in its own order."""
+
+  def only(split):
+    class Renamed(source.Split):
+      def __len__(self):
+        return len(split)
+
+      def take(self, index):
+        return {"y": split.take(index)["x"]}
+
+      def arrays(self):
+        return {"y": split.arrays()["x"]}
+
+    return Renamed()
+
+  spec = first.spec._replace(
+    fields={**first.spec.fields, "y": second.spec.x._replace(aligned=False)}
+  )
+  splits: dict[str, source.Split] = {
+    split: source.Unpaired(examples, only(second.splits[split]))
+    for split, examples in first.splits.items()
+    if split in second.splits
+  }
+  return source.Source(name, spec, splits, first.notes)
+
+
+def _place(name: str, path: str) -> tuple[str, str]:
+  """split ("" for none) and domain ("x" or "y") of a file."""
+  for part in name.split("/")[:-1]:
+    if match := _NAME.fullmatch(part):
+      return folder.SPLITS[match[1].lower()], "x" if match[2].lower() == "a" else "y"
+  split, folders, _ = pairs.place(name)
+  roles = [pairs.ROLES[f.lower()] for f in folders if f.lower() in pairs.ROLES]
+  if not roles or roles[-1] == "segmentation":
+    raise core.UserError(
+      f"{name} in {path} is in neither domain: name the folders trainA, trainB, testA, testB, or A"
+      " and B"
+    )
+  return split, roles[-1]
+
+
+def load(
+  *,
+  path: str,
+  resolution: int,
+  channels: int,
+  resize: str,
+  validation: float,
+  test: float,
+  split_seed: int,
+) -> source.Source:
+  """Two domains: folders trainA, trainB, testA, testB, or A and B; see `gen_jax.data.load`.
+
+  Returns:
+    A source with x uint8 [H, W, C] of A and y uint8 [H, W, C] of B.
+
+  Raises:
+    UserError: if a domain is empty, or images cannot be read.
+  """
+  if not path:
+    raise core.UserError("data.name=domains reads images from data.path, which is not given")
+  files = files_lib.open_files(path)
+  names = [name for name in files.names if name.lower().endswith(images.EXTENSIONS)]
+  places = [_place(name, path) for name in names]
+  fractions = dict(validation=validation, test=test, seed=split_seed)
+
+  def domain(which, folder_name):
+    mine = [name for name, (_, role) in zip(names, places) if role == which]
+    if not mine:
+      raise core.UserError(f"{path} has no images of domain {folder_name}")
+    facts = gallery.inspect(files, mine)
+    gallery.refuse_broken(mine, facts, f"{folder_name} of {path}")
+    square = gallery.common_size([f.size for f in facts], resolution, f"{folder_name} of {path}")
+    depth = channels or gallery.common_channels(facts)
+    one = gallery.reader(files, mine, depth, resolution, resize)
+    read = lambda where: ({"x": one(i)} for i in where)
+    own = [split for split, role in places if role == which]
+    positions = pairs.split_entries(own, path, **fractions)
+    splits = {split: source.LazySplit(read, where) for split, where in positions.items()}
+    return source.Source("domains", core.Spec.of((*square, depth), 256), splits)
+
+  return unite(domain("x", "A"), domain("y", "B"), "domains")
