@@ -26,8 +26,9 @@ def optimizers(both):
 
 DIGITS = dict(
   model=dict(
-    conditional=True, loss="wgan", penalty="wgan_gp", critic_turns=5, critic_norm="layer",
-    latent=32, widths=(64, 128), deviation=0.0, **optimizers(DECAYING),
+    conditional=True, loss="wgan", penalties=dict(wgan_gp=10.0), n_critic=5, latent=32,
+    generator=dict(widths=(128, 64)), critic=dict(widths=(64, 128), norm="layer"), init_std=0.0,
+    **optimizers(DECAYING),
   ),
   data=dict(name="digits", batch_size=64),
   train=dict(
@@ -42,7 +43,7 @@ DIGITS = dict(
 
 VARIANTS = {
   "digits": DIGITS,
-  "projection": merge(DIGITS, dict(model=dict(projection=True))),
+  "projection": merge(DIGITS, dict(model=dict(critic=dict(projection=True)))),
   "mnist": merge(
     DIGITS,
     dict(
@@ -57,12 +58,9 @@ VARIANTS = {
     dict(
       model=dict(
         latent=4,
-        widths=(),
-        generator_hidden=(16,),
-        critic_hidden=(16, 16),
-        critic_turns=2,
-        projection=True,
-        spectral=True,
+        generator=dict(widths=(), hidden=(16,)),
+        critic=dict(widths=(), hidden=(16, 16), projection=True, spectral=True),
+        n_critic=2,
         **optimizers(SHORT),
       ),
       data=dict(batch_size=16),

@@ -4,7 +4,8 @@ Sources: Gulrajani et al. 2017 (arXiv:1704.00028) for `wgan_gp`; Goodfellow et a
 DCGAN's settings for `mm` and `ns`; Mao et al. 2017 `ls`; Arjovsky et al. 2017 `wgan`; Kodali et
 al. 2017 `dragan`; Berthelot et al. 2017 `began`. Rates and lengths are for 8x8 digits; those of
 `-mnist` are the sources'. `-ring8` and `-grid25` have the networks with which PacGAN (Lin et al.
-2018, section 4.1 and code) counts modes, and `ns` its play and optimiser; its length is 400k steps.
+2018, section 4.1 and code) counts modes, and `ns` its order of turns and optimiser; its length is
+400k steps.
 `wgan_gp-cifar10` has residual players and is for a GPU; it has not been trained.
 
 Test split, 1000 samples, mean and standard deviation of seeds 0 to 2: Frechet distance (training
@@ -53,7 +54,7 @@ def every(log, other):
 
 
 DIGITS = dict(
-  model=dict(latent=32, widths=(64, 128)),
+  model=dict(latent=32, generator=dict(widths=(128, 64)), critic=dict(widths=(64, 128))),
   data=dict(name="digits", batch_size=64),
   # One turn each: three times the steps of five turns and a penalty, for about the same time.
   train=dict(steps=10_000, **every(100, 1000)),
@@ -66,24 +67,27 @@ GAMES = {
   "ns": dict(model=dict(loss="ns", **optimizers(DCGAN))),
   "wgan": dict(
     model=dict(
-      loss="wgan", clip=0.01, critic_turns=5, opening=dict(turns=100), **optimizers(RMSPROP)
+      loss="wgan", clip=0.01, n_critic=5, opening=dict(n_critic=100), **optimizers(RMSPROP)
     ),
     train=dict(steps=3000, **every(50, 500)),
   ),
   "wgan_gp": dict(
     model=dict(
-      loss="wgan", penalty="wgan_gp", critic_turns=5, critic_norm="layer", deviation=0.0,
-      **optimizers(ADAM_GP),
+      loss="wgan", penalties=dict(wgan_gp=10.0), n_critic=5, critic=dict(norm="layer"),
+      init_std=0.0, **optimizers(ADAM_GP),
     ),
     train=dict(steps=1500, **every(50, 500)),
   ),
   "ls": dict(model=dict(loss="ls", **optimizers(DCGAN))),
   "dragan": dict(
-    model=dict(loss="ns", penalty="dragan", critic_norm="layer", **optimizers(DRAGAN)),
+    model=dict(
+      loss="ns", penalties=dict(dragan=10.0), critic=dict(norm="layer"), **optimizers(DRAGAN)
+    ),
   ),
   "began": dict(
     model=dict(
-      loss="began", noise="uniform", generator_norm="none", deviation=0.0, **optimizers(BEGAN)
+      loss="began", noise="uniform", generator=dict(norm="none"), init_std=0.0,
+      **optimizers(BEGAN),
     ),
     data=dict(batch_size=16),
   ),
@@ -98,8 +102,9 @@ MNIST = dict(
 
 PLANE = dict(
   model=dict(
-    latent=2, widths=(), generator_hidden=(400,) * 4, critic_hidden=(200,) * 3, maxout=5,
-    critic_norm="none", deviation=0.02, play="simultaneous", critic_turns=1, ema=0.0,
+    latent=2, generator=dict(widths=(), hidden=(400,) * 4),
+    critic=dict(widths=(), hidden=(200,) * 3, maxout=5, norm="none"), init_std=0.02,
+    order="simultaneous", n_critic=1, ema=0.0,
     **optimizers(dict(learning_rate=1e-4, b1=0.8, b2=0.999, schedule="constant", decay_steps=0)),
   ),
   data=dict(batch_size=100),
@@ -113,7 +118,7 @@ PLANE = dict(
 # Modes are 0.01 or 0.05 wide: with the penalty's usual weight of 10, and PLANE's optimiser, 20k
 # steps leave 0.4% of the ring's samples within three of these. The source's code for points.
 TOY_GP = dict(
-  play="alternating", critic_turns=5, penalty_weight=0.1, **optimizers(dict(b1=0.5, b2=0.9))
+  order="alternating", n_critic=5, penalties=dict(wgan_gp=0.1), **optimizers(dict(b1=0.5, b2=0.9))
 )
 GAMES_OF_POINTS = {"ns": {}, "wgan_gp": dict(model=TOY_GP)}
 
@@ -131,7 +136,8 @@ VARIANTS["wgan_gp-cifar10"] = merge(
   VARIANTS["wgan_gp"],
   dict(
     model=dict(
-      latent=128, widths=(128, 128, 128), residual=True,
+      latent=128, generator=dict(widths=(128, 128, 128), residual=True),
+      critic=dict(widths=(128, 128, 128), residual=True, activation="relu"),
       **optimizers(
         dict(learning_rate=2e-4, b1=0.0, b2=0.9, schedule="linear", decay_steps=100_000)
       ),
@@ -142,18 +148,27 @@ VARIANTS["wgan_gp-cifar10"] = merge(
   ),
 )  # fmt: skip
 
-VARIANTS["tiny"] = merge(
-  VARIANTS["wgan_gp"],
-  dict(
-    model=dict(
-      latent=4, widths=(), generator_hidden=(16,), critic_hidden=(16, 16), critic_turns=2,
-      **optimizers(dict(decay_steps=8)),
-    ),
-    data=dict(batch_size=16),
-    train=dict(steps=8, log_every=2, validate_every=4, sample_every=8, checkpoint_every=4),
-    evaluate=dict(samples=40, batch_size=40, classifier_steps=20),
+TINY = dict(
+  model=dict(
+    latent=4, generator=dict(widths=(), hidden=(16,)), critic=dict(widths=(), hidden=(16,)),
+    **optimizers(dict(schedule="linear", decay_steps=8)),
   ),
+  data=dict(batch_size=16),
+  train=dict(steps=8, log_every=2, validate_every=4, sample_every=8, checkpoint_every=4),
+  evaluate=dict(samples=40, batch_size=40, classifier_steps=20),
 )  # fmt: skip
+# One for each kind of game that the laws of tests/conformance are to hold of.
+TWO_LAYERS = dict(model=dict(critic=dict(hidden=(16, 16)), n_critic=2))
+FEW = dict(model=dict(n_critic=2, opening=dict(n_critic=3, rounds=4)), train=dict(steps=4))
+SPECTRAL = dict(model=dict(loss="hinge", critic=dict(spectral=True)))
+VARIANTS |= {
+  "tiny": merge(VARIANTS["wgan_gp"], TINY, TWO_LAYERS),
+  "tiny_ns": merge(VARIANTS["ns"], TINY),
+  "tiny_hinge": merge(VARIANTS["ns"], TINY, SPECTRAL),
+  "tiny_dragan": merge(VARIANTS["dragan"], TINY),
+  "tiny_wgan": merge(VARIANTS["wgan"], TINY, FEW),
+  "tiny_began": merge(VARIANTS["began"], TINY, dict(model=dict(began=dict(code=4)))),
+}
 
 
 def get_config(name: str = "wgan_gp"):

@@ -24,7 +24,10 @@ def optimizers(both):
 
 
 DIGITS = dict(
-  model=dict(loss="ns", packing=4, latent=32, widths=(64, 128), **optimizers(DCGAN)),
+  model=dict(
+    loss="ns", packing=4, latent=32, generator=dict(widths=(128, 64)),
+    critic=dict(widths=(64, 128)), **optimizers(DCGAN),
+  ),
   data=dict(name="digits", batch_size=64),
   train=dict(
     steps=10_000, log_every=100, validate_every=1000, sample_every=1000, checkpoint_every=1000
@@ -35,8 +38,10 @@ DIGITS = dict(
 
 GRID25 = dict(
   model=dict(
-    loss="ns", packing=4, play="simultaneous", latent=2, widths=(), generator_hidden=(400,) * 4,
-    critic_hidden=(200,) * 3, maxout=5, deviation=0.02, ema=0.0, **optimizers(PLANE),
+    loss="ns", packing=4, order="simultaneous", latent=2,
+    generator=dict(widths=(), hidden=(400,) * 4),
+    critic=dict(widths=(), hidden=(200,) * 3, maxout=5), init_std=0.02, ema=0.0,
+    **optimizers(PLANE),
   ),
   data=dict(name="toy2d:grid25", batch_size=400),
   # The paper's length is 400k steps.
@@ -67,7 +72,9 @@ VARIANTS = {
   "tiny": merge(
     GRID25,
     dict(
-      model=dict(latent=2, generator_hidden=(16,), critic_hidden=(8,), maxout=2, ema=0.9),
+      model=dict(
+        latent=2, generator=dict(hidden=(16,)), critic=dict(hidden=(8,), maxout=2), ema=0.9
+      ),
       data=dict(batch_size=16),
       train=dict(
         steps=8, steps_per_call=1, log_every=2, validate_every=4, sample_every=8,

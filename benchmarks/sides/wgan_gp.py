@@ -20,9 +20,10 @@ def ours():
   adam = {"learning_rate": 1e-4, "b1": 0.0, "b2": 0.9}
   return trainer(
     "gan", Spec.of((28, 28, 1), 256), {"x": images().reshape(-1, 28, 28, 1)}, batch_size=BATCH,
-    steps=UPDATES, per_call=10, term="critic_loss", loss="wgan", penalty="wgan_gp",
-    penalty_weight=WEIGHT, critic_turns=TURNS, latent=LATENT, widths=(), generator_hidden=HIDDEN,
-    critic_hidden=HIDDEN, generator_norm="none", ema=0.0, critic_optimizer=adam,
+    steps=UPDATES, per_call=10, term="critic_loss", loss="wgan",
+    penalties={"wgan_gp": WEIGHT}, n_critic=TURNS, latent=LATENT,
+    generator={"widths": (), "hidden": HIDDEN, "norm": "none"},
+    critic={"widths": (), "hidden": HIDDEN}, ema=0.0, critic_optimizer=adam,
     generator_optimizer=adam, dtype=DTYPE,
   )  # fmt: skip
 

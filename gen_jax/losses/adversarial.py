@@ -8,16 +8,18 @@ With the critic's logits l on real x and on fake y = G(z), and D = sigmoid(l):
   wgan   -l(x) + l(y)                             -l(y)             (Arjovsky et al. 2017, alg. 1)
   ls     (l(x) - 1)^2 + l(y)^2                    (l(y) - 1)^2      (Mao et al. 2017)
   hinge  max(0, 1 - l(x)) + max(0, 1 + l(y))      -l(y)             (Miyato et al. 2018, eq. 16-17)
+  rp     -log sigmoid(l(x) - l(y))                -log sigmoid(l(y) - l(x))
+                                                          (Jolicoeur-Martineau 2019, sec. 4.1)
 
 mm's and ns's critics descend the same loss; the generators differ in where their gradient vanishes.
 
 BEGAN (Berthelot et al. 2017, section 3) has an autoencoder for a critic, with e(x) the error of the
-reconstruction of x; a controller k holds e(y) at the share `diversity` of e(x):
+reconstruction of x; a controller k holds e(y) at the share gamma of e(x):
 
   critic       e(x) - k e(y)
   generator    e(y)
-  controller   k <- k + rate (diversity E e(x) - E e(y)), kept in [0, 1]
-  convergence  E e(x) + |diversity E e(x) - E e(y)|
+  controller   k <- k + lambda_k (gamma E e(x) - E e(y)), kept in [0, 1]
+  convergence  E e(x) + |gamma E e(x) - E e(y)|
 """
 
 from __future__ import annotations
@@ -34,14 +36,14 @@ from gen_jax.core import Array
 
 
 class Adversarial(NamedTuple):
-  """critic: (logits of real [B], logits of fake [B]) -> [B]. generator: logits of fake [B] -> [B].
+  """What each player descends: critic, generator: (logits of real [B], logits of fake [B]) -> [B].
 
-  Each player descends its own. `translates` says that the critic's is the same after a constant
-  is added to all logits, so that an output bias would learn nothing but rounding noise.
+  Real and fake are paired at random. `translates` says that the critic's is the same after a
+  constant is added to all logits, so that an output bias would learn nothing but rounding noise.
   """
 
   critic: Callable[[Array, Array], Array]
-  generator: Callable[[Array], Array]
+  generator: Callable[[Array, Array], Array]
   translates: bool = False
 
 
@@ -51,11 +53,20 @@ def cross_entropy(real: Array, fake: Array) -> Array:
 
 
 LOSSES: Mapping[str, Adversarial] = {
-  "mm": Adversarial(cross_entropy, lambda fake: log_sigmoid(-fake)),
-  "ns": Adversarial(cross_entropy, lambda fake: -log_sigmoid(fake)),
-  "wgan": Adversarial(lambda real, fake: fake - real, lambda fake: -fake, translates=True),
-  "ls": Adversarial(lambda real, fake: (real - 1) ** 2 + fake**2, lambda fake: (fake - 1) ** 2),
-  "hinge": Adversarial(lambda real, fake: relu(1 - real) + relu(1 + fake), lambda fake: -fake),
+  "mm": Adversarial(cross_entropy, lambda real, fake: log_sigmoid(-fake)),
+  "ns": Adversarial(cross_entropy, lambda real, fake: -log_sigmoid(fake)),
+  "wgan": Adversarial(lambda real, fake: fake - real, lambda real, fake: -fake, translates=True),
+  "ls": Adversarial(
+    lambda real, fake: (real - 1) ** 2 + fake**2, lambda real, fake: (fake - 1) ** 2
+  ),
+  "hinge": Adversarial(
+    lambda real, fake: relu(1 - real) + relu(1 + fake), lambda real, fake: -fake
+  ),
+  "rp": Adversarial(
+    lambda real, fake: -log_sigmoid(real - fake),
+    lambda real, fake: -log_sigmoid(fake - real),
+    translates=True,
+  ),
 }
 
 
@@ -82,11 +93,11 @@ def began_critic(real: Array, fake: Array, k: Array) -> Array:
   return real - k * fake
 
 
-def began_controller(k: Array, real: Array, fake: Array, diversity: float, rate: float) -> Array:
+def began_controller(k: Array, real: Array, fake: Array, gamma: float, lambda_k: float) -> Array:
   """The next k, from the batch's mean errors real and fake (scalars)."""
-  return jnp.clip(k + rate * (diversity * real - fake), 0, 1)
+  return jnp.clip(k + lambda_k * (gamma * real - fake), 0, 1)
 
 
-def began_convergence(real: Array, fake: Array, diversity: float) -> Array:
+def began_convergence(real: Array, fake: Array, gamma: float) -> Array:
   """How far the game is from its end, from the batch's mean errors: falls as samples get better."""
-  return real + jnp.abs(diversity * real - fake)
+  return real + jnp.abs(gamma * real - fake)

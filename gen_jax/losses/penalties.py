@@ -1,32 +1,38 @@
-"""Penalties on the gradient of a critic with respect to whole examples, per example.
+"""Penalties on a critic, per example; all but the last on its gradient at whole examples.
 
   wgan_gp   (||grad D(x')|| - 1)^2,  x' = a x + (1 - a) y,  a ~ U[0, 1]    (Gulrajani et al. 2017)
   dragan    (||grad D(x')|| - 1)^2,  x' = x + a u std(x) / 2,  a ~ U[0, 1], u ~ U[0, 1)^D
                                                                               (Kodali et al. 2017)
   r1        ||grad D(x)||^2 / 2                              (Mescheder et al. 2018, eq. 9, gamma 1)
+  r2        ||grad D(y)||^2 / 2, of the y at hand            (Mescheder et al. 2018, eq. 10)
+  drift     D(x)^2, against logits that wander off           (Karras et al. 2018, appendix A.1)
 
 with a drawn once for each example. The norm is Euclidean, over everything but the batch axis: an
 image has one norm, not one for each pixel, row or channel.
 
-A critic here is a function x [B, ...] -> logit [B] whose i-th logit depends on x[i] only; batch
-normalisation breaks that, and its critic cannot be penalised.
+A critic here is a function x [B, ...] -> logit [B]. Where the i-th logit depends on x[i] only, the
+gradient at x[i] is that of D(x[i]). A critic that sees several examples at once has another one:
+a packed critic's example is the whole pack, with one norm; where logits of one batch depend on
+each other (minibatch standard deviation, batch normalisation) it is d sum_j D_j / d x_i, as in the
+sources: not the slope of one logit, and zero where the others cancel it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 
 import chex
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import Array
+from gen_jax.core import Array, NonNegative
 
 Critic = Callable[[Array], Array]
 
 
 def squared_norm(critic: Critic, x: Array) -> Array:
-  """||d critic(x)_i / d x_i||^2 [B], over all of an example of x [B, ...]."""
+  """||d sum_j critic(x)_j / d x_i||^2 [B], over all of an example of x [B, ...]."""
 
   def total(x):
     logits = critic(x)
@@ -37,7 +43,7 @@ def squared_norm(critic: Critic, x: Array) -> Array:
 
 
 def gradient_norm(critic: Critic, x: Array) -> Array:
-  """||d critic(x)_i / d x_i|| [B]. Where it is 0, its own gradient is 0 and not NaN."""
+  """||d sum_j critic(x)_j / d x_i|| [B]. Where it is 0, its own gradient is 0 and not NaN."""
   square = squared_norm(critic, x)
   positive = square > 0
   return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1)), 0)
@@ -84,4 +90,60 @@ def r1(critic: Critic, key: Array, real: Array, fake: Array, mask=None) -> Array
   return squared_norm(critic, real) / 2
 
 
-PENALTIES: Mapping[str, Callable[..., Array]] = {"wgan_gp": wgan_gp, "dragan": dragan, "r1": r1}
+def r2(critic: Critic, key: Array, real: Array, fake: Array, mask=None) -> Array:
+  """norm^2 / 2 [B] at the fakes [B, ...]."""
+  del key, real, mask
+  return squared_norm(critic, fake) / 2
+
+
+def drift(critic: Critic, key: Array, real: Array, fake: Array, mask=None) -> Array:
+  """logit^2 [B] of the real examples [B, ...]."""
+  del key, fake, mask
+  return critic(real) ** 2
+
+
+PENALTIES: Mapping[str, Callable[..., Array]] = {
+  "wgan_gp": wgan_gp, "dragan": dragan, "r1": r1, "r2": r2, "drift": drift,
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Penalties:
+  """A weight for each entry of PENALTIES; one of weight 0 is not computed.
+
+  wgan_gp, dragan: the sources' lambda, 10.
+  r1, r2: gamma.
+  drift: the source's epsilon, 0.001.
+  """
+
+  wgan_gp: NonNegative = 0.0
+  dragan: NonNegative = 0.0
+  r1: NonNegative = 0.0
+  r2: NonNegative = 0.0
+  drift: NonNegative = 0.0
+
+  def active(self) -> dict[str, float]:
+    """The weights that are not 0, by name."""
+    return {name: weight for name, weight in dataclasses.asdict(self).items() if weight}
+
+  def of_gradient(self) -> dict[str, float]:
+    """Those of the gradient."""
+    return {name: weight for name, weight in self.active().items() if name != "drift"}
+
+
+def penalise(
+  weights: Penalties, critic: Critic, key: Array, real: Array, fake: Array, mask=None
+) -> tuple[Array, dict[str, Array]]:
+  """Weighted sum [B] of the penalties, 0 where there are none, and each without its weight.
+
+  Returns:
+    [B] or a scalar 0, and {penalty_NAME: [B]}.
+  """
+  active = weights.active()
+  keys = jax.random.split(key, len(active)) if len(active) > 1 else [key]
+  found = {
+    name: PENALTIES[name](critic, k, real, fake, mask)
+    for k, name in zip(keys, active, strict=False)
+  }
+  total = sum((active[name] * value for name, value in found.items()), jnp.zeros((), real.dtype))
+  return total, {f"penalty_{name}": value for name, value in found.items()}

@@ -16,7 +16,8 @@ with two blocks that keep the resolution, and its logit is of the average over a
 convolutions are ordinary ones: these players are for accelerators.
 
 Batch normalisation is the generator's only: it would let a critic's logit depend on the other
-examples of its batch, and so take the meaning from a gradient penalty and from a logit's own value.
+examples of its batch, and so change what a gradient penalty means (`losses.penalties`) and a
+logit's own value.
 Critics have layer normalisation over whole examples, or none (Gulrajani et al. 2017, section 4);
 their weights may be divided by their largest singular values (Miyato et al. 2018), and they may see
 several examples at once (`pack`).
@@ -52,9 +53,14 @@ def pack(x: Array, m: int) -> Array:
   return join(x.reshape(-1, m, *x.shape[1:]))
 
 
-def kernels(deviation: float):
-  """Initial weights: N(0, deviation^2), or for 0 linen's, N(0, 1 / inputs)."""
-  return nn.initializers.normal(deviation) if deviation else nn.initializers.lecun_normal()
+def kernels(init_std: float):
+  """Initial weights: N(0, init_std^2), or for 0 linen's, N(0, 1 / inputs)."""
+  return nn.initializers.normal(init_std) if init_std else nn.initializers.lecun_normal()
+
+
+def activation_of(name: mlp.Activation):
+  """The function of that name; leaky_relu with DCGAN's slope, 0.2."""
+  return leaky if name == "leaky_relu" else mlp.activation_of(name)
 
 
 def layer_norm(x: Array, **kwargs) -> Array:
@@ -73,8 +79,9 @@ class Generator(nn.Module):
   norm: before each hidden activation. With batch, statistics are those of the examples with mask
     [B] True where `train`, else the ones in the collection `batch_stats`; where `train`, that
     collection comes out as the statistics of this batch: averaging them is the caller's.
+  activation: of hidden units.
   bounded: whether a tanh keeps the result in [-1, 1].
-  deviation: of the initial weights, see `kernels`.
+  init_std: standard deviation of the initial weights, see `kernels`.
   dtype: of the computation; parameters, statistics and the result are float32 or wider.
   """
 
@@ -83,8 +90,9 @@ class Generator(nn.Module):
   widths: Sequence[int] = ()
   residual: bool = False
   norm: Norm = "batch"
+  activation: mlp.Activation = "relu"
   bounded: bool = True
-  deviation: float = 0.0
+  init_std: float = 0.0
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -94,7 +102,7 @@ class Generator(nn.Module):
     chex.assert_rank(z, 2)
     real = jnp.promote_types(self.dtype, jnp.float32)
     types = {"dtype": self.dtype, "param_dtype": real}
-    kwargs = {**types, "kernel_init": kernels(self.deviation)}
+    kwargs = {**types, "kernel_init": kernels(self.init_std)}
     # A bias before batch normalisation is cancelled by it.
     inner = {**kwargs, "use_bias": self.norm != "batch"}
 
@@ -107,7 +115,7 @@ class Generator(nn.Module):
           use_running_average=not train, momentum=0.0,
           force_float32_reductions=real == jnp.float32, **types,
         )(h, mask=rows)  # fmt: skip
-      return nn.relu(h)
+      return activation_of(self.activation)(h)
 
     h = mlp.join(z, condition)
     for width in self.hidden:
@@ -142,15 +150,16 @@ class Critic(nn.Module):
   widths: channels of each convolution, which halves H and W; () for dense layers only.
   residual: whether a residual block halves them, instead of a convolution.
   hidden: dense layers behind them.
+  activation: of hidden units.
   maxout: pieces of which each unit of a dense layer takes the largest (Goodfellow et al. 2013); 0
-    for leaky ReLU with slope 0.2, which follows convolutions always.
+    for the activation, which follows convolutions always.
   norm: before each hidden activation but the first (DCGAN's rule).
   spectral: divide all weights by their largest singular value, found by power iteration from the
     vectors in the collection `batch_stats`, which go one iteration on where `train`.
   projection: the condition adds <V condition, h> to the logit, h the last hidden layer (Miyato &
     Koyama 2018, eq. 3), instead of being joined to x.
   bias: whether the logit has one.
-  deviation: of the initial weights, see `kernels`.
+  init_std: standard deviation of the initial weights, see `kernels`.
   dtype: of the computation; parameters and the result are float32 or wider.
   """
 
@@ -158,20 +167,22 @@ class Critic(nn.Module):
   residual: bool = False
   hidden: Sequence[int] = ()
   code: int = 0
+  activation: mlp.Activation = "leaky_relu"
   maxout: int = 0
   norm: Literal["none", "layer"] = "none"
   spectral: bool = False
   projection: bool = False
   bias: bool = True
-  deviation: float = 0.0
+  init_std: float = 0.0
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, x: Array, condition: Array | None = None, train: bool = False) -> Array:
     real = jnp.promote_types(self.dtype, jnp.float32)
     types = {"dtype": self.dtype, "param_dtype": real}
-    kwargs = {**types, "kernel_init": kernels(self.deviation)}
+    kwargs = {**types, "kernel_init": kernels(self.init_std)}
     normalise = lambda h, i: layer_norm(h, **types) if self.norm == "layer" and i else h
+    activate = activation_of(self.activation)
 
     def apply(layer, h):
       if not self.spectral:
@@ -182,9 +193,9 @@ class Critic(nn.Module):
       return apply(nn.Dense(features, **kwargs, **other), h)
 
     def block(h, features, down, pixels=False):
-      seen = h if pixels else nn.relu(normalise(h, 1))
+      seen = h if pixels else activate(normalise(h, 1))
       r = apply(nn.Conv(features, (3, 3), **kwargs), seen)
-      r = apply(nn.Conv(features, (3, 3), **kwargs), nn.relu(normalise(r, 1)))
+      r = apply(nn.Conv(features, (3, 3), **kwargs), activate(normalise(r, 1)))
       return dense(features, pool(h)) + pool(r) if down else h + r
 
     joined = None if self.projection else condition
@@ -198,15 +209,15 @@ class Critic(nn.Module):
         h = block(h, width, down=True, pixels=i == 0)
       for _ in range(2):
         h = block(h, self.widths[-1], down=False)
-      h = nn.relu(h).mean(axis=(1, 2))
+      h = activate(h).mean(axis=(1, 2))
     else:
       for i, width in enumerate(self.widths):
-        h = leaky(normalise(dense(width, windows(halve(border(h)), 2)), i))
+        h = activate(normalise(dense(width, windows(halve(border(h)), 2)), i))
     h = h.reshape(len(h), -1)
     pieces = max(self.maxout, 1)
     for i, width in enumerate(self.hidden, start=len(self.widths)):
       h = normalise(dense(width * pieces, h), i)
-      h = h.reshape(len(h), width, pieces).max(axis=-1) if self.maxout else leaky(h)
+      h = h.reshape(len(h), width, pieces).max(axis=-1) if self.maxout else activate(h)
     if self.code:
       return dense(self.code, h).astype(real)
     logit = dense(1, h, use_bias=self.bias)[:, 0].astype(real)

@@ -59,6 +59,8 @@ SYSTEMS = (
   System("gmm:tiny", FLOAT64),
   System("gda:tiny", FLOAT64),
   System("gan:tiny", TWO_PLAYERS),
+  System("gan:tiny_ns", TWO_PLAYERS),
+  System("gan:tiny_began", TWO_PLAYERS),
   System("cgan:tiny", TWO_PLAYERS),
   System("pacgan:tiny", TWO_PLAYERS),
   System("vqvae:tiny", TWO_STAGES),
@@ -70,7 +72,12 @@ SYSTEMS = (
 )
 
 # Other combinations of the same parts: their laws are slow tests.
-MORE = (System("vqvae:tiny_transformer", TWO_STAGES),)
+MORE = (
+  System("vqvae:tiny_transformer", TWO_STAGES),
+  System("gan:tiny_hinge", TWO_PLAYERS),
+  System("gan:tiny_dragan", TWO_PLAYERS),
+  System("gan:tiny_wgan", TWO_PLAYERS),
+)
 
 
 def changed(name: str, *changes: dict) -> configs.Experiment:

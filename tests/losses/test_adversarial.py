@@ -16,12 +16,13 @@ one = np.ones(4)
 
 # With D = sigmoid(l): d log D / dl = 1 - D and d log(1 - D) / dl = -D.
 GRADIENTS = {
-  # name: by the real logits, by the fake ones, and the generator's
+  # name: the critic's by the real logits and by the fake ones, and the generator's by the fake ones
   "mm": (expit(REAL) - 1, expit(FAKE), -expit(FAKE)),
   "ns": (expit(REAL) - 1, expit(FAKE), expit(FAKE) - 1),
   "wgan": (-one, one, -one),
   "ls": (2 * (REAL - 1), 2 * FAKE, 2 * (FAKE - 1)),
   "hinge": (-1.0 * (REAL < 1), 1.0 * (FAKE > -1), -one),
+  "rp": (-expit(FAKE - REAL), expit(FAKE - REAL), -expit(REAL - FAKE)),
 }
 
 
@@ -38,7 +39,7 @@ def test_gradients_at_the_logits_example_by_example(name):
   np.testing.assert_allclose(jacobians[0], np.diag(by_real), rtol=1e-5, atol=1e-6)
   np.testing.assert_allclose(jacobians[1], np.diag(by_fake), rtol=1e-5, atol=1e-6)
   np.testing.assert_allclose(
-    jax.jacobian(loss.generator)(fake), np.diag(of_generator), rtol=1e-5, atol=1e-6
+    jax.jacobian(loss.generator, 1)(real, fake), np.diag(of_generator), rtol=1e-5, atol=1e-6
   )
 
 
@@ -83,9 +84,16 @@ def test_far_logits_are_finite_and_the_losing_player_feels_them(name):
   value, gradient = jax.value_and_grad(lambda l: LOSSES[name].critic(l, fake).sum())(real)
   assert jnp.isfinite(value) and value > 100
   assert jnp.isfinite(gradient).all() and (gradient <= -0.99).all()
-  lost = jax.grad(lambda l: LOSSES[name].generator(l).sum())(jnp.float32([-200.0]))
+  nil = jnp.zeros(1)
+  lost = jax.grad(lambda l: LOSSES[name].generator(nil, l).sum())(jnp.float32([-200.0]))
   # mm's generator is the one whose gradient vanishes when its fakes are seen through.
   assert jnp.isfinite(lost).all() and ((jnp.abs(lost) > 0.99) == (name != "mm")).all()
+
+
+def test_relativistic_players_swap_losses_with_their_examples():
+  real, fake, loss = jnp.asarray(REAL), jnp.asarray(FAKE), LOSSES["rp"]
+  np.testing.assert_allclose(loss.critic(real, fake), loss.generator(fake, real))
+  np.testing.assert_allclose(loss.critic(real, real), np.full(4, np.log(2)), rtol=1e-6)
 
 
 def test_which_critic_a_constant_leaves_alone():
@@ -113,11 +121,11 @@ def test_reconstruction_error_is_of_a_whole_example():
 
 
 def test_began_s_controller_holds_fakes_at_their_share():
-  # With e(y) rising in proportion to k the controller comes to rest where e(y) = diversity e(x).
+  # With e(y) rising in proportion to k the controller comes to rest where e(y) = gamma e(x).
   k, real = jnp.float32(0), jnp.float32(2)
   for _ in range(300):
     fake = 4 * k
-    k = adversarial.began_controller(k, real, fake, diversity=0.5, rate=0.01)
+    k = adversarial.began_controller(k, real, fake, gamma=0.5, lambda_k=0.01)
   np.testing.assert_allclose(4 * k, 0.5 * 2, rtol=1e-3)
   np.testing.assert_allclose(adversarial.began_convergence(real, 4 * k, 0.5), 2, rtol=1e-3)
   assert adversarial.began_controller(jnp.float32(1), real, jnp.float32(0), 0.5, 0.1) == 1

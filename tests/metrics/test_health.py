@@ -8,6 +8,7 @@ import pytest
 from gen_jax.core import Spec, UserError, fold_each
 from gen_jax.data import load
 from gen_jax.learn.optimizer import Optimizer
+from gen_jax.losses.penalties import Penalties
 from gen_jax.metrics import game_health
 from gen_jax.metrics.health import cell_perplexity_ratio, spread_ratio
 from gen_jax.models import gan
@@ -92,8 +93,8 @@ STEPS, ROWS, SEEDS, BATCH = 1000, 20, 10, 64
 def verdicts(**game):
   """Plays a game of small networks on the eight Gaussians with ten seeds at once."""
   model = gan.build(
-    Spec.of((2,)), widths=(), generator_hidden=(32, 32), critic_hidden=(32, 32),
-    generator_norm="none", latent=2, deviation=0.0, ema=0.0, **game,
+    Spec.of((2,)), generator=gan.GeneratorNet((), (32, 32), norm="none"),
+    critic=gan.CriticNet((), (32, 32)), latent=2, init_std=0.0, ema=0.0, **game,
   ).stages[0].model  # fmt: skip
   data = jnp.asarray(DATA)
 
@@ -129,12 +130,12 @@ def verdicts(**game):
   "verdict,least,game",
   [
     # A good WGAN-GP.
-    ("healthy", 10, dict(loss="wgan", penalty="wgan_gp", penalty_weight=1.0, critic_turns=5,
+    ("healthy", 10, dict(loss="wgan", penalties=Penalties(wgan_gp=1.0), n_critic=5,
       critic_optimizer=adam(1e-3), generator_optimizer=adam(1e-3))),
     # The generator goes ten times as fast as the critic and runs after its maximum.
     ("collapsed", 9, dict(loss="ns", critic_optimizer=adam(1e-3), generator_optimizer=adam(1e-2))),
     # The generator hardly moves.
-    ("saturated", 9, dict(loss="mm", critic_turns=2, critic_optimizer=adam(2e-3),
+    ("saturated", 9, dict(loss="mm", n_critic=2, critic_optimizer=adam(2e-3),
       generator_optimizer=adam(1e-7))),
     # A learning rate a thousand times too high.
     ("diverging", 9, dict(loss="ns", critic_optimizer=adam(1.0), generator_optimizer=adam(1.0))),

@@ -10,6 +10,7 @@ import pytest
 
 from gen_jax.core import Spec, UserError, fold_each
 from gen_jax.learn.optimizer import Optimizer
+from gen_jax.losses.penalties import PENALTIES, Penalties
 from gen_jax.models import gan
 from gen_jax.run import loop, signals
 from tests.conformance.systems import build, one_device
@@ -17,9 +18,10 @@ from tests.conformance.systems import build, one_device
 PLANE = Spec.of((2,), classes=3)
 SGD = Optimizer(name="sgd", learning_rate=0.1, b1=0.0)
 STILL = Optimizer(name="sgd", learning_rate=1e-30, b1=0.0)
+G, C = gan.GeneratorNet((), (5,)), gan.CriticNet((), (4,))
+NO_HIDDEN = gan.CriticNet((), ())
 SMALL = dict(
-  widths=(), generator_hidden=(5,), critic_hidden=(4,), latent=3, deviation=0.0,
-  critic_optimizer=SGD, generator_optimizer=SGD,
+  generator=G, critic=C, latent=3, init_std=0.0, critic_optimizer=SGD, generator_optimizer=SGD,
 )  # fmt: skip
 B = 8
 
@@ -46,28 +48,152 @@ def step(model, state, batch, seed=1):
   return jax.jit(model.update)(state, stacked, jax.random.key(seed), jnp.int32(0))
 
 
-LINEAR = dict(loss="wgan", critic_hidden=(), generator_optimizer=STILL)
+LINEAR = dict(loss="wgan", critic=NO_HIDDEN, generator_optimizer=STILL)
 
 
-@pytest.mark.parametrize("penalty", ["wgan_gp", "dragan", "r1"])
+def g(**options):
+  return dataclasses.replace(G, **options)
+
+
+def c(**options):
+  return dataclasses.replace(C, **options)
+
+
+@pytest.mark.parametrize("penalty", ["wgan_gp", "dragan", "r1", "r2"])
 def test_the_penalty_moves_the_critic_by_its_gradient(penalty):
   # D(x) = <w, x>: the penalty is (|w| - 1)^2, or |w|^2 / 2, wherever it is taken.
   after = {}
   for weight in (0.0, 10.0):
-    model = model_of(**LINEAR, penalty=penalty, penalty_weight=weight)
+    model = model_of(**LINEAR, penalties=Penalties(**{penalty: weight}))
     state = start(model, batch_of())
     w = np.asarray(state["params"]["critic"]["Dense_0"]["kernel"], np.float64)
     after[weight], metrics = step(model, state, batch_of())
   moved = [np.asarray(s["params"]["critic"]["Dense_0"]["kernel"]) for s in after.values()]
   norm = np.linalg.norm(w)
-  gradient = w if penalty == "r1" else 2 * (norm - 1) * w / norm
+  squared = penalty in ("r1", "r2")
+  gradient = w if squared else 2 * (norm - 1) * w / norm
   np.testing.assert_allclose(moved[1] - moved[0], -0.1 * 10 * gradient, rtol=1e-4, atol=1e-5)
-  expected = norm**2 / 2 if penalty == "r1" else (norm - 1) ** 2
-  np.testing.assert_allclose(metrics["penalty"], expected, rtol=1e-5)
+  expected = norm**2 / 2 if squared else (norm - 1) ** 2
+  np.testing.assert_allclose(metrics[f"penalty_{penalty}"], expected, rtol=1e-5)
+
+
+def test_penalties_add_up_each_with_its_weight():
+  # D(x) = <w, x> + b: with drift there is a bias, and the loss's gradient by it is 2 eps E D(x).
+  drift, r1 = 0.3, 2.0
+  model = model_of(**LINEAR, penalties=Penalties(r1=r1, drift=drift))
+  state, batch = start(model, batch_of()), batch_of()
+  state["params"]["critic"]["Dense_0"]["bias"] = jnp.float32([0.7])
+  layer = jax.tree.map(lambda v: np.asarray(v, np.float64), state["params"]["critic"]["Dense_0"])
+  after, metrics = step(model, state, batch)
+  x, w = np.asarray(batch["x"], np.float64), layer["kernel"][:, 0]
+  logits = x @ w + 0.7
+  np.testing.assert_allclose(metrics["penalty_r1"], w @ w / 2, rtol=1e-5)
+  np.testing.assert_allclose(metrics["penalty_drift"], np.mean(logits**2), rtol=1e-5)
+  value = metrics["critic_on_fake"] - metrics["critic_on_real"]
+  total = value + r1 * w @ w / 2 + drift * np.mean(logits**2)
+  np.testing.assert_allclose(metrics["critic_loss"], total, rtol=1e-5)
+  moved = (
+    after["params"]["critic"]["Dense_0"]["bias"] - state["params"]["critic"]["Dense_0"]["bias"]
+  )
+  np.testing.assert_allclose(moved, -0.1 * drift * 2 * logits.mean(), rtol=1e-3)
+
+
+def test_a_penalty_without_weight_is_not_computed(monkeypatch):
+  def fail(*_):
+    raise AssertionError("computed")
+
+  monkeypatch.setattr("gen_jax.losses.penalties.PENALTIES", dict.fromkeys(PENALTIES, fail))
+  model = model_of()
+  _, metrics = step(model, start(model, batch_of()), batch_of())
+  assert not any(name.startswith("penalty") for name in metrics)
+
+
+def test_relativistic_players_see_differences_only():
+  """A constant on all logits changes neither player's step; at equal logits each loses log 2."""
+  model = model_of(loss="rp", order="simultaneous")
+  assert "bias" not in start(model, batch_of())["params"]["critic"]["Dense_1"]
+  flat = lambda s: {**s, "params": {**s["params"], "critic": jax.tree.map(jnp.zeros_like, s["params"]["critic"])}}  # fmt: skip  # noqa: E501
+  _, metrics = step(model, flat(start(model, batch_of())), batch_of())
+  np.testing.assert_allclose(metrics["critic_loss"], np.log(2), rtol=1e-6)
+  np.testing.assert_allclose(metrics["generator_loss"], np.log(2), rtol=1e-6)
+  # With D(x) = <w, x>, the generator's output bias b has the gradient -E sigmoid(-d) w of
+  # -log sigmoid(d), d = D(y) - D(x).
+  model = model_of(loss="rp", critic=NO_HIDDEN, order="simultaneous")
+  state, batch = start(model, batch_of()), batch_of()
+  w = weights(state["params"])[:, 0]
+  state["params"]["generator"] = jax.tree.map(jnp.zeros_like, state["params"]["generator"])
+  after, _ = step(model, state, batch)
+  d = -np.asarray(batch["x"], np.float64) @ w  # all fakes are 0
+  slope = np.mean(1 / (1 + np.exp(d)))
+  np.testing.assert_allclose(
+    after["params"]["generator"]["Dense_1"]["bias"], 0.1 * slope * w, rtol=1e-4
+  )
+
+
+def test_players_have_activations_and_widths_of_their_own():
+  generator, critic = g(hidden=(6, 7), activation="tanh", norm="none"), c(activation="elu")
+  model = model_of(loss="wgan", generator=generator, critic=critic)
+  state, batch = start(model, batch_of()), batch_of()
+  keys = fold_each(jax.random.key(5), jnp.arange(B))
+  made, judge = (
+    jax.tree.map(lambda v: np.asarray(v, np.float64), state["params"][name])
+    for name in ("generator", "critic")
+  )
+  z = np.asarray(model.prior(state, keys), np.float64)
+  h = np.tanh(np.tanh(z @ made["Dense_0"]["kernel"]) @ made["Dense_1"]["kernel"])
+  assert h.shape == (B, 7)
+  np.testing.assert_allclose(model.sample(state, keys), h @ made["Dense_2"]["kernel"], rtol=1e-4,
+                             atol=1e-5)  # fmt: skip
+  h = np.asarray(batch["x"], np.float64) @ judge["Dense_0"]["kernel"]
+  logits = np.where(h > 0, h, np.expm1(np.minimum(h, 0))) @ judge["Dense_1"]["kernel"]
+  found = model.evaluate(state, batch, keys)["critic_on_real"]
+  np.testing.assert_allclose(found, logits[:, 0], rtol=1e-4, atol=1e-5)
+
+
+def test_a_player_responds_to_the_other():
+  """One step of the critic alone: of WGAN's linear critic, E y - E x along its weights."""
+  model = model_of(loss="wgan", critic=NO_HIDDEN)
+  state, batch = start(model, batch_of()), batch_of()
+  after = jax.jit(model.respond, static_argnames="player")(
+    state, batch, jax.random.key(3), player="critic"
+  )
+  moved = jax.tree.map(lambda a, b: bool((a != b).any()), state, after)
+  assert moved["params"]["critic"]["Dense_0"]["kernel"]
+  for rest in (moved["params"]["generator"], moved["mutable"], moved["ema"], moved["updates"]):
+    assert not any(jax.tree.leaves(rest))
+  # The next fakes of a generator that makes nothing but its bias are that bias.
+  constant = jax.tree.map(jnp.zeros_like, state["params"]["generator"])
+  constant["Dense_1"]["bias"] = jnp.float32([3.0, -1.0])
+  state["params"] = {**state["params"], "generator": constant}
+  after = model.respond(state, batch, jax.random.key(3), "critic")
+  gradient = (weights(state["params"]) - weights(after["params"]))[:, 0] / 0.1
+  np.testing.assert_allclose(
+    gradient, np.array([3.0, -1.0]) - np.asarray(batch["x"]).mean(axis=0), rtol=1e-4
+  )
+
+
+def test_an_opening_s_averages_go_on_as_if_it_were_one_stage():
+  """Parameters' average and batch statistics alike, bit for bit."""
+  opening = gan.Opening(n_critic=2, rounds=3)
+  program = gan.build(PLANE, **{**SMALL, "n_critic": 2, "ema": 0.999, "opening": opening})
+  first, second = program.stages
+  update = jax.jit(first.model.update)
+  stacked = jax.tree.map(lambda a: jnp.stack([a] * 3), batch_of())
+  key = lambda i: jax.random.fold_in(jax.random.key(1), i)
+  whole = halves = start(first.model, batch_of())
+  for i in range(6):
+    whole, _ = update(whole, stacked, key(i), jnp.int32(i))
+  for i in range(3):
+    halves, _ = update(halves, stacked, key(i), jnp.int32(i))
+  halves = second.carry([halves], start(second.model, batch_of()))
+  for i in range(3):
+    halves, _ = update(halves, stacked, key(3 + i), jnp.int32(i))  # a stage counts from 0
+  jax.tree.map(np.testing.assert_array_equal, whole, halves)
+  assert whole["mutable"]["generator"]["updates"] == whole["updates"]["generator"] == 6
 
 
 def test_each_player_moves_its_own_way():
-  model = model_of(loss="wgan", critic_hidden=())
+  model = model_of(loss="wgan", critic=NO_HIDDEN)
   state = start(model, batch_of())
   w = state["params"]["critic"]["Dense_0"]["kernel"]
   after, metrics = step(model, state, batch_of())
@@ -87,7 +213,7 @@ def test_each_player_moves_its_own_way():
 
 
 def test_clipped_weights_stay_inside():
-  model = model_of(loss="wgan", clip=0.01, critic_turns=3)
+  model = model_of(loss="wgan", clip=0.01, n_critic=3)
   state, _ = step(model, start(model, batch_of()), batch_of())
   leaves = np.concatenate([np.abs(v).ravel() for v in jax.tree.leaves(state["params"]["critic"])])
   assert leaves.max() <= 0.01 * (1 + 1e-5) and np.isclose(leaves, 0.01).any()
@@ -96,7 +222,7 @@ def test_clipped_weights_stay_inside():
 
 def test_a_schedule_is_as_long_as_the_training_for_both_players():
   decaying = dataclasses.replace(SGD, schedule="linear", decay_steps=2)
-  model = model_of(critic_turns=3, critic_optimizer=decaying, generator_optimizer=decaying)
+  model = model_of(n_critic=3, critic_optimizer=decaying, generator_optimizer=decaying)
   state = start(model, batch_of())
   for moves in (True, True, False):
     before = state["params"]
@@ -107,8 +233,8 @@ def test_a_schedule_is_as_long_as_the_training_for_both_players():
 
 
 def test_began_keeps_k():
-  balance = gan.Balance(diversity=0.7, rate=0.2, code=2)
-  model = model_of(loss="began", balance=balance, noise="uniform", generator_norm="none")
+  began = gan.Began(gamma=0.7, lambda_k=0.2, code=2)
+  model = model_of(loss="began", began=began, noise="uniform", generator=g(norm="none"))
   state, k = start(model, batch_of()), 0.0
   for seed in range(3):
     state, metrics = step(model, state, batch_of(), seed)
@@ -123,9 +249,10 @@ def test_began_keeps_k():
 @pytest.mark.parametrize(
   "kwargs",
   [
-    dict(loss="ns", penalty="dragan"),
-    dict(loss="wgan", penalty="wgan_gp", critic_norm="layer", critic_turns=2),
-    dict(loss="began", balance=gan.Balance(code=2)),
+    dict(loss="ns", penalties=Penalties(dragan=10.0)),
+    dict(loss="wgan", penalties=Penalties(wgan_gp=10.0), critic=c(norm="layer"), n_critic=2),
+    dict(loss="rp", penalties=Penalties(r1=1.0, r2=1.0, drift=0.1)),
+    dict(loss="began", began=gan.Began(code=2)),
   ],
   ids=lambda k: k["loss"],
 )
@@ -150,13 +277,16 @@ def test_running_statistics_are_those_of_the_averaged_generator():
   batch = batch_of(size=64)
   state = start(model, batch)
   doubled = jax.tree.map(lambda p: 2 * p, state["params"]["generator"])
+  own = {**state["mutable"]["generator"], "updates": jnp.int32(10**6)}  # behind the ramps
+  state = {**state, "updates": {"generator": jnp.int32(10**6)}}
+  state["mutable"] = {**state["mutable"], "generator": own}
   stacked = jax.tree.map(lambda a: jnp.stack([a] * model.microbatches), batch)
 
   @jax.jit
   def run(state):
     def body(i, state):
       key = jax.random.fold_in(jax.random.key(3), i)
-      return model.update({**state, "ema": {"generator": doubled}}, stacked, key, 10**6 + i)[0]
+      return model.update({**state, "ema": {"generator": doubled}}, stacked, key, i)[0]
 
     return jax.lax.fori_loop(0, 600, body, state)
 
@@ -213,7 +343,7 @@ def test_packing_refuses_a_batch_that_it_does_not_divide():
 
 
 def test_a_packed_critic_is_evaluated_on_each_example_and_those_that_follow():
-  model = model_of(loss="wgan", critic_hidden=(), packing=2)
+  model = model_of(loss="wgan", critic=NO_HIDDEN, packing=2)
   state, batch = start(model, batch_of()), batch_of()
   w = weights(state["params"])[:, 0]
   terms = model.evaluate(state, batch, fold_each(jax.random.key(5), jnp.arange(B)))
@@ -228,7 +358,7 @@ def test_a_packed_critic_is_evaluated_on_each_example_and_those_that_follow():
 
 def test_the_projection_adds_an_inner_product_of_the_label_and_the_features():
   # Without hidden layers the features are x: D(x, c) = <w, x> + <V c, x>.
-  model = model_of(loss="wgan", critic_hidden=(), conditional=True, projection=True)
+  model = model_of(loss="wgan", critic=c(hidden=(), projection=True), conditional=True)
   state, batch = start(model, batch_of()), batch_of()
   critic = state["params"]["critic"]
   w, v = (np.asarray(critic[f"Dense_{i}"]["kernel"], np.float64) for i in range(2))
@@ -240,7 +370,7 @@ def test_the_projection_adds_an_inner_product_of_the_label_and_the_features():
 
 
 def test_spectral_norms_go_on_in_the_critic_s_turns_only():
-  model = model_of(loss="wgan", critic_hidden=(), spectral=True, critic_turns=1)
+  model = model_of(loss="wgan", critic=c(hidden=(), spectral=True), n_critic=1)
   state = start(model, batch_of())
   own = lambda state: state["mutable"]["critic"]["batch_stats"]["SpectralNorm_0"]
   sigma = lambda state: float(own(state)["Dense_0/kernel/sigma"])
@@ -263,7 +393,9 @@ def test_spectral_norms_go_on_in_the_critic_s_turns_only():
 
 
 def test_the_spectral_norm_of_a_layer_is_its_largest_singular_value():
-  model = model_of(loss="hinge", spectral=True, critic_optimizer=STILL, generator_optimizer=STILL)
+  model = model_of(
+    loss="hinge", critic=c(spectral=True), critic_optimizer=STILL, generator_optimizer=STILL
+  )
   state, norms = start(model, batch_of()), None
   stacked = jax.tree.map(lambda a: jnp.stack([a] * model.microbatches), batch_of())
   update = jax.jit(model.update)
@@ -278,7 +410,7 @@ def test_the_spectral_norm_of_a_layer_is_its_largest_singular_value():
 
 def test_simultaneous_players_both_see_what_was():
   # Critic <w, x> and generator with an output bias: neither gradient knows of the other's move.
-  model = model_of(loss="wgan", critic_hidden=(), play="simultaneous")
+  model = model_of(loss="wgan", critic=NO_HIDDEN, order="simultaneous")
   assert model.microbatches == 1
   state = start(model, batch_of())
   w = weights(state["params"])
@@ -288,8 +420,8 @@ def test_simultaneous_players_both_see_what_was():
 
 
 def test_the_opening_is_a_stage_whose_state_goes_on():
-  opening = gan.Opening(turns=12, rounds=2)
-  program = gan.build(PLANE, **{**SMALL, "loss": "wgan", "critic_turns": 2, "opening": opening})
+  opening = gan.Opening(n_critic=12, rounds=2)
+  program = gan.build(PLANE, **{**SMALL, "loss": "wgan", "n_critic": 2, "opening": opening})
   first, second = program.stages
   assert (first.steps, first.model.microbatches) == (2, 13)
   assert (second.steps, second.model.microbatches) == (None, 3)
@@ -307,8 +439,7 @@ def test_the_opening_is_a_stage_whose_state_goes_on():
 
 @pytest.mark.slow
 def test_a_run_with_an_opening_resumes_in_either_stage(tmp_path):
-  opening = {"loss": "wgan", "penalty": "", "clip": 0.01, "opening": {"turns": 3, "rounds": 3}}
-  built = build("gan:tiny", {"model": opening, "train": {"steps": 4, "checkpoint_every": 2}})
+  built = build("gan:tiny_wgan", {"train": {"checkpoint_every": 2}})
 
   def run(folder, stop_at=None):
     folder.mkdir(exist_ok=True)
@@ -323,7 +454,7 @@ def test_a_run_with_an_opening_resumes_in_either_stage(tmp_path):
     with pytest.raises(signals.Stopped):
       run(tmp_path / "halves", stop_at)
   resumed = run(tmp_path / "halves")
-  assert whole.step == 7 and whole.compilations == [1, 1]
+  assert whole.step == 8 and whole.compilations == [1, 1]
   jax.tree.map(np.testing.assert_array_equal, whole.states, resumed.states)
 
 
@@ -347,7 +478,8 @@ def test_samples_are_decoded_draws_of_the_prior_by_the_average(noise, variance):
 
 def test_images_are_whole_grey_levels():
   spec = Spec.of((8, 8, 1), 17)
-  model = gan.build(spec, **{**SMALL, "widths": (3, 4)}).stages[0].model
+  nets = {"generator": g(widths=(4, 3)), "critic": c(widths=(3,))}
+  model = gan.build(spec, **{**SMALL, **nets}).stages[0].model
   batch = {"x": jnp.asarray(np.random.default_rng(0).integers(17, size=(2, 8, 8, 1)), jnp.uint8)}
   state = start(model, batch)
   big = jax.tree.map(lambda p: 30 * p, state["ema"])
@@ -371,25 +503,47 @@ def test_the_label_reaches_both_players():
 @pytest.mark.parametrize(
   "kwargs,message",
   [
-    (dict(penalty="r1", clip=0.1), "leave that 0"),
-    (dict(loss="began", penalty="r1"), "model.loss=began has none"),
-    (dict(loss="began", maxout=2), "autoencoder"),
-    (dict(critic_turns=0), "model.critic_turns must be 1 or more"),
-    (dict(widths=(4,)), "the data have shape (2,)"),
-    (dict(clip=-1.0), "0 or more"),
-    (dict(ema=1.0), "model.ema"),
-    (dict(critic_hidden=(0,)), "numbers from 1 on"),
-    (dict(loss="began", balance=gan.Balance(diversity=0.0)), "diversity"),
-    (dict(loss="began", spectral=True), "autoencoder"),
-    (dict(projection=True), "set model.conditional=True"),
+    (dict(penalties=Penalties(r1=1.0), clip=0.1), "model.penalties (r1) take the place"),
+    (dict(loss="began", penalties=Penalties(drift=1.0)), "model.loss=began has none"),
+    (dict(loss="began", critic=c(maxout=2)), "autoencoder"),
+    (dict(loss="began", critic=c(spectral=True)), "autoencoder"),
+    (dict(critic=c(projection=True)), "set model.conditional=True"),
+    (dict(generator=g(widths=(4,))), "model.generator.widths halve an image"),
+    (dict(critic=c(widths=(4,))), "the data have shape (2,)"),
+    (dict(critic=c(residual=True)), "model.critic.residual=True is of convolutions"),
+    (dict(order="simultaneous", n_critic=2), "one turn of both"),
+    (dict(order="simultaneous", opening=gan.Opening(n_critic=2)), "one turn of both"),
+    # Ranges, as the signature has them.
+    (dict(loss="wgan-gp"), "model.loss must be one of mm, ns, wgan, ls, hinge, rp, began"),
+    (dict(penalties=Penalties(r1=-1.0)), "model.penalties.r1 must be 0 or more"),
+    (dict(n_critic=0), "model.n_critic must be 1 or more, not 0"),
+    (dict(clip=-1.0), "model.clip must be 0 or more"),
+    (dict(ema=1.0), "model.ema must be in [0, 1)"),
+    (dict(critic=c(hidden=(0,))), "model.critic.hidden[0] must be 1 or more"),
+    (dict(began=gan.Began(gamma=0.0)), "model.began.gamma must be in (0, 1]"),
     (dict(packing=0), "model.packing must be 1 or more"),
-    (dict(opening=gan.Opening(turns=-1)), "0 or more"),
-    (dict(play="simultaneous", critic_turns=2), "one turn of both"),
+    (dict(opening=gan.Opening(n_critic=-1)), "model.opening.n_critic must be 0 or more"),
+    (dict(critic_optimizer=Optimizer(b1=2.0)), "model.critic_optimizer.b1 must be in [0, 1)"),
   ],
 )
 def test_what_cannot_be_is_refused(kwargs, message):
   with pytest.raises(UserError, match=re.escape(message)):
     model_of(**kwargs)
+
+
+def test_a_conditional_model_without_a_condition_is_refused_in_one_line():
+  model = model_of(conditional=True)
+  state, keys = start(model, batch_of()), fold_each(jax.random.key(5), jnp.arange(B))
+  unlabelled = {"x": batch_of()["x"]}
+  for use in (
+    lambda: model.sample(state, keys, None),
+    lambda: model.sample(state, keys),
+    lambda: model.decode(state, model.prior(state, keys, None), {}),
+    lambda: model.evaluate(state, unlabelled, keys),
+    lambda: model.init(jax.random.key(0), unlabelled),
+  ):
+    with pytest.raises(UserError, match=r"^this model is conditioned on label: give cond="):
+      use()
 
 
 def test_labels_that_the_data_lack_are_refused():
@@ -400,13 +554,15 @@ def test_labels_that_the_data_lack_are_refused():
 @pytest.mark.parametrize(
   "kwargs",
   [
-    dict(loss="wgan", penalty="wgan_gp", critic_norm="layer"),
-    dict(loss="hinge", spectral=True, conditional=True, projection=True),
+    dict(loss="wgan", penalties=Penalties(wgan_gp=10.0), critic=c(norm="layer")),
+    dict(loss="hinge", critic=c(spectral=True, projection=True), conditional=True),
   ],
 )
 def test_residual_players_both_learn(kwargs):
   spec = Spec.of((8, 8, 1), 17, 3)
-  model = gan.build(spec, **{**SMALL, **kwargs, "widths": (4,), "residual": True}).model
+  blocks = dict(widths=(4,), residual=True, activation="relu")
+  nets = {"generator": g(**blocks), "critic": dataclasses.replace(kwargs["critic"], **blocks)}
+  model = gan.build(spec, **{**SMALL, **kwargs, **nets}).model
   x = np.random.default_rng(0).integers(0, 17, (B, 8, 8, 1), np.uint8)
   batch = batch_of() | {"x": jnp.asarray(x), "label": jnp.arange(B) % 3}
   before = start(model, batch)
@@ -414,7 +570,7 @@ def test_residual_players_both_learn(kwargs):
   assert all(jnp.isfinite(v) for v in metrics.values())
   moved = jax.tree.map(lambda a, b: bool((a != b).any()), before["params"], after["params"])
   assert any(jax.tree.leaves(moved["generator"])) and any(jax.tree.leaves(moved["critic"]))
-  if kwargs.get("spectral"):
+  if kwargs["critic"].spectral:
     norms = after["mutable"]["critic"]["batch_stats"]
     # Three layers of the block, two of each plain one, hidden, logit, projection.
     assert len(norms) == 10

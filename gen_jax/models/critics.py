@@ -1,0 +1,119 @@
+"""Critics of adversarial games: one that gives logits, and BEGAN's, which is an autoencoder."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Annotated, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from annotated_types import Interval
+
+from gen_jax.core import Array, Count, Positive, PyTree, masked_mean
+from gen_jax.losses import adversarial
+from gen_jax.nets import gan as nets
+
+
+class Critic(NamedTuple):
+  """A critic as its game sees it. Scores [B] are logits, or whatever its losses are of.
+
+  `own` is what it keeps besides its parameters, in `mutable`; condition is [B, K] or None.
+
+  init: (key, x [B, ...], condition) -> (params, own).
+  score: (params, own, x [B, ...], condition) -> [B].
+  loss: (scores of real [B], of fake [B], own) -> [B]. What the critic descends.
+  generator_loss: (scores of real [B], of fake [B]) -> [B].
+  refresh: (params, own, x, condition) -> own. Before the scores of a turn of its own.
+  settle: (own, scores of real [B], of fake [B], mask) -> (own, {metric: [B] or scalar}). After it.
+  """
+
+  init: Callable[..., tuple[PyTree, PyTree]]
+  score: Callable[..., Array]
+  loss: Callable[[Array, Array, PyTree], Array]
+  generator_loss: Callable[[Array, Array], Array]
+  refresh: Callable[..., PyTree]
+  settle: Callable[..., tuple[PyTree, dict[str, Array]]]
+
+
+def of_logits(net: nets.Critic, loss: adversarial.Adversarial) -> Critic:
+  """A critic by its logits. It keeps the vectors of the spectral norm's iteration, if it has one.
+
+  Its metrics are critic_accuracy, the share of pairs (x, y) that it ranks rightly (1/2 if it cannot
+  tell them apart), and critic_saturation (`losses.adversarial.saturation`).
+  """
+
+  def init(key, x, condition):
+    made = dict(net.init(key, x, condition))
+    return made.pop("params"), made
+
+  def score(params, own, x, condition):
+    return net.apply({"params": params, **own}, x, condition)
+
+  def refresh(params, own, x, condition):
+    if not own:
+      return own
+    variables = {"params": params, **own}
+    _, moved = net.apply(variables, x, condition, train=True, mutable=["batch_stats"])
+    return jax.lax.stop_gradient(dict(moved))
+
+  def settle(own, real, fake, mask):
+    del mask
+    return own, {
+      "critic_accuracy": (real > fake).astype(real.dtype),
+      "critic_saturation": adversarial.saturation(loss, real, fake),
+    }
+
+  return Critic(init, score, lambda real, fake, own: loss.critic(real, fake), loss.generator,
+                refresh, settle)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Began:
+  """BEGAN's controller and its critic's code (Berthelot et al. 2017, section 3.3).
+
+  gamma: the share of the error on real examples that the one on fakes is held at.
+  lambda_k: learning rate of k.
+  code: numbers that the critic, an autoencoder, has for its code.
+  """
+
+  gamma: Annotated[float, Interval(gt=0, le=1)] = 0.5
+  lambda_k: Positive = 1e-3
+  code: Count = 64
+
+
+def of_errors(encoder: nets.Critic, decoder: nets.Generator, began: Began) -> Critic:
+  """BEGAN's critic by the errors of its reconstructions; it keeps k, which starts at 0.
+
+  Its metrics are k and convergence (`losses.adversarial.began_convergence`).
+  """
+
+  def init(key, x, condition):
+    e_key, d_key = jax.random.split(key)
+    code = jnp.zeros((len(x), began.code), x.dtype)
+    params = {
+      "encoder": encoder.init(e_key, x, condition)["params"],
+      "decoder": decoder.init(d_key, code, condition)["params"],
+    }
+    return params, {"k": jnp.zeros((), x.dtype)}
+
+  def score(params, own, x, condition):
+    del own
+    code = encoder.apply({"params": params["encoder"]}, x, condition)
+    restored = decoder.apply({"params": params["decoder"]}, code, condition)
+    return adversarial.reconstruction_error(x, restored)
+
+  def loss(real, fake, own):
+    return adversarial.began_critic(real, fake, own["k"])
+
+  def settle(own, real, fake, mask):
+    real, fake = masked_mean(real, mask), masked_mean(fake, mask)
+    k = adversarial.began_controller(own["k"], real, fake, began.gamma, began.lambda_k)
+    k = jax.lax.stop_gradient(k)
+    return {"k": k}, {
+      "k": k,
+      "convergence": adversarial.began_convergence(real, fake, began.gamma),
+    }
+
+  refresh = lambda params, own, x, condition: own
+  return Critic(init, score, loss, lambda real, fake: fake, refresh, settle)
