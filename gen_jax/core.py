@@ -376,8 +376,12 @@ def unit(x: Array, levels: int, dtype=jnp.float32) -> Array:
 
 def quantize(x: Array, levels: int) -> Array:
   """The inverse of `centre`: the nearest integers 0..levels-1, as uint8, uint16 or wider."""
-  k = jnp.clip(jnp.round((x + 1) / 2 * (levels - 1)), 0, levels - 1)
-  return k.astype(np.min_scalar_type(levels - 1))
+  return as_integers(jnp.round((x + 1) / 2 * (levels - 1)), levels)
+
+
+def as_integers(x: Array, levels: int) -> Array:
+  """Whole numbers x, clipped to 0..levels-1, as the smallest unsigned integers that hold them."""
+  return jnp.clip(x, 0, levels - 1).astype(np.min_scalar_type(levels - 1))
 
 
 def count_dims(spec: Spec) -> int:

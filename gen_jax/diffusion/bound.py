@@ -9,8 +9,10 @@ import jax.numpy as jnp
 
 from gen_jax.core import Array
 from gen_jax.diffusion.gaussian import (
+  Kind,
   Prediction,
   Transition,
+  Variance,
   convert,
   corrupt,
   expand,
@@ -41,9 +43,9 @@ def variational_bound(
   keys: Array,
   *,
   levels: int,
-  kind: str = "eps",
+  kind: Kind = "eps",
   times: int = 0,
-  variance: str = "large",
+  variance: Variance = "large",
   clip: bool = True,
 ) -> dict[str, Array]:
   """L_T, L_t, L_0 in nats and simple_loss, each [B] (Ho et al. 2020, eq. 5, 13 and 14).

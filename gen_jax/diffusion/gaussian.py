@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from gen_jax.core import Array
 
 Kind = Literal["eps", "x0", "v", "score"]
+Variance = Literal["large", "small"]  # of p(x_s | x_t): that of q(x_t | x_s), or the posterior's
 
 
 class Prediction(NamedTuple):
@@ -84,10 +85,13 @@ class Transition(NamedTuple):
 
 
 def posterior(alpha_t: Array, sigma_t: Array, alpha_s: Array, sigma_s: Array) -> Transition:
-  """Coefficients of q(x_s | x_t, x_0) for times s < t; at s = 0 the mean is x_0 and var is 0."""
+  """Coefficients of q(x_s | x_t, x_0) for times s < t, of any alpha and sigma.
+
+  At s = 0, where sigma_s = 0 and alpha_s = 1, the mean is x_0 and var is 0.
+  """
   alpha_ts = alpha_t / alpha_s
-  # Algebraically sigma_t^2 - alpha_ts^2 sigma_s^2, without the cancellation between neighbours.
-  forward_var = (1 - alpha_ts) * (1 + alpha_ts)
+  # sigma_t^2 - alpha_ts^2 sigma_s^2 in factors: neighbours keep as many digits as their sigmas do.
+  forward_var = (sigma_t - alpha_ts * sigma_s) * (sigma_t + alpha_ts * sigma_s)
   ratio = (sigma_s / sigma_t) ** 2
   return Transition(
     from_t=alpha_ts * ratio,

@@ -1,12 +1,16 @@
 """Samplers: from x_T ~ N(0, I) to x_0, given a denoiser, along any decreasing set of times.
 
-A step rule maps (x_t, prediction, noise) to x_s:
+A step leads from x_t to x_s, s < t:
 
   ancestral   x_s = posterior mean at the predicted x_0 + sqrt(variance) noise
               (Ho et al. 2020, algorithm 2; strided: Nichol & Dhariwal 2021, section 4)
               variance "small" is the posterior's, "large" the forward's (beta_t for s = t - 1)
   ddim        x_s = alpha_s x_0 + sqrt(sigma_s^2 - c^2) eps + c noise, c^2 = eta^2 posterior var
               (Song et al. 2021, eq. 12 and 16); eta 0 is deterministic, eta 1 is ancestral small
+  dpmpp_2m    x_s = sigma_s / sigma_t x_t - alpha_s (e^-h - 1) D,  h = lambda_s - lambda_t,
+              D = x_0 + h / (2 h') (x_0 - x_0'), where ' is the step before and lambda = log alpha /
+              sigma; D = x_0 in the first step and in the last, where sigma_s = 0
+              (DPM-Solver++(2M), Lu et al. 2022, arXiv:2211.01095, algorithm 2)
 
 Every sample has its own key, so that it does not depend on its neighbours in the batch.
 """
@@ -14,17 +18,89 @@ Every sample has its own key, so that it does not depend on its neighbours in th
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from gen_jax.core import Array, UserError
-from gen_jax.diffusion.gaussian import Prediction, Transition, posterior
+from gen_jax.core import Array, PyTree, UserError
+from gen_jax.diffusion.gaussian import Prediction, Variance, posterior
 from gen_jax.diffusion.schedule import Schedule
 
 Denoiser = Callable[[Array, Array], Prediction]  # (x_t [n, ...], t scalar int) -> prediction
+
+
+class Solver(NamedTuple):
+  """A step rule with a memory of its own.
+
+  table: (alpha [S + 1], sigma [S + 1]), float64, of the times in their order, x_T's first -> a tree
+    of columns [S], one entry for each step.
+  start: x_T [n, ...] -> memory, a tree of arrays.
+  step: (x_t, memory, prediction at x_t, row of the table, noise) -> (x_s, memory).
+  random: whether steps read their noise [n, ...] ~ N(0, I); without, it is 0.
+  """
+
+  table: Callable[[np.ndarray, np.ndarray], PyTree]
+  start: Callable[[Array], PyTree]
+  step: Callable[[Array, PyTree, Prediction, PyTree, Array], tuple[Array, PyTree]]
+  random: bool
+
+
+def nothing(x: Array) -> tuple[()]:
+  """The memory of a one-step method."""
+  return ()
+
+
+def ancestral(variance: Variance, eta: float) -> Solver:
+  """Draws of p(x_s | x_t). At s = 0 the mean: the last step adds no noise."""
+  large = variance == "large"
+
+  def step(x, memory, p, q, noise):
+    spread = jnp.where(q.var > 0, q.forward_var if large else q.var, 0)
+    return q.from_t * x + q.from_0 * p.x0 + jnp.sqrt(spread) * noise, memory
+
+  return Solver(lambda a, s: posterior(a[:-1], s[:-1], a[1:], s[1:]), nothing, step, True)
+
+
+def ddim(variance: Variance, eta: float) -> Solver:
+  """The generalised, non-Markovian process with stochasticity eta."""
+
+  def table(a, s):
+    return posterior(a[:-1], s[:-1], a[1:], s[1:]).var, a[1:], s[1:]
+
+  def step(x, memory, p, row, noise):
+    var, alpha, sigma = row
+    c2 = eta**2 * var
+    direction = jnp.sqrt(jnp.maximum(sigma**2 - c2, 0))
+    return alpha * p.x0 + direction * p.eps + jnp.sqrt(c2) * noise, memory
+
+  return Solver(table, nothing, step, eta > 0)
+
+
+def dpmpp_2m(variance: Variance, eta: float) -> Solver:
+  """The second-order multistep method; its memory is the x_0 predicted in the step before."""
+
+  def table(a, s):
+    with np.errstate(divide="ignore"):
+      log_snr = np.log(a) - np.log(s)
+    h = np.diff(log_snr)
+    before = np.concatenate([[np.inf], h[:-1]])
+    ahead = np.where(np.isfinite(h), h, 0) / (2 * before)
+    return s[1:] / s[:-1], -a[1:] * np.expm1(-h), ahead
+
+  def step(x, before, p, row, noise):
+    keep, pull, ahead = row
+    return keep * x + pull * (p.x0 + ahead * (p.x0 - before)), p.x0
+
+  return Solver(table, jnp.zeros_like, step, False)
+
+
+# name -> (variance of ancestral steps, eta of ddim) -> solver
+SOLVERS: dict[str, Callable[[Variance, float], Solver]] = {
+  "ancestral": ancestral, "ddim": ddim, "dpmpp_2m": dpmpp_2m,
+}  # fmt: skip
 
 
 def times(schedule: Schedule, steps: int) -> np.ndarray:
@@ -38,17 +114,25 @@ def times(schedule: Schedule, steps: int) -> np.ndarray:
   return np.round(np.linspace(schedule.steps, 0, steps + 1)).astype(np.int32)
 
 
-def ancestral(x_t: Array, p: Prediction, q: Transition, noise: Array, large: bool) -> Array:
-  """A draw of p(x_s | x_t) [n, ...]. At s = 0 the mean: the last step adds no noise."""
-  variance = jnp.where(q.var > 0, q.forward_var if large else q.var, 0)
-  return q.from_t * x_t + q.from_0 * p.x0 + jnp.sqrt(variance) * noise
+def solver_of(method: str, variance: Variance = "large", eta: float = 0.0) -> Solver:
+  """The solver of that name.
 
+  Args:
+    method: one of SOLVERS.
+    variance: "large" or "small", of ancestral steps.
+    eta: of ddim, 0 to 1.
 
-def ddim(p: Prediction, q: Transition, alpha_s: Array, sigma_s: Array, noise: Array, eta: float):
-  """x_s [n, ...] of the generalised, non-Markovian process with stochasticity eta."""
-  c2 = eta**2 * q.var
-  direction = jnp.sqrt(jnp.maximum(sigma_s**2 - c2, 0))
-  return alpha_s * p.x0 + direction * p.eps + jnp.sqrt(c2) * noise
+  Raises:
+    UserError: for an unknown method or variance, or eta outside 0..1.
+  """
+  if method not in SOLVERS:
+    raise UserError(f"sampler {method!r} is not known: one of {', '.join(SOLVERS)}")
+  if variance not in Variance.__args__:
+    names = ", ".join(Variance.__args__)
+    raise UserError(f"sampling variance {variance!r} is not known: one of {names}")
+  if not 0 <= eta <= 1:
+    raise UserError(f"eta of DDIM lies between 0 and 1, not {eta}")
+  return SOLVERS[method](variance, eta)
 
 
 def solve(
@@ -58,9 +142,7 @@ def solve(
   shape: tuple[int, ...],
   *,
   steps: int,
-  method: str = "ancestral",
-  variance: str = "large",
-  eta: float = 0.0,
+  solver: Solver,
   frames: int = 0,
   dtype=jnp.float32,
 ) -> Array:
@@ -70,44 +152,34 @@ def solve(
     denoise: (x_t, t) -> Prediction; t is an int32 scalar.
     schedule: the noise schedule, T noise levels.
     steps: number of denoiser calls, 1..T.
-    method: "ancestral" or "ddim".
-    variance: "large" or "small", of ancestral steps.
-    eta: of ddim, 0 to 1.
+    solver: of `solver_of`.
     frames: if positive, return frames + 1 states of the path, x_T first: [frames + 1, n, *shape].
 
   Raises:
-    UserError: for steps outside 1..T, an unknown method or variance, or eta outside 0..1.
+    UserError: for steps outside 1..T.
   """
-  if method not in ("ancestral", "ddim"):
-    raise UserError(f"sampler {method!r} is not known: one of ancestral, ddim")
-  if variance not in ("large", "small"):
-    raise UserError(f"sampling variance {variance!r} is not known: one of large, small")
-  if not 0 <= eta <= 1:
-    raise UserError(f"eta of DDIM lies between 0 and 1, not {eta}")
   t = times(schedule, steps)
-  a, s = schedule.alpha[t], schedule.sigma[t]
-  table = posterior(a[:-1], s[:-1], a[1:], s[1:])
-  table = Transition(*(jnp.asarray(column, dtype) for column in table))
-  t, a, s = jnp.asarray(t), jnp.asarray(a, dtype), jnp.asarray(s, dtype)
+  table = solver.table(schedule.alpha[t], schedule.sigma[t])
+  table = jax.tree.map(lambda column: jnp.asarray(column, dtype), table)
+  t = jnp.asarray(t)
 
   def noise(i):
     return jax.vmap(lambda k: jax.random.normal(jax.random.fold_in(k, i), shape, dtype))(keys)
 
-  def step(i, x):
-    q = jax.tree.map(lambda column: column[i], table)
-    p = denoise(x, t[i])
-    if method == "ancestral":
-      return ancestral(x, p, q, noise(i + 1), variance == "large")
-    return ddim(p, q, a[i + 1], s[i + 1], noise(i + 1) if eta else 0.0, eta)
+  def step(i, carry):
+    x, memory = carry
+    row = jax.tree.map(lambda column: column[i], table)
+    return solver.step(x, memory, denoise(x, t[i]), row, noise(i + 1) if solver.random else 0.0)
 
   x = noise(0)
+  carry = x, solver.start(x)
   if not frames:
-    return lax.fori_loop(0, steps, step, x)
+    return lax.fori_loop(0, steps, step, carry)[0]
   ends = jnp.asarray(np.round(np.linspace(0, steps, min(frames, steps) + 1)).astype(np.int32))
 
-  def frame(x, i):
-    x = lax.fori_loop(ends[i], ends[i + 1], step, x)
-    return x, x
+  def frame(carry, i):
+    carry = lax.fori_loop(ends[i], ends[i + 1], step, carry)
+    return carry, carry[0]
 
-  _, path = lax.scan(frame, x, jnp.arange(len(ends) - 1))
+  _, path = lax.scan(frame, carry, jnp.arange(len(ends) - 1))
   return jnp.concatenate([x[None], path])

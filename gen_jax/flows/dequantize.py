@@ -13,10 +13,9 @@ import math
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.scipy.stats import norm
 
-from gen_jax.core import Array
+from gen_jax.core import Array, as_integers
 from gen_jax.flows.bijection import Bijection, chain, fixed, sum_each
 
 
@@ -67,4 +66,4 @@ def noise(flow: Bijection) -> Bijection:
 
 def integers(v: Array, levels: int) -> Array:
   """The integers 0..levels-1 in whose cells v [...] lies, of the smallest type that holds them."""
-  return jnp.clip(jnp.floor(v), 0, levels - 1).astype(np.min_scalar_type(levels - 1))
+  return as_integers(jnp.floor(v), levels)

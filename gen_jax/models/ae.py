@@ -11,14 +11,24 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-import chex
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import Array, Program, Spec, UserError, single, unit
+from gen_jax.core import (
+  Array,
+  Count,
+  Dtype,
+  NonNegative,
+  Program,
+  Spec,
+  UserError,
+  builder,
+  single,
+)
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.losses.likelihoods import sum_dims
+from gen_jax.models.common import in_levels, require_images, scaling
 from gen_jax.nets.conv import coders
 from gen_jax.nets.mlp import Activation
 
@@ -34,7 +44,7 @@ class Corruption:
   """
 
   kind: Literal["none", "gaussian", "masking", "salt_and_pepper", "blur"] = "none"
-  amount: float = 0.0
+  amount: NonNegative = 0.0
 
 
 def blur(x: Array, sigma: float) -> Array:
@@ -65,16 +75,17 @@ def corrupt(x: Array, key: Array, corruption: Corruption) -> Array:
   return jnp.where(u < amount / 2, 0, jnp.where(u < amount, 1, x))
 
 
+@builder
 def build(
   spec: Spec,
   *,
   corruption: Corruption = Corruption(),
   denoising: bool = True,
-  latent: int = 30,
-  widths: tuple[int, ...] = (),
-  hidden: tuple[int, ...] = (1000, 500, 250),
+  latent: Count = 30,
+  widths: tuple[Count, ...] = (),
+  hidden: tuple[Count, ...] = (1000, 500, 250),
   activation: Activation = "relu",
-  dtype: Literal["float32", "bfloat16", "float64"] = "float32",
+  dtype: Dtype = "float32",
   optimizer: Optimizer = Optimizer(learning_rate=1e-3),
 ) -> Program:
   """Autoencoder of images [H, W, C], with codes [B, latent].
@@ -101,18 +112,15 @@ def build(
   Raises:
     UserError: if the data are not images with grey levels, or an option is out of range.
   """
-  check(spec, corruption, latent)
+  check(spec, corruption)
   real = jnp.promote_types(dtype, jnp.float32)
+  scaled = scaling(spec, real)
   encoder, decoder = coders(
     spec.shape, latent, widths=widths, hidden=hidden, activation=activation, dtype=jnp.dtype(dtype)
   )
 
   corrupted = denoising and corruption.kind != "none"
   learnt = "squared_error_corrupted" if corrupted else "squared_error"
-
-  def scaled(x):
-    chex.assert_shape(x, (None, *spec.shape))
-    return unit(x, spec.levels, real)
 
   def init(key, batch):
     e_key, d_key = jax.random.split(key)
@@ -149,30 +157,24 @@ def build(
       terms["identity_squared_error"] = sum_dims((x - damaged) ** 2)
     return terms
 
-  def in_levels(x):
-    return (spec.levels - 1) * jnp.clip(x, 0, 1)
-
   model = game(
     {"ae": Player(minimise("ae", loss, optimizer.accumulate), optimizer.make())},
     init,
     evaluate=evaluate,
     encode=lambda state, x, keys=None, cond=None: code_of(averaged(state, "ae"), scaled(x)),
-    decode=lambda state, z, cond=None: in_levels(image_of(averaged(state, "ae"), z)),
+    decode=lambda state, z, cond=None: in_levels(image_of(averaged(state, "ae"), z), spec),
     transform=lambda state, x, keys=None, cond=None: in_levels(
-      restore(averaged(state, "ae"), scaled(x))
+      restore(averaged(state, "ae"), scaled(x)), spec
     ),
   )
   return single(model)
 
 
-def check(spec: Spec, corruption: Corruption, latent: int) -> None:
-  """Refuses what the builder cannot serve, in one line."""
-  if len(spec.shape) != 3 or spec.levels is None:
-    raise UserError(f"ae models images with grey levels, not data of shape {spec.shape}")
-  if latent < 1:
-    raise UserError(f"model.latent must be 1 or more, not {latent}")
+def check(spec: Spec, corruption: Corruption) -> None:
+  """Refuses data that are no images, and an amount that does not fit its kind of corruption."""
+  require_images(spec, "ae")
   kind, amount = corruption.kind, corruption.amount
-  if kind != "none" and amount <= 0:
+  if kind != "none" and amount == 0:
     raise UserError(f"model.corruption.amount of {kind} must be positive, not {amount}")
   if kind in ("masking", "salt_and_pepper") and amount > 1:
-    raise UserError(f"model.corruption.amount of {kind} is a share of the pixels, not {amount}")
+    raise UserError(f"model.corruption.amount of {kind} must be in (0, 1], not {amount}")

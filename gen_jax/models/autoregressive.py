@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Callable, Sequence
 
 import chex
@@ -29,9 +28,20 @@ import optax
 from flax import linen as nn
 from jax import lax
 
-from gen_jax.core import Array, Program, Spec, UserError, count_dims, single
+from gen_jax.core import (
+  Array,
+  Natural,
+  NonNegative,
+  Program,
+  Spec,
+  UserError,
+  as_integers,
+  count_dims,
+  single,
+)
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
+from gen_jax.models.common import bits_per_dim, labels, require_labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +53,8 @@ class Sampler:
   top_k: draw among this many likeliest levels only; 0 for all.
   """
 
-  temperature: float = 1.0
-  top_k: int = 0
+  temperature: NonNegative = 1.0
+  top_k: Natural = 0
 
 
 def autoregressive(
@@ -57,7 +67,7 @@ def autoregressive(
   ema: float,
   optimizer: Optimizer,
   sample: Sampler,
-  colours: tuple[int, ...] = (),
+  channel_order: tuple[int, ...] = (),
   rooms: Sequence[int] = (),
   together: int = 0,
 ) -> Program:
@@ -71,20 +81,17 @@ def autoregressive(
     conditional: condition on the label.
     ema: decay of the parameter average that samples and likelihoods use; 0 for none.
     optimizer, sample: see there.
-    colours: order in which the channels of a pixel are taken; () for their own.
+    channel_order: in which the channels of a pixel are taken; () for their own.
     rooms: sizes that the cache grows to, one after the other, so that early positions do not read
       what is still empty; the last is that of x. () for a cache that does not grow.
     together: how many samples at most a CPU draws at a time; 0 for all.
   """
-  dims = count_dims(spec)
-  order = np.asarray(colours or range(spec.shape[-1]))
+  dims, label_of = count_dims(spec), labels(conditional)
+  order = np.asarray(channel_order or range(spec.shape[-1]))
 
   def sequence(x):
     chex.assert_shape(x, (None, *spec.shape))
     return x[..., order].reshape(len(x), *shape).astype(jnp.int32)
-
-  def label_of(cond):
-    return cond["label"] if conditional else None
 
   def init(key, batch):
     first = jax.tree.map(lambda leaf: leaf[:1], batch)
@@ -97,19 +104,16 @@ def autoregressive(
     each = optax.softmax_cross_entropy_with_integer_labels(logits, x)
     return each.reshape(len(x), -1).sum(1)
 
-  def bits(nats):
-    return nats / (dims * math.log(2))
-
   def loss(params, mutable, batch, key, step):
     del step
     how = {"train": True, "rngs": {"dropout": key}}
     value = nll(params[name], batch["x"], label_of(batch), **how)
-    return value, (mutable[name], {"bits_per_dim": bits(value)})
+    return value, (mutable[name], {"bits_per_dim": bits_per_dim(value, spec)})
 
   def evaluate(state, batch, keys):
     del keys
     value = nll(averaged(state, name), batch["x"], label_of(batch))
-    return {"nll": value, "bits_per_dim": bits(value)}
+    return {"nll": value, "bits_per_dim": bits_per_dim(value, spec)}
 
   def log_prob(state, x, keys=None, cond=None):
     """log p(x | cond) in nats [B], exact."""
@@ -138,7 +142,7 @@ def autoregressive(
     else:
       x = at_once(keys, label)
     x = x.reshape(-1, *spec.shape)[..., np.argsort(order)]
-    return x.astype(np.min_scalar_type(spec.levels - 1))
+    return as_integers(x, spec.levels)
 
   model = game(
     {name: Player(minimise(name, loss, optimizer.accumulate), optimizer.make())},
@@ -181,23 +185,17 @@ def drawn(keys: Array, i: Array, logits: Array, sampler: Sampler) -> Array:
   return jax.vmap(one)(keys, logits / sampler.temperature).astype(jnp.int32)
 
 
-def check(
-  spec: Spec, conditional: bool, dropout: float, ema: float, sample: Sampler, colours=()
-) -> None:
-  """Refuses what no autoregressive model can serve, in one line."""
+def check(spec: Spec, conditional: bool, sample: Sampler, channel_order=()) -> None:
+  """Refuses data of real values, labels that they lack, and options beyond their levels."""
   if spec.levels is None or spec.levels < 2:
     raise UserError("an autoregressive model is of data of integer levels, and these are real")
-  if conditional and spec.classes < 1:
-    raise UserError("conditional=True needs labels, and these data have none: set it False")
-  if not 0 <= dropout < 1:
-    raise UserError(f"dropout is a share from 0 up to, not including, 1, not {dropout}")
-  if not 0 <= ema < 1:
-    raise UserError(f"ema is a decay from 0 up to, not including, 1, not {ema}")
-  if colours and sorted(colours) != list(range(spec.shape[-1])):
-    raise UserError(f"colours={colours} is no order of the {spec.shape[-1]} channels from 0 on")
-  if sample.temperature < 0:
-    raise UserError(f"sample.temperature must be 0 or more, not {sample.temperature}")
-  if not 0 <= sample.top_k <= spec.levels:
+  if conditional:
+    require_labels(spec)
+  if channel_order and sorted(channel_order) != list(range(spec.shape[-1])):
+    raise UserError(
+      f"model.channel_order={channel_order} is no order of the {spec.shape[-1]} channels from 0 on"
+    )
+  if sample.top_k > spec.levels:
     raise UserError(
       f"sample.top_k must be 0 (all) or up to {spec.levels}, the levels, not {sample.top_k}"
     )

@@ -5,26 +5,25 @@ learn      -log p(label | x), the cross-entropy
 
 from __future__ import annotations
 
-from typing import Literal
-
-import chex
 import jax.numpy as jnp
 import optax
 
-from gen_jax.core import Program, Spec, UserError, centre, single
+from gen_jax.core import Count, Decay, Dtype, Program, Spec, builder, centre, single
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
+from gen_jax.models.common import require_labels, scaling
 from gen_jax.nets.classifier import Classifier
 
 
+@builder
 def build(
   spec: Spec,
   *,
-  width: int = 32,
-  features: int = 128,
-  dropout: float = 0.4,
-  dtype: Literal["float32", "bfloat16", "float64"] = "float32",
-  ema: float = 0.99,
+  width: Count = 32,
+  features: Count = 128,
+  dropout: Decay = 0.4,
+  dtype: Dtype = "float32",
+  ema: Decay = 0.99,
   optimizer: Optimizer = Optimizer(learning_rate=1e-3),
 ) -> Program:
   """Classifier of images [H, W, C] or vectors [D].
@@ -38,16 +37,11 @@ def build(
     optimizer: see there.
 
   Raises:
-    UserError: if the data have no labels.
+    UserError: if the data have no labels, or an option is out of range.
   """
-  if spec.classes < 2:
-    raise UserError("a classifier needs data with labels of two classes or more; these have none")
+  require_labels(spec, "a classifier", classes=2)
   net = Classifier(spec.classes, width, features, dropout, jnp.dtype(dtype))
-  real = jnp.promote_types(dtype, jnp.float32)
-
-  def scaled(x):
-    chex.assert_shape(x, (None, *spec.shape))
-    return x.astype(real) if spec.levels is None else centre(x, spec.levels, real)
+  scaled = scaling(spec, jnp.promote_types(dtype, jnp.float32), centre)
 
   def init(key, batch):
     return {"classifier": net.init(key, scaled(batch["x"][:1]))["params"]}, {"classifier": {}}

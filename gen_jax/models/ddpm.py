@@ -13,20 +13,45 @@ guidance (Ho & Salimans 2022).
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from collections.abc import Callable
+from typing import Annotated, Literal
 
 import chex
 import jax
 import jax.numpy as jnp
+from annotated_types import Ge, MinLen
 
-from gen_jax.core import Program, Spec, UserError, centre, count_dims, quantize, single
+from gen_jax.core import (
+  Array,
+  Count,
+  Decay,
+  Dtype,
+  Natural,
+  Program,
+  PyTree,
+  Share,
+  Spec,
+  UserError,
+  builder,
+  centre,
+  quantize,
+  single,
+)
 from gen_jax.diffusion import schedule as schedules
 from gen_jax.diffusion.bound import clip_x0, variational_bound
-from gen_jax.diffusion.gaussian import convert, corrupt, forms
-from gen_jax.diffusion.solvers import solve
+from gen_jax.diffusion.gaussian import Prediction, Variance, convert, corrupt, forms
+from gen_jax.diffusion.solvers import SOLVERS, solve, solver_of
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.losses.diffusion import squared_error, stratified
+from gen_jax.models.common import (
+  bits_per_dim,
+  label_of,
+  require_images,
+  require_labels,
+  require_multiples,
+  scaling,
+)
 from gen_jax.nets.unet import UNet
 
 
@@ -34,7 +59,7 @@ from gen_jax.nets.unet import UNet
 class Sampler:
   """How samples are drawn.
 
-  method: ancestral (alg. 2) or ddim.
+  method: ancestral (alg. 2), ddim, or dpmpp_2m, whose error falls with the square of the steps.
   steps: number of network calls, 0 for one at each of the T timesteps.
   variance: of an ancestral step: large is beta_t, small the posterior's (section 3.2).
   eta: stochasticity of ddim, 0 to 1.
@@ -42,10 +67,10 @@ class Sampler:
   clip: keep the predicted x_0 inside [-1, 1].
   """
 
-  method: Literal["ancestral", "ddim"] = "ancestral"
-  steps: int = 0
-  variance: Literal["large", "small"] = "large"
-  eta: float = 0.0
+  method: Literal[*SOLVERS] = "ancestral"
+  steps: Natural = 0
+  variance: Variance = "large"
+  eta: Share = 0.0
   guidance: float = 0.0
   clip: bool = True
 
@@ -60,28 +85,61 @@ class Likelihood:
   variance: of p(x_{t-1} | x_t), as in sampling.
   """
 
-  times: int = 0
-  variance: Literal["large", "small"] = "large"
+  times: Natural = 0
+  variance: Variance = "large"
 
 
+# (params, x_t [B, ...], t [B], label [B] or None) -> what the network says of x_t, in every form
+Predict = Callable[[PyTree, Array, Array, Array | None], Prediction]
+
+
+def predictor(net: UNet, prediction: str, alpha: Array, sigma: Array) -> Predict:
+  """The network whose output means `prediction`, under the schedule alpha, sigma [T + 1]."""
+
+  def predict(params, x_t, t, label):
+    output = net.apply({"params": params}, x_t, t, label)
+    return convert(output, prediction, x_t, alpha[t], sigma[t])
+
+  return predict
+
+
+def guided(predict: Predict, w: float, nothing: int, alpha: Array, sigma: Array) -> Predict:
+  """Classifier-free guidance: (1 + w) eps(x, label) - w eps(x, no label) (Ho & Salimans 2022, eq. 6).
+
+  nothing: what stands for "no label". Without a label, or with w = 0, `predict` as it is.
+  """
+
+  def extrapolated(params, x_t, t, label):
+    if w == 0 or label is None:
+      return predict(params, x_t, t, label)
+    labels = jnp.concatenate([label, jnp.full_like(label, nothing)])
+    p = predict(params, jnp.concatenate([x_t, x_t]), jnp.concatenate([t, t]), labels)
+    with_label, without = jnp.split(p.eps, 2)
+    eps = (1 + w) * with_label - w * without
+    return convert(eps, "eps", x_t, alpha[t], sigma[t])
+
+  return extrapolated
+
+
+@builder
 def build(
   spec: Spec,
   *,
   prediction: Literal["eps", "x0", "v"] = "eps",
-  schedule: Literal["linear", "cosine"] = "linear",
-  timesteps: int = 1000,
+  schedule: Literal[*schedules.SCHEDULES] = "linear",
+  timesteps: Annotated[int, Ge(2)] = 1000,
   conditional: bool = False,
-  label_dropout: float = 0.1,
-  width: int = 128,
-  multipliers: tuple[int, ...] = (1, 2, 2, 2),
-  blocks: int = 2,
+  label_dropout: Share = 0.1,
+  width: Count = 128,
+  multipliers: Annotated[tuple[Count, ...], MinLen(1)] = (1, 2, 2, 2),
+  blocks: Count = 2,
   attention: tuple[int, ...] = (16,),
-  heads: int = 1,
-  dropout: float = 0.1,
-  dtype: Literal["float32", "bfloat16", "float64"] = "float32",
+  heads: Count = 1,
+  dropout: Decay = 0.1,
+  dtype: Dtype = "float32",
   remat: bool = False,
-  ema: float = 0.9999,
-  optimizer: Optimizer = Optimizer(learning_rate=2e-4, warmup=5000, clip=1.0),  # noqa: B008
+  ema: Decay = 0.9999,
+  optimizer: Optimizer = Optimizer(learning_rate=2e-4, warmup=5000, clip=1.0),
   sample: Sampler = Sampler(),
   likelihood: Likelihood = Likelihood(),
 ) -> Program:
@@ -107,9 +165,8 @@ def build(
     UserError: if the data are not images with integer levels, H or W cannot be halved often
       enough, labels are asked for that the data lack, or an option is out of range.
   """
-  check(spec, multipliers, conditional, timesteps, likelihood, heads, width, blocks)
-  check_shares(label_dropout, dropout, ema)
-  check_sampler(sample, timesteps, conditional)
+  check(spec, multipliers, conditional, heads, width)
+  check_options(sample, likelihood, timesteps, conditional)
   net = UNet(
     channels=spec.shape[-1], width=width, multipliers=multipliers, blocks=blocks,
     attention=attention, heads=heads, dropout=dropout,
@@ -118,8 +175,13 @@ def build(
   )  # fmt: skip
   noise = schedules.make(schedule, timesteps)
   real = jnp.promote_types(dtype, jnp.float32)
+  scaled = scaling(spec, real, centre)
   alpha, sigma = jnp.asarray(noise.alpha, real), jnp.asarray(noise.sigma, real)
-  steps = sample.steps or timesteps
+  predict = predictor(net, prediction, alpha, sigma)
+  steps, solver = sample.steps or timesteps, solver_of(sample.method, sample.variance, sample.eta)
+
+  def label_or_none(cond):
+    return label_of(cond) if conditional and cond is not None else None
 
   def init(key, batch):
     x = batch["x"][:1].astype(real)
@@ -128,8 +190,7 @@ def build(
 
   def l_simple(params, mutable, batch, key, step):
     del step
-    x0 = centre(batch["x"], spec.levels, real)
-    chex.assert_shape(x0, (None, *spec.shape))
+    x0 = scaled(batch["x"])
     t_key, noise_key, label_key, dropout_key = jax.random.split(key, 4)
     t = 1 + stratified(t_key, len(x0), timesteps)
     eps = jax.random.normal(noise_key, x0.shape, real)
@@ -144,30 +205,11 @@ def build(
     target = getattr(forms(x0, eps, alpha[t], sigma[t]), prediction)
     return squared_error(output, target), (mutable["unet"], {})
 
-  def predict(params, x_t, t, label):
-    """What the network says of x_t [B, ...] at times t [B], in every form."""
-    output = net.apply({"params": params}, x_t, t, label)
-    return convert(output, prediction, x_t, alpha[t], sigma[t])
-
-  def guided(params, x_t, t, label):
-    """`predict` with classifier-free guidance: extrapolated from the unconditional model's eps."""
-    if sample.guidance == 0 or label is None:
-      return predict(params, x_t, t, label)
-    labels = jnp.concatenate([label, jnp.full_like(label, spec.classes)])
-    p = predict(params, jnp.concatenate([x_t, x_t]), jnp.concatenate([t, t]), labels)
-    with_label, without = jnp.split(p.eps, 2)
-    eps = (1 + sample.guidance) * with_label - sample.guidance * without
-    return convert(eps, "eps", x_t, alpha[t], sigma[t])
-
-  def label_of(cond):
-    return cond["label"] if conditional and cond is not None else None
-
   def bound(state, x, keys, cond):
     """The terms of the variational bound of x [B, ...] in nats, each [B], and simple_loss."""
-    chex.assert_shape(x, (None, *spec.shape))
-    params, label = averaged(state, "unet"), label_of(cond)
+    params, label = averaged(state, "unet"), label_or_none(cond)
     return variational_bound(
-      lambda x_t, t: predict(params, x_t, t, label), noise, x, centre(x, spec.levels, real), keys,
+      lambda x_t, t: predict(params, x_t, t, label), noise, x, scaled(x), keys,
       levels=spec.levels, kind=prediction, times=likelihood.times, variance=likelihood.variance,
     )  # fmt: skip
 
@@ -175,7 +217,7 @@ def build(
     """bits_per_dim, the bound, and its parts L_T, L_t (t = 1..T-1) and L_0, in bits/dim."""
     terms = bound(state, batch["x"], keys, batch)
     simple = terms.pop("simple_loss")
-    bits = {name: nats / (count_dims(spec) * jnp.log(2.0)) for name, nats in terms.items()}
+    bits = {name: bits_per_dim(nats, spec) for name, nats in terms.items()}
     return {"bits_per_dim": sum(bits.values()), **bits, "simple_loss": simple}
 
   def log_prob(state, x, keys, cond=None):
@@ -184,17 +226,17 @@ def build(
     return -(terms["L_T"] + terms["L_t"] + terms["L_0"])
 
   def draw(state, keys, cond, frames):
-    params, label = averaged(state, "unet"), label_of(cond)
+    params, label = averaged(state, "unet"), label_or_none(cond)
+    predict_guided = guided(predict, sample.guidance, spec.classes, alpha, sigma)
 
     def denoise(x_t, t):
       t = jnp.full(len(x_t), t)
-      p = guided(params, x_t, t, label)
+      p = predict_guided(params, x_t, t, label)
       return clip_x0(p, x_t, alpha[t], sigma[t]) if sample.clip else p
 
     x = solve(
-      denoise, noise, keys, spec.shape, steps=steps, method=sample.method,
-      variance=sample.variance, eta=sample.eta, frames=frames, dtype=real,
-    )  # fmt: skip
+      denoise, noise, keys, spec.shape, steps=steps, solver=solver, frames=frames, dtype=real
+    )
     return quantize(x, spec.levels)
 
   model = game(
@@ -210,50 +252,29 @@ def build(
   return single(model)
 
 
-def check(spec, multipliers, conditional, timesteps, likelihood, heads, width, blocks):
-  """Refuses what the builder cannot serve, in one line."""
-  if len(spec.shape) != 3 or spec.levels is None:
-    raise UserError(f"ddpm models images with integer grey levels, not data of shape {spec.shape}")
-  if not multipliers or min((*multipliers, width, blocks)) < 1:
-    raise UserError(
-      f"model.width={width}, model.blocks={blocks} and model.multipliers={multipliers}, of which"
-      " there is one or more, are numbers from 1 on"
-    )
-  if timesteps < 2:
-    raise UserError(f"model.timesteps must be 2 or more, not {timesteps}")
+def check(spec: Spec, multipliers: tuple, conditional: bool, heads: int, width: int) -> None:
+  """Refuses data that the network cannot take, and a network that does not fit itself."""
+  require_images(spec, "ddpm")
   halvings = len(multipliers) - 1
-  if any(size % 2**halvings for size in spec.shape[:2]):
-    raise UserError(
-      f"{len(multipliers)} model.multipliers halve the image {halvings} times, so its height and"
-      f" width must be multiples of {2**halvings}, not {spec.shape[0]}x{spec.shape[1]}:"
-      " give fewer multipliers or another data.resolution"
-    )
-  if conditional and spec.classes < 1:
-    raise UserError("model.conditional=True needs labels, and these data have none: set it False")
-  if not 0 <= likelihood.times <= timesteps - 1:
-    raise UserError(
-      f"likelihood.times must be 0 (all) or between 1 and {timesteps - 1}, not {likelihood.times}"
-    )
-  if heads < 1 or any(width * m % heads for m in multipliers):
+  because = f"{len(multipliers)} model.multipliers halve the image {halvings} times"
+  require_multiples(spec, 2**halvings, because)
+  if conditional:
+    require_labels(spec)
+  if any(width * m % heads for m in multipliers):
     raise UserError(f"model.heads={heads} must divide the channels, multiples of {width}")
 
 
-def check_shares(label_dropout, dropout, ema):
-  """Refuses shares that are none, in one line."""
-  if not 0 <= label_dropout <= 1:
-    raise UserError(f"model.label_dropout is a share between 0 and 1, not {label_dropout}")
-  for name, value in (("dropout", dropout), ("ema", ema)):
-    if not 0 <= value < 1:
-      raise UserError(f"model.{name} must lie in [0, 1), not {value}")
-
-
-def check_sampler(sample: Sampler, timesteps: int, conditional: bool) -> None:
-  """Refuses options of sampling that are out of range, in one line."""
-  if not 0 <= sample.steps <= timesteps:
+def check_options(
+  sample: Sampler, likelihood: Likelihood, timesteps: int, conditional: bool
+) -> None:
+  """Refuses more steps or times than there are, and guidance by labels that are not learnt."""
+  if likelihood.times > timesteps - 1:
+    raise UserError(
+      f"likelihood.times must be 0 (all) or between 1 and {timesteps - 1}, not {likelihood.times}"
+    )
+  if sample.steps > timesteps:
     raise UserError(
       f"sample.steps must be 0 (all) or 1 to {timesteps}, the timesteps, not {sample.steps}"
     )
-  if not 0 <= sample.eta <= 1:
-    raise UserError(f"sample.eta must lie in [0, 1], not {sample.eta}")
   if sample.guidance and not conditional:
     raise UserError("sample.guidance needs model.conditional=True: leave it 0")

@@ -14,9 +14,10 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from gen_jax.core import Array, Spec, UserError, count_dims
+from gen_jax.flows.dequantize import integers
+from gen_jax.models.common import bits_per_dim
 
 
 class Space(NamedTuple):
@@ -62,8 +63,7 @@ class Space(NamedTuple):
     levels = self.spec.levels
     if levels is None:
       return self.examples(y)
-    x = jnp.clip(jnp.floor(y * levels), 0, levels - 1).astype(np.min_scalar_type(levels - 1))
-    return x.reshape(-1, *self.spec.shape)
+    return integers(y * levels, levels).reshape(-1, *self.spec.shape)
 
   def squared_distance(self, difference: Array) -> Array:
     """|difference [B, D] of two points|^2 [B], with grey levels scaled to [0, 1]."""
@@ -78,7 +78,7 @@ class Space(NamedTuple):
     """nll in nats, and for grey levels bits_per_dim, of log_prob [B]."""
     terms = {"nll": -log_prob}
     if self.spec.levels is not None:
-      terms["bits_per_dim"] = -log_prob / (self.dims * math.log(2))
+      terms["bits_per_dim"] = bits_per_dim(-log_prob, self.spec)
     return terms
 
 

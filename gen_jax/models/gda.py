@@ -16,18 +16,20 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import Program, Spec, UserError, fold_all, single
+from gen_jax.core import Program, Share, Spec, builder, fold_all, single
 from gen_jax.learn.em import em
 from gen_jax.losses.gaussian import draw_normal, einsum, log_normal, whitening
 from gen_jax.models.bayes import bayes
+from gen_jax.models.common import label_of, require_labels
 from gen_jax.models.euclidean import space
 
 
+@builder
 def build(
   spec: Spec,
   *,
   covariance: Literal["full", "shared", "diagonal"] = "full",
-  shrinkage: float = 0.01,
+  shrinkage: Share = 0.01,
   dtype: Literal["float32", "float64"] = "float32",
 ) -> Program:
   """Gaussian discriminant analysis of any labelled examples, flattened to D dimensions.
@@ -45,12 +47,9 @@ def build(
     dtype: of everything.
 
   Raises:
-    UserError: if the data have no labels, or shrinkage is no share between 0 and 1.
+    UserError: if the data have no labels, or an option is out of range.
   """
-  if spec.classes < 2:
-    raise UserError("gda needs data with labels of two classes or more; these have none")
-  if not 0 <= shrinkage <= 1:
-    raise UserError(f"model.shrinkage is a share between 0 and 1, not {shrinkage}")
+  require_labels(spec, "gda", classes=2)
   at = space(spec, dtype)
   identity = jnp.eye(at.dims, dtype=at.dtype)
 
@@ -105,7 +104,7 @@ def build(
 
   def log_prob(state, x, keys, cond):
     every = conditional(state["params"], x, keys)
-    return jnp.take_along_axis(every, cond["label"][:, None], axis=1)[:, 0]
+    return jnp.take_along_axis(every, label_of(cond)[:, None], axis=1)[:, 0]
 
   def evaluate(state, batch, keys):
     terms = ruled.evaluate(state, batch, keys)
@@ -117,7 +116,7 @@ def build(
       log_prior = jnp.log(params["prior"])
       label = jax.vmap(lambda key: jax.random.categorical(key, log_prior))(fold_all(keys, 0))
     else:
-      label = cond["label"]
+      label = label_of(cond)
     return at.draws(draw_normal(fold_all(keys, 1), params["mean"], params["whiten"], label))
 
   model = em(

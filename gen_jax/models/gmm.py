@@ -25,20 +25,21 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import Program, Spec, UserError, fold_all, single
+from gen_jax.core import Count, Natural, Positive, Program, Spec, builder, fold_all, single
 from gen_jax.learn.em import em
 from gen_jax.losses.gaussian import draw_normal, einsum, log_normal, whitening
 from gen_jax.models import kmeans
 from gen_jax.models.euclidean import space
 
 
+@builder
 def build(
   spec: Spec,
   *,
-  components: int = 8,
+  components: Count = 8,
   covariance: Literal["full", "diagonal"] = "full",
-  floor: float = 1e-6,
-  warmup: int = 10,
+  floor: Positive = 1e-6,
+  warmup: Natural = 10,
   dtype: Literal["float32", "float64"] = "float32",
 ) -> Program:
   """Gaussian mixture of any examples, flattened to D dimensions.
@@ -60,14 +61,8 @@ def build(
     dtype: of everything.
 
   Raises:
-    UserError: for fewer than one component, a floor that is not positive, or a negative warmup.
+    UserError: if an option is out of range.
   """
-  if components < 1:
-    raise UserError(f"model.components must be 1 or more, not {components}")
-  if floor <= 0:
-    raise UserError(f"model.floor must be positive, not {floor}")
-  if warmup < 0:
-    raise UserError(f"model.warmup must be 0 or more, not {warmup}")
   at = space(spec, dtype)
   full = covariance == "full"
   tiny = 10 * jnp.finfo(at.dtype).eps

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gen_jax.core import Array, Program, Spec, UserError, single
+from gen_jax.core import Array, Count, Natural, Program, Spec, builder, single
 from gen_jax.learn.em import em
 from gen_jax.models.euclidean import space
 
@@ -31,12 +31,14 @@ def nearest(x: Array, centres: Array) -> Array:
   return ((centres**2).sum(1) - 2 * matmul(x, centres.T)).argmin(1)
 
 
-def seed(key: Array, x: Array, k: int, weight: Array) -> Array:
+def seed(key: Array, x: Array, k: int, weight: Array, tries: int = 0) -> Array:
   """Greedy k-means++: k of the points x [B, D] as centres [k, D].
 
   A point is drawn with a probability proportional to weight [B] times its squared distance to the
-  nearest centre; of 2 + floor(log k) draws the one that leaves the least inertia is kept.
+  nearest centre; of `tries` draws the one that leaves the least inertia is kept: 0 for the usual
+  2 + floor(log k), 1 for k-means++ that is not greedy.
   """
+  tries = tries or 2 + int(math.log(k))
   distances = lambda centre: ((x - centre) ** 2).sum(-1)
   first = x[jax.random.categorical(jax.random.fold_in(key, 0), jnp.log(weight))]
   centres = jnp.zeros((k, x.shape[1]), x.dtype).at[0].set(first)
@@ -44,9 +46,7 @@ def seed(key: Array, x: Array, k: int, weight: Array) -> Array:
   def add(i, carry):
     centres, least = carry
     logits = jnp.log(weight * least)
-    drawn = jax.random.categorical(
-      jax.random.fold_in(key, i), logits, shape=(2 + int(math.log(k)),)
-    )
+    drawn = jax.random.categorical(jax.random.fold_in(key, i), logits, shape=(tries,))
     lower = jnp.minimum(least, jax.vmap(distances)(x[drawn]))
     best = (lower * weight).sum(1).argmin()
     return centres.at[i].set(x[drawn[best]]), lower[best]
@@ -66,17 +66,18 @@ def move(centres: Array, sums: dict[str, Array]) -> Array:
   return centres + sums["sum"] / jnp.maximum(sums["count"], 1)[:, None]
 
 
-def start(key: Array, x: Array, k: int, weight: Array, iterations: int) -> Array:
+def start(key: Array, x: Array, k: int, weight: Array, iterations: int, tries: int = 0) -> Array:
   """Centres [k, D] of the points x [B, D]: k-means++ seeds, then Lloyd's iterations on them."""
   step = lambda _, centres: move(centres, moments(x, centres, weight))
-  return lax.fori_loop(0, iterations, step, seed(key, x, k, weight))
+  return lax.fori_loop(0, iterations, step, seed(key, x, k, weight, tries))
 
 
+@builder
 def build(
   spec: Spec,
   *,
-  clusters: int = 10,
-  warmup: int = 0,
+  clusters: Count = 10,
+  warmup: Natural = 0,
   dtype: Literal["float32", "float64"] = "float32",
 ) -> Program:
   """k-means of any examples, flattened to D dimensions.
@@ -92,12 +93,8 @@ def build(
     dtype: of everything.
 
   Raises:
-    UserError: for fewer than one cluster, or a negative warmup.
+    UserError: if an option is out of range.
   """
-  if clusters < 1:
-    raise UserError(f"model.clusters must be 1 or more, not {clusters}")
-  if warmup < 0:
-    raise UserError(f"model.warmup must be 0 or more, not {warmup}")
   at = space(spec, dtype)
 
   def init(key, batch, weight):

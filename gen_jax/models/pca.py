@@ -31,7 +31,17 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import Array, Program, Spec, UserError, fold_all, single
+from gen_jax.core import (
+  Array,
+  Count,
+  Positive,
+  Program,
+  Spec,
+  UserError,
+  builder,
+  fold_all,
+  single,
+)
 from gen_jax.learn.em import em
 from gen_jax.models.euclidean import Space, space
 
@@ -50,12 +60,93 @@ class Sampler:
   noise: bool = True
 
 
+def loadings(params: dict) -> Array:
+  """W^T [k, D]."""
+  return params["components"] * jnp.sqrt(params["variance"] - params["noise"])[:, None]
+
+
+def spectrum(
+  at: Space, mean: Array, axes: Array, variance: Array, trace: Array, floor: float
+) -> dict:
+  """Parameters from the first eigenvectors [k, D], eigenvalues [k] and tr S without the noise."""
+  rest = trace + at.dims * at.noise - variance.sum()
+  noise = jnp.maximum(rest / max(at.dims - len(axes), 1), floor)
+  largest = jnp.take_along_axis(axes, jnp.abs(axes).argmax(1, keepdims=True), 1)
+  variance = jnp.maximum(variance, noise)
+  return {
+    "mean": mean, "components": axes * jnp.sign(largest), "variance": variance, "noise": noise,
+  }  # fmt: skip
+
+
+def first(at: Space, key: Array, x: Array, weight: Array, components: int, floor: float) -> dict:
+  """The PCA of the points x [B, D] alone, random directions added where they have too few."""
+  n = weight.sum()
+  mean = matmul(weight, x) / n
+  centred = weight[:, None] * (x - mean)
+  denominator = jnp.maximum(n - 1, 1)
+  rank = min(components, *x.shape)
+  if len(x) < at.dims:  # the Gram matrix has the same eigenvalues
+    value, vector = top(matmul(centred, centred.T) / denominator, rank)
+    axes = matmul(vector, centred)
+  else:
+    value, axes = top(matmul(centred.T, centred) / denominator, rank)
+  # Directions that the batch lacks are random: EM never leaves a subspace.
+  more = jax.random.normal(key, (components, at.dims), at.dtype)
+  axes = jnp.linalg.qr(jnp.concatenate([axes, more]).T)[0].T[:components]
+  variance = jnp.zeros(components, at.dtype).at[:rank].set(value)
+  trace = (centred**2).sum() / denominator
+  params = spectrum(at, mean, axes, variance + at.noise, trace, floor)
+  found = jnp.arange(components) < rank
+  return params | {"variance": jnp.where(found, params["variance"], 2 * params["noise"])}
+
+
+def solve_eigh(at: Space, params: dict, sums: dict, floor: float) -> dict:
+  """Equations 7 and 8 from the sums of a pass, of x - mean with the mean before it."""
+  n, shift = sums["n"], sums["x"] / sums["n"]
+  s = (sums["x x^T"] - n * jnp.outer(shift, shift)) / jnp.maximum(n - 1, 1)
+  value, axes = top(s, len(params["components"]))
+  return spectrum(at, params["mean"] + shift, axes, value + at.noise, jnp.trace(s), floor)
+
+
+def solve_em(at: Space, params: dict, sums: dict, floor: float) -> dict:
+  """Equations 29 and 30, and the expansion, from the sums of a pass, as in `solve_eigh`."""
+  n, shift, w, noise = sums["n"], sums["x"] / sums["n"], loadings(params).T, params["noise"]
+  denominator = jnp.maximum(n - 1, 1)
+  s_w = (sums["x x^T W"] - n * jnp.outer(shift, matmul(shift, w))) / denominator + at.noise * w
+  trace = (sums["|x|^2"] - n * shift @ shift) / denominator + at.dims * at.noise
+  identity = jnp.eye(w.shape[1], dtype=at.dtype)
+  inverse_m = jnp.linalg.inv(matmul(w.T, w) + noise * identity)
+  w_s_w = matmul(w.T, s_w)
+  new = jnp.linalg.solve(noise * identity + matmul(inverse_m, w_s_w).T, s_w.T).T
+  moment = noise * inverse_m + matmul(inverse_m, matmul(w_s_w, inverse_m))
+  rest = (trace - (matmul(s_w, inverse_m) * new).sum()) / at.dims
+  new, noise = matmul(new, jnp.linalg.cholesky(moment)), jnp.maximum(rest, floor)
+  # A rotation of z leaves the model as it is: take the one that makes W's columns orthogonal.
+  u, singular, _ = jnp.linalg.svd(new, full_matrices=False)
+  largest = jnp.take_along_axis(u, jnp.abs(u).argmax(0, keepdims=True), 0)
+  return {
+    "mean": params["mean"] + shift, "components": (u * jnp.sign(largest)).T,
+    "variance": singular**2 + noise, "noise": noise,
+  }  # fmt: skip
+
+
+def split(params: dict, y: Array) -> tuple[Array, Array]:
+  """Coordinates [B, k] of the points y [B, D] along the components, and what is left [B, D]."""
+  centred = y - params["mean"]
+  along = matmul(centred, params["components"].T)
+  return along, centred - matmul(along, params["components"])
+
+
+SOLVES = {"eigh": solve_eigh, "em": solve_em}
+
+
+@builder
 def build(
   spec: Spec,
   *,
-  components: int = 16,
-  method: Literal["eigh", "em"] = "eigh",
-  floor: float = 1e-6,
+  components: Count = 16,
+  method: Literal[*SOLVES] = "eigh",
+  floor: Positive = 1e-6,
   dtype: Literal["float32", "float64"] = "float32",
   sample: Sampler = Sampler(),
 ) -> Program:
@@ -78,43 +169,13 @@ def build(
     sample: see there.
 
   Raises:
-    UserError: if k is not between 1 and D, or `eigh` is asked for above 16384 dimensions.
+    UserError: if k is above D, an option is out of range, or `eigh` is asked for above 16384 dimensions.
   """
   at = space(spec, dtype)
-  check(at.dims, components, method, floor)
+  check(at.dims, components, method)
 
   def init(key, batch, weight):
-    x, n = at.points(batch["x"]), weight.sum()
-    mean = matmul(weight, x) / n
-    centred = weight[:, None] * (x - mean)
-    denominator = jnp.maximum(n - 1, 1)
-    rank = min(components, *x.shape)
-    if len(x) < at.dims:  # the Gram matrix has the same eigenvalues
-      value, vector = top(matmul(centred, centred.T) / denominator, rank)
-      axes = matmul(vector, centred)
-    else:
-      value, axes = top(matmul(centred.T, centred) / denominator, rank)
-    # Directions that the batch lacks are random: EM never leaves a subspace.
-    more = jax.random.normal(key, (components, at.dims), at.dtype)
-    axes = jnp.linalg.qr(jnp.concatenate([axes, more]).T)[0].T[:components]
-    variance = jnp.zeros(components, at.dtype).at[:rank].set(value)
-    params = spectrum(mean, axes, variance + at.noise, (centred**2).sum() / denominator)
-    found = jnp.arange(components) < rank
-    return params | {"variance": jnp.where(found, params["variance"], 2 * params["noise"])}
-
-  def spectrum(mean, axes, variance, trace):
-    """Parameters from the first eigenvectors [k, D], eigenvalues [k] and tr S without the noise."""
-    rest = trace + at.dims * at.noise - variance.sum()
-    noise = jnp.maximum(rest / max(at.dims - components, 1), floor)
-    largest = jnp.take_along_axis(axes, jnp.abs(axes).argmax(1, keepdims=True), 1)
-    variance = jnp.maximum(variance, noise)
-    return {
-      "mean": mean, "components": axes * jnp.sign(largest), "variance": variance, "noise": noise,
-    }  # fmt: skip
-
-  def loadings(params):
-    """W^T [k, D]."""
-    return params["components"] * jnp.sqrt(params["variance"] - params["noise"])[:, None]
+    return first(at, key, at.points(batch["x"]), weight, components, floor)
 
   def statistics(params, batch, weight, key):
     x = weight[:, None] * (at.points(batch["x"]) - params["mean"])
@@ -125,38 +186,6 @@ def build(
       sums["x x^T W"] = matmul(x.T, matmul(x, loadings(params).T))
       sums["|x|^2"] = (x**2).sum()
     return sums, {"nll": -log_prob({"params": params}, batch["x"], key)}
-
-  def solve_eigh(params, sums):
-    n, shift = sums["n"], sums["x"] / sums["n"]
-    s = (sums["x x^T"] - n * jnp.outer(shift, shift)) / jnp.maximum(n - 1, 1)
-    value, axes = top(s, components)
-    return spectrum(params["mean"] + shift, axes, value + at.noise, jnp.trace(s))
-
-  def solve_em(params, sums):
-    n, shift, w, noise = sums["n"], sums["x"] / sums["n"], loadings(params).T, params["noise"]
-    denominator = jnp.maximum(n - 1, 1)
-    s_w = (sums["x x^T W"] - n * jnp.outer(shift, matmul(shift, w))) / denominator + at.noise * w
-    trace = (sums["|x|^2"] - n * shift @ shift) / denominator + at.dims * at.noise
-    identity = jnp.eye(components, dtype=at.dtype)
-    inverse_m = jnp.linalg.inv(matmul(w.T, w) + noise * identity)
-    w_s_w = matmul(w.T, s_w)
-    new = jnp.linalg.solve(noise * identity + matmul(inverse_m, w_s_w).T, s_w.T).T
-    moment = noise * inverse_m + matmul(inverse_m, matmul(w_s_w, inverse_m))
-    rest = (trace - (matmul(s_w, inverse_m) * new).sum()) / at.dims
-    new, noise = matmul(new, jnp.linalg.cholesky(moment)), jnp.maximum(rest, floor)
-    # A rotation of z leaves the model as it is: take the one that makes W's columns orthogonal.
-    u, singular, _ = jnp.linalg.svd(new, full_matrices=False)
-    largest = jnp.take_along_axis(u, jnp.abs(u).argmax(0, keepdims=True), 0)
-    return {
-      "mean": params["mean"] + shift, "components": (u * jnp.sign(largest)).T,
-      "variance": singular**2 + noise, "noise": noise,
-    }  # fmt: skip
-
-  def split(params, y):
-    """Coordinates [B, k] of the points y [B, D] along the components, and what is left [B, D]."""
-    centred = y - params["mean"]
-    along = matmul(centred, params["components"].T)
-    return along, centred - matmul(along, params["components"])
 
   def log_prob(state, x, keys=None, cond=None):
     """log p(x) in nats [B], by the eigenvalues of C: Lambda along the components, else sigma^2."""
@@ -195,7 +224,7 @@ def build(
   model = em(
     init,
     statistics,
-    solve_eigh if method == "eigh" else solve_em,
+    lambda params, sums: SOLVES[method](at, params, sums, floor),
     dtype=at.dtype,
     evaluate=evaluate,
     prior=prior,
@@ -224,17 +253,14 @@ def portraits(at: Space, params: dict) -> dict:
   return {"components": jnp.concatenate([at.examples(params["mean"][None]), shown])}
 
 
-def check(dims: int, components: int, method: str, floor: float) -> None:
-  """Refuses what the builder cannot serve, in one line."""
-  if not 1 <= components <= dims:
+def check(dims: int, components: int, method: str) -> None:
+  """Refuses more components than dimensions, and matrices too large for `eigh`."""
+  if components > dims:
     raise UserError(
-      f"model.components must be between 1 and the {dims} dimensions of an example,"
-      f" not {components}"
+      f"model.components must be at most {dims}, the dimensions of an example, not {components}"
     )
   if method == "eigh" and dims > LARGEST:
     raise UserError(
       f"model.method=eigh needs a matrix of {dims} x {dims} numbers, more than {LARGEST} x"
       f" {LARGEST}: take model.method=em or a smaller data.resolution"
     )
-  if floor <= 0:
-    raise UserError(f"model.floor must be positive, not {floor}")

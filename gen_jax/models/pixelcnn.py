@@ -10,30 +10,35 @@ Learning and sampling are those of `models.autoregressive`.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated
 
 import jax.numpy as jnp
+from annotated_types import Ge
 
-from gen_jax.core import Program, Spec, UserError
+from gen_jax.core import Count, Decay, Dtype, Program, Spec, UserError, builder
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.models.autoregressive import Sampler, autoregressive, check
+from gen_jax.models.common import require_images
 from gen_jax.nets.pixelcnn import PixelCNN
 
+Kernel = Annotated[int, Ge(3)]
 
+
+@builder
 def build(
   spec: Spec,
   *,
   conditional: bool = False,
   embed: bool = False,
-  colours: tuple[int, ...] = (),
-  width: int = 64,
-  dilations: tuple[int, ...] = (1, 2, 1, 4, 1, 2, 1),
-  kernel: int = 3,
-  first_kernel: int = 5,
-  head: int = 64,
-  dropout: float = 0.0,
-  dtype: Literal["float32", "bfloat16", "float64"] = "float32",
-  ema: float = 0.999,
+  channel_order: tuple[int, ...] = (),
+  width: Count = 64,
+  dilations: tuple[Count, ...] = (1, 2, 1, 4, 1, 2, 1),
+  kernel: Kernel = 3,
+  first_kernel: Kernel = 5,
+  head: Count = 64,
+  dropout: Decay = 0.0,
+  dtype: Dtype = "float32",
+  ema: Decay = 0.999,
   optimizer: Optimizer = Optimizer(learning_rate=1e-3),
   sample: Sampler = Sampler(),
 ) -> Program:
@@ -43,7 +48,7 @@ def build(
     spec: of the data; K is spec.levels.
     conditional: condition on the label.
     embed: look levels up in a table instead of scaling them: for codes, which have no order.
-    colours: the order of the channels of a pixel, such as (1, 0, 2) for green first; () for their
+    channel_order: of the channels of a pixel, such as (1, 0, 2) for green first; () for their
       own.
     width: channels of the network.
     dilations: of its layers under mask B, one for each.
@@ -59,13 +64,11 @@ def build(
     UserError: if the data are not images of integers, labels are asked for that they lack, or an
       option is out of range.
   """
-  if len(spec.shape) != 3:
-    raise UserError(f"pixelcnn models images of integer levels, not data of shape {spec.shape}")
-  if min(kernel, first_kernel) < 3 or kernel % 2 == 0 or first_kernel % 2 == 0:
-    raise UserError(f"kernel and first_kernel are odd and 3 or more, not {kernel}, {first_kernel}")
-  if min((width, head, *dilations)) < 1:
-    raise UserError(f"width={width}, head={head} and dilations={dilations} are numbers from 1 on")
-  check(spec, conditional, dropout, ema, sample, colours)
+  require_images(spec, "pixelcnn")
+  for name, size in (("kernel", kernel), ("first_kernel", first_kernel)):
+    if size % 2 == 0:
+      raise UserError(f"model.{name} must be odd, not {size}")
+  check(spec, conditional, sample, channel_order)
   height, columns, channels = spec.shape[0], spec.shape[1] * spec.shape[2], spec.shape[2]
   net = PixelCNN(
     spec.levels, columns, embed, channels, head, width, dilations, kernel, first_kernel, dropout,
@@ -73,5 +76,5 @@ def build(
   )  # fmt: skip
   return autoregressive(
     "pixelcnn", net, (height, columns), spec, conditional=conditional, ema=ema,
-    optimizer=optimizer, sample=sample, colours=colours,
+    optimizer=optimizer, sample=sample, channel_order=channel_order,
   )  # fmt: skip

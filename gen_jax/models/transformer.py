@@ -10,27 +10,26 @@ looked up in tables, which know no order among them. Learning and sampling are t
 
 from __future__ import annotations
 
-from typing import Literal
-
 import jax.numpy as jnp
 
-from gen_jax.core import Program, Spec, UserError, count_dims
+from gen_jax.core import Count, Decay, Dtype, Program, Spec, UserError, builder, count_dims
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.models.autoregressive import Sampler, autoregressive, check
 from gen_jax.nets.transformer import Transformer
 
 
+@builder
 def build(
   spec: Spec,
   *,
   conditional: bool = False,
-  width: int = 128,
-  layers: int = 4,
-  heads: int = 4,
-  dropout: float = 0.1,
-  dtype: Literal["float32", "bfloat16", "float64"] = "float32",
+  width: Count = 128,
+  layers: Count = 4,
+  heads: Count = 4,
+  dropout: Decay = 0.1,
+  dtype: Dtype = "float32",
   remat: bool = False,
-  ema: float = 0.999,
+  ema: Decay = 0.999,
   optimizer: Optimizer = Optimizer(learning_rate=1e-3, warmup=100),
   sample: Sampler = Sampler(),
 ) -> Program:
@@ -50,12 +49,9 @@ def build(
     UserError: if the data are not integers, labels are asked for that they lack, or an option is
       out of range.
   """
-  if min(width, layers, heads) < 1 or width % heads:
-    raise UserError(
-      f"width, layers and heads are numbers from 1 on, and heads divides width, not {width},"
-      f" {layers}, {heads}"
-    )
-  check(spec, conditional, dropout, ema, sample)
+  if width % heads:
+    raise UserError(f"model.heads={heads} must divide model.width={width}")
+  check(spec, conditional, sample)
   length, classes = count_dims(spec), spec.classes if conditional else 0
   net = Transformer(
     spec.levels, length, width, layers, heads, dropout, classes, jnp.dtype(dtype), remat

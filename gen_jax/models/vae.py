@@ -14,20 +14,39 @@ VAE, IWAE, beta-VAE and conditional VAE differ in which of these is learnt, and 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal
 
-import chex
 import jax
 import jax.numpy as jnp
-from jax import lax
 
-from gen_jax.core import Array, Program, Spec, UserError, fold_all, quantize, single, unit
+from gen_jax.core import (
+  Array,
+  Count,
+  Dtype,
+  Natural,
+  NonNegative,
+  Positive,
+  Program,
+  Spec,
+  UserError,
+  builder,
+  fold_all,
+  quantize,
+  single,
+)
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
-from gen_jax.losses import likelihoods
 from gen_jax.losses.elbo import annealed, capacity_elbo, elbo, importance_weighted
-from gen_jax.losses.kl import monte_carlo_kl, standard_kl
+from gen_jax.models.common import in_levels, one_hot, require_labels, scaling
+from gen_jax.models.variational import (
+  OBSERVATIONS,
+  Terms,
+  code,
+  importance_bound,
+  networks,
+  noise,
+  terms_of,
+)
 from gen_jax.nets.conv import coders
 from gen_jax.nets.mlp import Activation
 
@@ -41,9 +60,9 @@ class Capacity:
   gamma: weight of |KL - C|.
   """
 
-  nats: float = 0.0
-  steps: int = 100_000
-  gamma: float = 1000.0
+  nats: NonNegative = 0.0
+  steps: Count = 100_000
+  gamma: NonNegative = 1000.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +74,7 @@ class Sampler:
   """
 
   pixels: Literal["draw", "mean"] = "draw"
-  temperature: float = 1.0
+  temperature: NonNegative = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,77 +86,42 @@ class Likelihood:
   chunk: how many of them are in memory at once, for a batch.
   """
 
-  importance_samples: int = 0
-  chunk: int = 50
+  importance_samples: Natural = 0
+  chunk: Count = 50
 
 
-class Observation(NamedTuple):
-  """p(x | z), given the decoder's output [..., B, ...]; pixels are in [0, 1].
-
-  log_prob: (x [B, ...], output, scale) -> [..., B] nats.
-  mean: output -> the mean of x.
-  draw: (key, output, scale) -> x.
-  """
-
-  log_prob: Callable[[Array, Array, Array], Array]
-  mean: Callable[[Array], Array]
-  draw: Callable[[Array, Array, Array], Array]
-
-
-def observation_of(name: str, levels: int | None) -> Observation:
-  """The observation model of that name."""
-  if name == "bernoulli":
-    return Observation(
-      lambda x, logits, _: likelihoods.bernoulli(x, logits),
-      jax.nn.sigmoid,
-      lambda key, logits, _: jax.random.bernoulli(key, jax.nn.sigmoid(logits)).astype(logits.dtype),
-    )
-  if name == "gaussian":
-    return Observation(
-      likelihoods.gaussian,
-      lambda mean: mean,
-      lambda key, mean, sigma: mean + sigma * jax.random.normal(key, mean.shape, mean.dtype),
-    )
-  return Observation(
-    lambda x, mean, scale: likelihoods.discretized_logistic(x, mean, scale, levels),
-    lambda mean: mean,
-    lambda key, mean, scale: mean + scale * jax.random.logistic(key, mean.shape, mean.dtype),
-  )
+def objective(
+  t: Terms, step: Array, bound: str = "elbo", beta: float = 1.0, capacity: Capacity = Capacity()
+) -> Array:
+  """What is maximised, [B] nats: the bound of that name, or its relative with beta or capacity."""
+  if bound == "iwae":
+    return importance_weighted(t.log_w)
+  log_px = t.log_px.mean(axis=0)
+  if capacity.nats:
+    limit = annealed(step, capacity.nats, capacity.steps)
+    return capacity_elbo(log_px, t.kl, capacity.gamma, limit)
+  return elbo(log_px, t.kl, beta)
 
 
-class Terms(NamedTuple):
-  """Of B examples, with L codes each: log p(x | z) [L, B], KL(q || p) [B], log weights [L, B]."""
-
-  log_px: Array
-  kl: Array
-  log_w: Array
-
-  def named(self) -> dict[str, Array]:
-    """The ELBO and its parts, [B] nats, by their textbook names."""
-    log_px = self.log_px.mean(axis=0)
-    return {
-      "negative_elbo": -elbo(log_px, self.kl), "kl": self.kl, "reconstruction": -log_px,
-    }  # fmt: skip
-
-
+@builder
 def build(
   spec: Spec,
   *,
   bound: Literal["elbo", "iwae"] = "elbo",
-  samples: int = 1,
+  samples: Count = 1,
   kl: Literal["analytic", "monte_carlo"] = "analytic",
-  beta: float = 1.0,
+  beta: NonNegative = 1.0,
   capacity: Capacity = Capacity(),
   conditional: bool = False,
-  observation: Literal["bernoulli", "gaussian", "logistic"] = "bernoulli",
-  scale: float = 0.1,
+  observation: Literal[*OBSERVATIONS] = "bernoulli",
+  scale: Positive = 0.1,
   learn_scale: bool = False,
   binarize: Literal["", "fresh"] = "",
-  latent: int = 20,
-  widths: tuple[int, ...] = (),
-  hidden: tuple[int, ...] = (500,),
+  latent: Count = 20,
+  widths: tuple[Count, ...] = (),
+  hidden: tuple[Count, ...] = (500,),
   activation: Activation = "relu",
-  dtype: Literal["float32", "bfloat16", "float64"] = "float32",
+  dtype: Dtype = "float32",
   optimizer: Optimizer = Optimizer(learning_rate=1e-3),
   sample: Sampler = Sampler(),
   likelihood: Likelihood = Likelihood(),
@@ -176,70 +160,31 @@ def build(
     UserError: if the data lack grey levels or labels that are asked for, or options contradict
       each other or are out of range.
   """
-  check(spec, bound, samples, beta, capacity, conditional, observation, scale, binarize, latent)
-  check_options(sample, likelihood)
+  check(spec, bound, beta, capacity, conditional, observation, binarize)
   real = jnp.promote_types(dtype, jnp.float32)
-  encoder, decoder = coders(
+  scaled, condition = scaling(spec, real), one_hot(spec, conditional, real)
+  observed = OBSERVATIONS[observation]
+  modules = coders(
     spec.shape, 2 * latent, widths=widths, hidden=hidden, activation=activation,
     dtype=jnp.dtype(dtype),
   )  # fmt: skip
-  observed = observation_of(observation, spec.levels)
+  nets = networks(*modules, latent, scale, learn_scale, real)
+  terms = terms_of(nets, observed, spec.levels, kl == "analytic")
   weighted = {samples} if bound == "iwae" else set()
   if likelihood.importance_samples:
     weighted.add(likelihood.importance_samples)
 
-  def scaled(x):
-    chex.assert_shape(x, (None, *spec.shape))
-    return x.astype(real) if spec.levels is None else unit(x, spec.levels, real)
-
-  def condition(cond):
-    return jax.nn.one_hot(cond["label"], spec.classes, dtype=real) if conditional else None
-
   def init(key, batch):
-    e_key, d_key = jax.random.split(key)
-    x, c = scaled(batch["x"][:1]), condition(jax.tree.map(lambda leaf: leaf[:1], batch))
-    params = {
-      "encoder": encoder.init(e_key, x, c)["params"],
-      "decoder": decoder.init(d_key, jnp.zeros((1, latent), real), c)["params"],
-    }
-    if learn_scale:
-      params["log_scale"] = jnp.log(jnp.asarray(scale, real))
-    return {"vae": params}, {"vae": {}}
-
-  def scale_of(params):
-    return jnp.exp(params["log_scale"]) if learn_scale else jnp.asarray(scale, real)
-
-  def posterior(params, x, c):
-    """mu and log sigma^2 [B, Z] of q(z | x)."""
-    return jnp.split(encoder.apply({"params": params["encoder"]}, x, c), 2, axis=-1)
-
-  def output_of(params, z, c):
-    return decoder.apply({"params": params["decoder"]}, z, c)
-
-  def terms(params, x, c, eps):
-    """Terms of x [B, ...] with the noise eps [L, B, Z] of its codes."""
-    mu, log_var = posterior(params, x, c)
-    z = mu + jnp.exp(0.5 * log_var) * eps
-    log_px = observed.log_prob(x, output_of(params, z, c), scale_of(params))
-    log_ratio = monte_carlo_kl(z, mu, log_var)
-    divergence = standard_kl(mu, log_var) if kl == "analytic" else log_ratio.mean(axis=0)
-    return Terms(log_px, divergence, log_px - log_ratio)
+    first = jax.tree.map(lambda leaf: leaf[:1], batch)
+    return {"vae": nets.init(key, scaled(first["x"]), condition(first))}, {"vae": {}}
 
   def loss(params, mutable, batch, key, step):
     x_key, z_key = jax.random.split(key)
     x, c = scaled(batch["x"]), condition(batch)
     if binarize:
       x = jax.random.bernoulli(x_key, x).astype(real)
-    eps = jax.random.normal(z_key, (samples, len(x), latent), real)
-    t = terms(params["vae"], x, c, eps)
-    if bound == "iwae":
-      objective = importance_weighted(t.log_w)
-    elif capacity.nats:
-      limit = annealed(step, capacity.nats, capacity.steps)
-      objective = capacity_elbo(t.log_px.mean(axis=0), t.kl, capacity.gamma, limit)
-    else:
-      objective = elbo(t.log_px.mean(axis=0), t.kl, beta)
-    return -objective, (mutable["vae"], t.named())
+    t = terms(params["vae"], x, c, jax.random.normal(z_key, (samples, len(x), latent), real))
+    return -objective(t, step, bound, beta, capacity), (mutable["vae"], t.named())
 
   def seen(x, keys):
     """x as the model sees it, in [0, 1]; binarised with keys [B], where it is and there are any."""
@@ -248,32 +193,21 @@ def build(
       return x
     return jax.vmap(jax.random.bernoulli)(fold_all(keys, 0), x).astype(real)
 
-  def noise(keys, count):
+  def codes(keys, count):
     """Noise [count, B, Z] of count codes for each example; more codes begin with the same ones."""
-    draw = lambda key, i: jax.random.normal(jax.random.fold_in(key, i), (latent,), real)
-    return jax.vmap(jax.vmap(draw, (0, None)), (None, 0))(keys, count)
+    return noise(keys, jnp.arange(count), latent, real)
 
-  def importance_bound(params, x, c, keys, k):
-    """IWAE_k of x [B, ...] -> [B], a chunk of the k codes at a time."""
-
-    def add(total, first):
-      i = first + jnp.arange(min(k, likelihood.chunk))
-      log_w = terms(params, x, c, noise(keys, i)).log_w
-      log_w = jnp.where((i < k)[:, None], log_w, -jnp.inf)
-      return jnp.logaddexp(total, jax.nn.logsumexp(log_w, axis=0)), None
-
-    nothing = jnp.full(len(x), -jnp.inf, real)
-    total, _ = lax.scan(add, nothing, jnp.arange(0, k, likelihood.chunk))
-    return total - jnp.log(k)
+  def nll(params, x, c, keys, k):
+    """-IWAE_k of x [B, ...] -> [B]."""
+    log_w = lambda i: terms(params, x, c, noise(keys, i, latent, real)).log_w
+    return -importance_bound(log_w, len(x), k, likelihood.chunk, real)
 
   def evaluate(state, batch, keys):
     """negative_elbo, kl, reconstruction and nll_k, in nats."""
     params, c = averaged(state, "vae"), condition(batch)
     x, z_keys = seen(batch["x"], keys), fold_all(keys, 1)
-    out = terms(params, x, c, noise(z_keys, jnp.arange(samples))).named()
-    for k in sorted(weighted):
-      out[f"nll_{k}"] = -importance_bound(params, x, c, z_keys, k)
-    return out
+    out = terms(params, x, c, codes(z_keys, samples)).named()
+    return out | {f"nll_{k}": nll(params, x, c, z_keys, k) for k in sorted(weighted)}
 
   def log_prob(state, x, keys, cond=None):
     """A lower bound on log p(x | cond) in nats [B]: IWAE_k, k being likelihood.importance_samples
@@ -281,33 +215,30 @@ def build(
     params, c = averaged(state, "vae"), condition(cond)
     x, z_keys = seen(x, keys), fold_all(keys, 1)
     if weighted:
-      k = likelihood.importance_samples or samples
-      return importance_bound(params, x, c, z_keys, k)
-    return -terms(params, x, c, noise(z_keys, jnp.arange(samples))).named()["negative_elbo"]
+      return -nll(params, x, c, z_keys, likelihood.importance_samples or samples)
+    return -terms(params, x, c, codes(z_keys, samples)).named()["negative_elbo"]
 
   def encode(state, x, keys=None, cond=None):
     """A draw from q(z | x) [B, Z]; its mean where keys is None (x then is not binarised)."""
-    mu, log_var = posterior(averaged(state, "vae"), seen(x, keys), condition(cond))
-    if keys is None:
-      return mu
-    return mu + jnp.exp(0.5 * log_var) * noise(fold_all(keys, 1), jnp.arange(1))[0]
+    mean, log_var = nets.posterior(averaged(state, "vae"), seen(x, keys), condition(cond))
+    return mean if keys is None else code(mean, log_var, codes(fold_all(keys, 1), 1)[0])
 
   def decode(state, z, cond=None):
     """The mean of p(x | z), in grey levels (or the data's own units), real-valued."""
-    x = observed.mean(output_of(averaged(state, "vae"), z, condition(cond)))
-    return x if spec.levels is None else (spec.levels - 1) * jnp.clip(x, 0, 1)
+    output = nets.output(averaged(state, "vae"), z, condition(cond))
+    return in_levels(observed.mean(output), spec)
 
   def prior(state, keys, cond=None):
     del state, cond
-    return sample.temperature * noise(fold_all(keys, 0), jnp.arange(1))[0]
+    return sample.temperature * codes(fold_all(keys, 0), 1)[0]
 
   def draw(state, keys, cond=None):
-    params, z = averaged(state, "vae"), prior(state, keys)
-    output = output_of(params, z, condition(cond))
+    params = averaged(state, "vae")
+    output = nets.output(params, prior(state, keys), condition(cond))
     if sample.pixels == "mean":
       x = observed.mean(output)
     else:
-      x_of = lambda key, row: observed.draw(key, row, scale_of(params))
+      x_of = lambda key, row: observed.draw(key, row, nets.scale(params))
       x = jax.vmap(x_of)(fold_all(keys, 1), output)
     return x if spec.levels is None else quantize(2 * x - 1, spec.levels)
 
@@ -325,37 +256,15 @@ def build(
   return single(model)
 
 
-def check(
-  spec, bound, samples, beta, capacity, conditional, observation, scale, binarize, latent
-):  # fmt: skip
-  """Refuses what the builder cannot serve, in one line."""
+def check(spec, bound, beta, capacity, conditional, observation, binarize):
+  """Refuses options that contradict each other, and those that the data cannot serve."""
   if observation != "gaussian" and spec.levels is None:
     raise UserError(f"model.observation={observation} is of grey levels, and these data have none")
   if binarize and observation != "bernoulli":
     raise UserError(f"model.binarize={binarize} needs model.observation=bernoulli")
-  if conditional and spec.classes < 1:
-    raise UserError("model.conditional=True needs labels, and these data have none: set it False")
+  if conditional:
+    require_labels(spec)
   if bound == "iwae" and (beta != 1 or capacity.nats):
     raise UserError("model.beta and model.capacity are of model.bound=elbo, not of iwae")
   if capacity.nats and beta != 1:
     raise UserError("model.capacity takes the place of model.beta: leave that 1")
-  for name, value in (("samples", samples), ("latent", latent), ("capacity.steps", capacity.steps)):
-    if value < 1:
-      raise UserError(f"model.{name} must be 1 or more, not {value}")
-  for name, value in (("beta", beta), ("capacity.nats", capacity.nats)):
-    if value < 0:
-      raise UserError(f"model.{name} must be 0 or more, not {value}")
-  if scale <= 0:
-    raise UserError(f"model.scale must be positive, not {scale}")
-
-
-def check_options(sample: Sampler, likelihood: Likelihood) -> None:
-  """Refuses sampling and likelihood options that are out of range."""
-  if sample.temperature < 0:
-    raise UserError(f"sample.temperature must be 0 or more, not {sample.temperature}")
-  if likelihood.importance_samples < 0:
-    raise UserError(
-      f"likelihood.importance_samples must be 0 or more, not {likelihood.importance_samples}"
-    )
-  if likelihood.chunk < 1:
-    raise UserError(f"likelihood.chunk must be 1 or more, not {likelihood.chunk}")
