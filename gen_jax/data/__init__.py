@@ -10,7 +10,7 @@ import typing
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from annotated_types import Interval
+from annotated_types import Ge, Interval
 
 from gen_jax import core
 from gen_jax.core import Decay, Natural
@@ -26,6 +26,7 @@ from gen_jax.data import (
   stacked,
   tfds,
   toy2d,
+  video,
 )
 from gen_jax.data import binarize as binary
 from gen_jax.data.arrays import from_arrays
@@ -54,6 +55,8 @@ SOURCES: dict[str, Callable[..., Source]] = {
   "folder": folder.load,
   "arrays": arrays.load,
   **{f"toy2d:{name}": functools.partial(toy2d.load, name) for name in toy2d.NAMES},
+  "moving": video.moving,
+  "maze": video.maze,
   "pairs": pairs.load,
   "domains": domains.load,
   "pairs:segmentation": rules.segmentation,
@@ -82,6 +85,7 @@ def load(
   classes: Natural = 0,
   ignore: Annotated[int, Interval(ge=-1, le=65535)] = -1,
   other: str = "",
+  frames: Annotated[int, Ge(2)] = 8,
 ) -> Source:
   """Opens a source of data; this signature is the schema of a config's data section.
 
@@ -89,8 +93,8 @@ def load(
     name: "digits" (scikit-learn's 8x8 digits), "stacked" (three of them as RGB), "shapes" (32x32
       sprites with known factors, captions and masks), "toy2d:" and one of gen_jax.data.toy2d.NAMES,
       "folder", "pairs" or "domains" (images at `path`), "arrays" (an .npz file at `path`),
-      "pairs:" or "domains:" and a rule of gen_jax.data.rules, or "tfds:" and the name of a prepared
-      TensorFlow Datasets set of images.
+      "moving" and "maze" (video with actions), "pairs:" or "domains:" and a rule of
+      gen_jax.data.rules, or "tfds:" and the name of a prepared TensorFlow Datasets set of images.
     path: for "folder": a folder or a zip archive of PNG, JPEG, GIF, BMP, WebP or PNM images named
       split/class/name.png, class/name.png, split/name.png or name.png, where split is train,
       val, validation or test. A captions.tsv beside the images, with lines "file<tab>caption",
@@ -124,6 +128,7 @@ def load(
       label of `levels` or more is of no class.
     other: the name of a second source, or the path of a second folder of images: its x is y, in an
       order of its own.
+    frames: T of a clip of "moving" or "maze".
 
   Returns:
     A source whose splits "train", "validation" and "test" do not overlap; an empty one is left
