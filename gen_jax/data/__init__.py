@@ -10,12 +10,13 @@ import typing
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from annotated_types import Interval
+from annotated_types import Ge, Interval, Le
 
 from gen_jax import core
-from gen_jax.core import Decay, Natural
+from gen_jax.core import Count, Decay, Natural
 from gen_jax.data import (
   arrays,
+  cipher,
   digits,
   domains,
   folder,
@@ -24,8 +25,10 @@ from gen_jax.data import (
   rules,
   shapes,
   stacked,
+  text,
   tfds,
   toy2d,
+  video,
 )
 from gen_jax.data import binarize as binary
 from gen_jax.data.arrays import from_arrays
@@ -57,6 +60,10 @@ SOURCES: dict[str, Callable[..., Source]] = {
   "folder": folder.load,
   "arrays": arrays.load,
   **{f"toy2d:{name}": functools.partial(toy2d.load, name) for name in toy2d.NAMES},
+  "moving": video.moving,
+  "maze": video.maze,
+  "text": text.load,
+  "text:cipher": cipher.load,
   "pairs": pairs.load,
   "domains": domains.load,
   "pairs:segmentation": rules.segmentation,
@@ -85,6 +92,12 @@ def load(
   classes: Natural = 0,
   ignore: Annotated[int, Interval(ge=-1, le=65535)] = -1,
   other: str = "",
+  frames: Annotated[int, Ge(2)] = 8,
+  languages: tuple[str, ...] = (),
+  unpaired: bool = False,
+  tokens: Literal["words", "spaces"] = "words",
+  minimum: Count = 2,
+  length: Annotated[int, Ge(0), Le(4096)] = 0,
 ) -> Source:
   """Opens a source of data; this signature is the schema of a config's data section.
 
@@ -92,8 +105,9 @@ def load(
     name: "digits" (scikit-learn's 8x8 digits), "stacked" (three of them as RGB), "shapes" (32x32
       sprites with known factors, captions and masks), "toy2d:" and one of gen_jax.data.toy2d.NAMES,
       "folder", "pairs" or "domains" (images at `path`), "arrays" (an .npz file at `path`),
-      "pairs:" or "domains:" and a rule of gen_jax.data.rules, or "tfds:" and the name of a prepared
-      TensorFlow Datasets set of images.
+      "moving" and "maze" (video with actions), "text" (one sentence a line, at `path`),
+      "text:cipher" (two languages made by rule), "pairs:" or "domains:" and a rule of
+      gen_jax.data.rules, or "tfds:" and the name of a prepared TensorFlow Datasets set of images.
     path: for "folder": a folder or a zip archive of PNG, JPEG, GIF, BMP, WebP or PNM images named
       split/class/name.png, class/name.png, split/name.png or name.png, where split is train,
       val, validation or test. A captions.tsv beside the images, with lines "file<tab>caption",
@@ -127,6 +141,15 @@ def load(
       label of `levels` or more is of no class.
     other: the name of a second source, or the path of a second folder of images: its x is y, in an
       order of its own.
+    frames: T of a clip of "moving" or "maze".
+    languages: for "text": parts of the names of files, ("en", "fr") for train.en, train.fr, ...:
+      x is of the first, y of the second, line by line. () for one language, in train.txt, ...
+    unpaired: for "text" of two languages: of the training lines, x has the first half and y the
+      last, so that no sentence has its translation there (as in Lample et al. 2018).
+    tokens: for "text": lower-cased words and punctuation marks, or what stands between spaces.
+    minimum: for "text": rarer words are <unk>.
+    length: for "text": T in tokens, <bos> and <eos> among them; 0 for that of the longest training
+      sentence, up to 64.
 
   Returns:
     A source whose splits "train", "validation" and "test" do not overlap; an empty one is left

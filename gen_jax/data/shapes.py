@@ -17,7 +17,7 @@ import numpy as np
 from gen_jax import core
 from gen_jax.data import source, vocabulary
 
-_COLOURS = {
+COLOURS = {
   "red": (255, 0, 0),
   "green": (0, 255, 0),
   "blue": (0, 0, 255),
@@ -31,7 +31,7 @@ _COLOURS = {
 # centroid from the left and from the top. `orientation` is in degrees, counterclockwise.
 FACTORS = {
   "shape": ("square", "ellipse", "heart", "triangle"),
-  "colour": tuple(_COLOURS),
+  "colour": tuple(COLOURS),
   "scale": tuple(8.5 / 32 * s for s in (0.4, 0.6, 0.8, 1.0)),
   "orientation": (0, 15, 30, 45, 60, 75),
   "x": tuple((9 + 2 * i) / 32 for i in range(8)),
@@ -45,7 +45,7 @@ _ROWS = ("top",) * 3 + ("",) * 2 + ("bottom",) * 3
 _COLUMNS = ("left",) * 3 + ("",) * 2 + ("right",) * 3
 VOCABULARY = vocabulary.Vocabulary(
   vocabulary.SPECIAL
-  + ("a", *_SCALE_WORDS, *_COLOURS, *FACTORS["shape"])
+  + ("a", *_SCALE_WORDS, *COLOURS, *FACTORS["shape"])
   + ("at", "the", "top", "bottom", "left", "right", "centre")
 )
 CAPTION_LENGTH = 10  # <bos> a large red heart at the top left <eos>
@@ -133,7 +133,7 @@ def render(index: np.ndarray, resolution: int = 32) -> source.Example:
   factors = factors_of(index)
   shape, colour, scale, orientation, x, y = factors.T.copy()
   mask = _masks(resolution)[shape, scale, orientation, x, y]
-  bright = np.array(list(_COLOURS.values()), np.uint8) // 255
+  bright = np.array(list(COLOURS.values()), np.uint8) // 255
   return {
     "x": mask[..., None] * bright[colour][:, None, None],
     "label": shape,

@@ -29,8 +29,12 @@ class Vocabulary(NamedTuple):
 
   def encode(self, text: str, length: int) -> np.ndarray:
     """Tokens int32 [length]: <bos> words <eos> <pad>...; what does not fit is cut off."""
+    return self.encode_words(split_words(text), length)
+
+  def encode_words(self, words: Sequence[str], length: int) -> np.ndarray:
+    """As `encode`, of a text that is cut into words."""
     known = _tokens(self.words)
-    words = split_words(text)[: length - 2]
+    words = words[: length - 2]
     tokens = [BOS, *(known.get(word, UNK) for word in words), EOS]
     return np.array(tokens + [PAD] * (length - len(tokens)), np.int32)
 
@@ -52,5 +56,11 @@ def _tokens(words: tuple[str, ...]) -> dict[str, int]:
 
 def build(texts: Iterable[str]) -> Vocabulary:
   """The vocabulary of some texts: the most frequent word first, equals in alphabetical order."""
-  counts = collections.Counter(word for text in texts for word in split_words(text))
-  return Vocabulary(SPECIAL + tuple(sorted(counts, key=lambda word: (-counts[word], word))))
+  return build_words(map(split_words, texts))
+
+
+def build_words(texts: Iterable[Sequence[str]], minimum: int = 1) -> Vocabulary:
+  """As `build`, of texts cut into words; words seen fewer than `minimum` times are <unk>."""
+  counts = collections.Counter(word for words in texts for word in words)
+  frequent = [word for word in counts if counts[word] >= minimum and word not in SPECIAL]
+  return Vocabulary(SPECIAL + tuple(sorted(frequent, key=lambda word: (-counts[word], word))))
