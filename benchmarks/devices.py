@@ -27,7 +27,7 @@ from gen_jax.app import cli
 from gen_jax.core import PyTree
 from gen_jax.run import loop, mesh
 from gen_jax.run.folder import read_rows
-from tests.conformance.systems import SYSTEMS, System, build, one_device
+from tests.conformance.systems import SYSTEMS, System, build
 
 DEVICES, STEPS = 8, 4
 HEADER = ("system", "float64, replicated", "float64, split", "float32, one step")
@@ -40,18 +40,18 @@ def apart(a: PyTree, b: PyTree) -> float:
 
 def states(system: System, devices: int, layout: str) -> PyTree:
   """After STEPS steps in float64."""
-  built = build(system.name, system.float64, {"train": {"steps": STEPS, "layout": layout}})
-  where = one_device() if devices == 1 else mesh.make_mesh(jax.devices()[:devices])
-  trained = loop.train(built.program, built.source, built.experiment, mesh=where)
+  change = {"train": {"steps": STEPS, "layout": layout}}
+  where = mesh.make_mesh(jax.devices()[:devices])
+  trained = loop.train(build(system.name, system.float64, change, mesh=where))
   return jax.tree.map(np.asarray, trained.states)
 
 
 def metrics(system: System, devices: int, folder: Path) -> list[float]:
   """Of one step in float32, of every stage."""
   once = {"steps": 1, "steps_per_call": 1, "log_every": 1, "checkpoint_every": 0}
-  built = build(system.name, {"train": once | {"validate_every": 0, "sample_every": 0, "best": ""}})
+  once |= {"validate_every": 0, "sample_every": 0, "best": ""}
   where = mesh.make_mesh(jax.devices()[:devices])
-  loop.train(built.program, built.source, built.experiment, mesh=where, workdir=folder)
+  loop.train(build(system.name, {"train": once}, mesh=where), workdir=folder)
   facts = ("stage", "step", "seconds", "examples_per_second")
   rows = read_rows(folder / "metrics.jsonl")
   return [np.float64(row[name]) for row in rows for name in sorted(row) if name not in facts]

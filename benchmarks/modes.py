@@ -21,8 +21,9 @@ import jax
 import numpy as np
 
 from benchmarks.common import chosen, refusing, table
-from gen_jax import cli, data, metrics
 from gen_jax import config as configs
+from gen_jax import data, metrics
+from gen_jax.app import cli
 from gen_jax.app.sweep import cell, summary
 from gen_jax.core import UserError, single
 from gen_jax.learn.replicas import replicas
@@ -32,6 +33,7 @@ from gen_jax.run.folder import locked, write_json
 from gen_jax.run.loop import train
 from gen_jax.run.mesh import make_mesh
 from gen_jax.run.signals import Stopped
+from gen_jax.run.system import system_of
 
 # name -> (config, what the paper's table 1 has for it: modes and share of high quality, or None)
 RUNS: dict[str, tuple[str, tuple[float, float] | None]] = {
@@ -62,14 +64,12 @@ def coverage(name: str, steps: int, seeds: int, workdir: Path) -> tuple[dict[str
   program = configs.build(experiment.config, source.spec)
   (stage,) = program.stages
   sizes = {split: len(examples) for split, examples in source.splits.items()}
-  mark = configs.fingerprint(experiment.config, source.spec, sizes)
+  mark = configs.fingerprint(experiment.config, [source.spec], sizes)
   folder = workdir / f"{name}-{seeds}seeds-{mark}"
   with locked(folder):
     (folder / "checkpoints").mkdir(exist_ok=True)
-    many = single(replicas(stage.model, seeds))
-    result = train(
-      many, source, experiment, mesh=mesh, workdir=folder, fingerprint=mark, title=name
-    )
+    many = system_of(single(replicas(stage.model, seeds)), source, experiment, mesh)
+    result = train(many, workdir=folder, fingerprint=mark, title=name)
   drawer = sample.compiled(program.model.sample, mesh)
   chunk = sample.chunk_size(experiment.evaluate.batch_size, mesh)
   notes, real = source.notes, source.splits["test"].arrays()["x"][:SAMPLES]

@@ -87,7 +87,7 @@ def needs(name: str, layout: str, devices: int) -> Needs:
   program, spec, share = MODELS[name]()
   mesh = make_mesh(jax.devices()[:devices])
   model, batch = program.stages[0].model, batch_of_spec(spec, share * devices)
-  (state,) = abstract_states(program, 1, batch, mesh, layout)
+  (state,) = abstract_states(program, 1, [batch], mesh, layout)
   rows = split_over(mesh, 1)
   micro = {
     k: jax.ShapeDtypeStruct((model.microbatches, *v.shape), v.dtype, sharding=rows)

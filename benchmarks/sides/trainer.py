@@ -13,8 +13,10 @@ from benchmarks.sides.setting import DTYPE
 from gen_jax import config as configs
 from gen_jax.core import Program, Spec
 from gen_jax.data import ArraySplit, Source
-from gen_jax.run.loop import Run, job_of
-from gen_jax.run.mesh import make_mesh, replicate
+from gen_jax.run.job import job_of
+from gen_jax.run.mesh import replicate
+from gen_jax.run.stage import Run
+from gen_jax.run.system import system_of
 
 Work = Callable[[], float]
 
@@ -57,9 +59,9 @@ def trainer(
     )  # fmt: skip
   )
   program = configs.build(parsed.config, spec)
-  job = job_of(program, Source("arrays", spec, {"train": ArraySplit(arrays)}), parsed,
-               mesh=make_mesh())  # fmt: skip
-  run = Run(job, 0, [], 0)
+  source = Source("arrays", spec, {"train": ArraySplit(arrays)})
+  system = system_of(program, source, parsed)
+  run = Run(job_of(system), 0, [], 0)
   state = run.init()
   terms = run.step.terms(state, [])
   fed = run.step.fed(0, 10**9)
@@ -69,7 +71,7 @@ def trainer(
     nonlocal state, at
     tally = run.zero(terms)
     for _ in range(steps // per_call):
-      first = replicate(np.int32(at), job.mesh)
+      first = replicate(np.int32(at), system.mesh)
       state, tally, _ = run.step.call(state, tally, run.arrays, next(fed), first, [])
       at += per_call
     host = jax.device_get(tally)

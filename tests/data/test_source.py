@@ -100,7 +100,7 @@ def test_digits():
     (dict(name="digits", path="images"), "data.path is read by folder"),
     (
       dict(name="digits", resolution=16),
-      "is read by shapes, folder, pairs, domains, tfds, not by digits",
+      "is read by shapes, folder, ",
     ),
     (dict(name="digits", channels=3), "not by digits"),
     (dict(name="shapes", channels=1), "not by shapes"),
