@@ -37,8 +37,8 @@ MODES = ("train", "sample", "evaluate", "export", "replay", *USES)
 JOINT = ("train", "evaluate")  # what several processes do together
 READING = ("sample", "evaluate", "export", *USES)  # what reads a checkpoint of a run
 MODE = flags.DEFINE_enum("mode", "train", MODES, "what to do")
-N = flags.DEFINE_integer("n", 100, "how many samples or examples", lower_bound=1)
-SEED = flags.DEFINE_integer("seed", 0, "sample: seed of the samples", lower_bound=0)
+N = flags.DEFINE_integer("n", 100, "how many samples or examples")
+SEED = flags.DEFINE_integer("seed", 0, "sample: seed of the samples")
 LABEL = flags.DEFINE_string("label", None, "short for --cond.label")
 INPUT = flags.DEFINE_string("input", None, "file or folder of examples of your own to work on")
 CHECKPOINT = flags.DEFINE_enum("checkpoint", "newest", ["newest", "best"], "which one to use")
@@ -131,6 +131,10 @@ def check_flags(mode: str) -> None:
   """Refuses flags that the mode does not take: nothing that is asked for is left undone."""
   asked = {name for name in TAKEN if name != "cond" and flags.FLAGS[name].present}
   asked |= {"cond"} if GIVEN else set()
+  if N.value < 1:
+    raise UserError(f"--n must be 1 or more, not {N.value}")
+  if SEED.value < 0:
+    raise UserError(f"--seed must be 0 or more, not {SEED.value}")
   for name in sorted(asked):
     modes, instead = TAKEN[name]
     if mode not in modes:

@@ -54,7 +54,7 @@ COMMAND_LINE = {
   "compare no run": (["compare", "{run}", "{empty}"], "is not a run folder"),
   "sweep without values": ([TINY, "--sweep=seed"], "FIELD=VALUE,VALUE"),
   "sweep twice": ([TINY, "--sweep=seed=1", "--sweep=seed=2"], "stands twice"),
-  "sweep of samples": ([TINY, "--mode=sample", "--sweep=seed=1,2"], "--sweep trains"),
+  "sweep of samples": ([TINY, "--mode=sample", "--sweep=seed=1,2"], "--sweep is for --mode=train"),
   "samples of many processes": ([TINY, "--mode=sample", "--distributed"], "--distributed is for"),
   "sweep of many processes": ([TINY, "--sweep=seed=1,2", "--distributed"], "--distributed is for"),
   "workdir of no scheme": ([TINY, "--workdir=ftp://host/run"], "gs://, s3://, file:// or a local"),
@@ -105,7 +105,12 @@ CONFIG = {
   "measure of samples": field(
     "--config=configs/ae.py:tiny", "measures", "('memorisation',)", "needs a model with sample"
   ),
-  "outliers of everything": field("--config=configs/ae.py:tiny", "evaluate.samples", "x", "x"),
+  "outliers of everything": field(
+    "--config=configs/ae.py:tiny", "measures", "('outliers_by_error',)", "set config.data.only"
+  ),
+  "factors that are not": field(
+    "--config=configs/ae.py:tiny", "measures", "('disentanglement',)", "needs data with factors"
+  ),
   "split": field(TINY, "evaluate.split", "tset", "did you mean test"),
   "samples": field(TINY, "evaluate.samples", 0, "evaluate.samples must be 1 or more"),
   "chunk": field(TINY, "evaluate.batch_size", -4, "evaluate.batch_size must be 1 or more"),
@@ -123,8 +128,12 @@ CONFIG = {
     "guidance",
   ),
   "labels that are not": (
-    ["--config=configs/cvae.py:tiny", "--config.data.name=toy2d:swissroll"],
-    "",
+    [
+      "--config=configs/cvae.py:tiny",
+      "--config.data.name=toy2d:swissroll",
+      "--config.model.observation=gaussian",
+    ],
+    "model.conditional=True needs labels",
   ),
   "pca": field(PCA, "model.components", 65, "components"),
   "no components": field(PCA, "model.components", 0, "components"),
@@ -240,7 +249,7 @@ DATA = {
   "zip bomb": (at("zip_bomb"), "bytes"),
   "zip of another method": (at("zip_lzma"), "another method"),
   "resize": ([*at("one"), "--config.data.resize=squash"], "data.resize"),
-  "resolution": ([*at("one"), "--config.data.resolution=5000"], "up to 4096"),
+  "resolution": ([*at("one"), "--config.data.resolution=5000"], "must be in [0, 4096]"),
   "negative resolution": ([*at("one"), "--config.data.resolution=-1"], "data.resolution"),
 }
 
@@ -255,9 +264,28 @@ RUN = {
   "no checkpoint": (["--workdir={no_checkpoint}", "--mode=sample"], "no checkpoint"),
   "damaged checkpoints": (["--workdir={damaged}", "--mode=sample"], "checkpoint"),
   "truncated checkpoints": (["--workdir={truncated_run}", "--mode=sample"], "checkpoint"),
-  "label": (["--workdir={run}", "--mode=sample", "--label=10"], "--label must lie in 0..9"),
-  "negative label": (["--workdir={run}", "--mode=sample", "--label=-1"], "--label must lie"),
-  "label of no classes": (["--workdir={plain}", "--mode=sample", "--label=1"], "label"),
+  "label": (["--workdir={run}", "--mode=sample", "--label=10"], "--cond.label must lie in 0..9"),
+  "negative label": (["--workdir={run}", "--mode=sample", "--label=-1"], "--cond.label must lie"),
+  "label of no classes": (
+    ["--workdir={plain}", "--mode=sample", "--label=1"],
+    "--cond.label: this model takes no condition",
+  ),
+  "word that captions lack": (
+    ["--workdir={run}", "--mode=sample", "--cond.caption=a red whale"],
+    "--cond.caption: this model takes label",
+  ),
+  "condition without a value": (
+    ["--workdir={run}", "--mode=sample", "--cond.label"],
+    "--cond.FIELD",
+  ),
+  "seed of training": ([TINY, "--seed=1"], "--seed is for --mode=sample"),
+  "input of samples": (["--workdir={run}", "--mode=sample", "--input=x.png"], "--input is for"),
+  "no input there": (
+    ["--workdir={plain}", "--mode=reconstruct", "--input=/no/such.png"],
+    "cannot be read",
+  ),
+  "input of text": (["--workdir={plain}", "--mode=reconstruct", "--input={file}"], "not an image"),
+  "checkpoint of training": ([TINY, "--checkpoint=best"], "training goes on from the newest"),
   "n": (["--workdir={run}", "--mode=sample", "--n=0"], "--n must be 1 or more, not 0"),
   "negative n": (["--workdir={run}", "--mode=sample", "--n=-3"], "--n must be 1 or more"),
   "seed": (["--workdir={run}", "--mode=sample", "--seed=-1"], "--seed must be 0 or more"),

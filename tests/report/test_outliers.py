@@ -6,6 +6,7 @@ import pytest
 
 from gen_jax.core import Model, Spec, UserError
 from gen_jax.data import ArraySplit, Source
+from gen_jax.report.measures import check
 from gen_jax.report.measures import likelihood as measures
 from tests.report import made
 
@@ -43,5 +44,7 @@ def test_density():
 
 def test_all_classes_learnt_leave_no_outliers():
   model = model_of(log_prob=lambda states, x, keys, cond: -x[:, 0])
-  with pytest.raises(UserError, match="data.only"):
-    measures.outliers_by_density(scene_of(model, ()))
+  system = scene_of(model, ()).system
+  system.config["measures"] = ("outliers_by_density",)
+  with pytest.raises(UserError, match="outliers_by_density needs a setting: set config.data.only"):
+    check(system)

@@ -40,6 +40,9 @@ def check(system: System) -> None:
         raise UserError(f"the measure {name} needs data with {called}, and {source.name} has none")
     if "label" in measure.fields and "test" not in source.splits:
       raise UserError(f"the measure {name} needs a test split, and there is none: set data.test")
+    for field in measure.settings:
+      if not system.experiment.data[field]:
+        raise UserError(f"the measure {name} needs a setting: set config.data.{field}")
     for note in measure.notes:
       if note not in source.notes:
         raise UserError(f"the measure {name} needs data with known {note}, unlike {source.name}")

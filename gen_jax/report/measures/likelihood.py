@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 
 from gen_jax import metrics
-from gen_jax.core import UserError
 from gen_jax.data import ArraySplit
 from gen_jax.report.measures.table import measure
 from gen_jax.report.scene import Record, Scene
@@ -64,13 +63,8 @@ def outliers(scene: Scene, score: Callable, name: str) -> dict[str, Record]:
     scene: of a run whose config.data.only names the classes that it learnt from.
     score: (states, batch) -> [B], high for what is known.
     name: of the score.
-
-  Raises:
-    UserError: if the run learnt from all classes.
   """
   only = scene.system.experiment.data["only"]
-  if not only:
-    raise UserError(f"the measure outliers_by_{name} needs classes left out: set config.data.only")
   scored = lambda states, batch, keys: {"score": score(states, batch, keys)}
   values = scene.terms(scored)["score"]
   known = np.isin(scene.real["label"], list(only))
@@ -84,7 +78,7 @@ def outliers(scene: Scene, score: Callable, name: str) -> dict[str, Record]:
   return {f"auroc_{name}": record}
 
 
-@measure(needs=("encode", "decode"), fields=("label",))
+@measure(needs=("encode", "decode"), fields=("label",), settings=("only",))
 def outliers_by_error(scene: Scene) -> dict[str, Record]:
   """AUROC of the squared error of reconstruction: what a model never saw, it restores badly."""
   model = scene.model
@@ -97,7 +91,7 @@ def outliers_by_error(scene: Scene) -> dict[str, Record]:
   return outliers(scene, score, "error")
 
 
-@measure(needs=("log_prob",), fields=("label",))
+@measure(needs=("log_prob",), fields=("label",), settings=("only",))
 def outliers_by_density(scene: Scene) -> dict[str, Record]:
   """AUROC of log p(x), or of the bound on it that the model has."""
   log_prob = scene.model.log_prob

@@ -11,13 +11,14 @@ from gen_jax.report.scene import Record, Scene
 class Measure(NamedTuple):
   """take: what writes the figures. needs: capabilities of the model. cond: fields it must be
   conditioned on. fields: what the data must have. notes: what the source must state besides
-  (`Source.notes`)."""
+  (`Source.notes`). settings: fields of config.data that must be given."""
 
   take: Callable[[Scene], dict[str, Record]]
   needs: tuple[str, ...] = ()
   cond: tuple[str, ...] = ()
   fields: tuple[str, ...] = ()
   notes: tuple[str, ...] = ()
+  settings: tuple[str, ...] = ()
 
 
 MEASURES: dict[str, Measure] = {}
