@@ -32,7 +32,7 @@ critic learns, and a controller up to a hundred times as fast: that one is conte
 where the critic restores one picture as well as it should all samples.
 """
 
-from gen_jax.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, tiny, variant
 
 ADAM_GP = dict(learning_rate=5e-4, b1=0.5, b2=0.9, schedule="linear", decay_steps=1500)
 DCGAN = dict(learning_rate=2e-4, b1=0.5)
@@ -142,7 +142,7 @@ VARIANTS["wgan_gp-cifar10"] = merge(
   ),
 )  # fmt: skip
 
-VARIANTS["tiny"] = merge(
+VARIANTS["tiny"] = tiny(
   VARIANTS["wgan_gp"],
   dict(
     model=dict(
@@ -150,8 +150,6 @@ VARIANTS["tiny"] = merge(
       **optimizers(dict(decay_steps=8)),
     ),
     data=dict(batch_size=16),
-    train=dict(steps=8, log_every=2, validate_every=4, sample_every=8, checkpoint_every=4),
-    evaluate=dict(samples=40, batch_size=40, classifier_steps=20),
   ),
 )  # fmt: skip
 
