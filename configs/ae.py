@@ -13,7 +13,7 @@ instead of logistic units and layers trained one by one. Errors are summed over 
       mean auroc_error 0.966, of single digits 0.879 (8) to 0.999 (1); 0.957 by PCA
 """
 
-from gen_jax.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, tiny, variant
 
 DIGITS = dict(
   model=dict(
@@ -59,13 +59,11 @@ VARIANTS = {
       measures=("likelihood", "outliers_by_error"),
     ),
   ),
-  "tiny": merge(
+  "tiny": tiny(
     DIGITS,
     dict(
       model=dict(latent=3, hidden=(8,), optimizer=dict(decay_steps=8)),
       data=dict(batch_size=16),
-      train=dict(steps=8, steps_per_call=1, log_every=2, validate_every=4, checkpoint_every=4),
-      evaluate=dict(batch_size=40),
     ),
   ),
 }

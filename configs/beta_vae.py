@@ -14,7 +14,7 @@ and for `capacity`, with gamma 1000 and C raised to 25 nats.
       share its colour, of which they move the size too
 """
 
-from gen_jax.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, tiny, variant
 
 SHAPES = dict(
   model=dict(
@@ -44,7 +44,7 @@ VARIANTS = {
   "beta4": PAPER,
   "beta16": merge(PAPER, dict(model=dict(beta=16.0))),
   "capacity": merge(PAPER, dict(model=dict(beta=1.0, capacity=dict(nats=25.0, steps=100_000)))),
-  "tiny": merge(
+  "tiny": tiny(
     SHAPES,
     dict(
       model=dict(
@@ -52,8 +52,6 @@ VARIANTS = {
         optimizer=dict(decay_steps=8),
       ),
       data=dict(name="digits", batch_size=16),
-      train=dict(steps=8, log_every=2, validate_every=4, sample_every=8, checkpoint_every=4),
-      evaluate=dict(samples=40, batch_size=40),
       measures=("likelihood", "active_units"),
     ),
   ),

@@ -13,7 +13,7 @@ distance 113 (training data 1.2), precision 0.82, recall 0.75: each row of the g
 with ragged strokes.
 """
 
-from gen_jax.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, tiny, variant
 
 DECAYING = dict(learning_rate=5e-4, b1=0.5, b2=0.9, schedule="linear", decay_steps=1500)
 SHORT = dict(decay_steps=8)
@@ -53,7 +53,7 @@ VARIANTS = {
       evaluate=dict(samples=10_000, classifier_steps=2000),
     ),
   ),
-  "tiny": merge(
+  "tiny": tiny(
     DIGITS,
     dict(
       model=dict(
@@ -64,8 +64,6 @@ VARIANTS = {
         **optimizers(SHORT),
       ),
       data=dict(batch_size=16),
-      train=dict(steps=8, log_every=2, validate_every=4, sample_every=8, checkpoint_every=4),
-      evaluate=dict(samples=40, batch_size=40, classifier_steps=20),
     ),
   ),
 }

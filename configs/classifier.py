@@ -3,7 +3,7 @@
 Every run that is measured trains one by itself; this config trains and examines it alone.
 """
 
-from gen_jax.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, tiny, variant
 
 DIGITS = dict(
   model=dict(optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=600)),
@@ -22,12 +22,11 @@ VARIANTS = {
       train=dict(steps=4000, log_every=100, validate_every=1000, checkpoint_every=1000),
     ),
   ),
-  "tiny": merge(
+  "tiny": tiny(
     DIGITS,
     dict(
       model=dict(width=4, features=8, optimizer=dict(decay_steps=8)),
       data=dict(batch_size=16),
-      train=dict(steps=8, log_every=2, validate_every=4, checkpoint_every=4),
     ),
   ),
 }

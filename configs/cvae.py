@@ -7,7 +7,7 @@ Sources: Kingma et al. 2014 (arXiv:1406.5298); Sohn, Lee & Yan 2015.
       samples are read as their class, by a classifier that reads 99.4% of test digits rightly
 """
 
-from gen_jax.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, tiny, variant
 
 DIGITS = dict(
   model=dict(
@@ -42,16 +42,12 @@ VARIANTS = {
       evaluate=dict(samples=10_000, batch_size=200, classifier_steps=4000),
     ),
   ),
-  "tiny": merge(
+  "tiny": tiny(
     DIGITS,
     dict(
       model=dict(latent=3, hidden=(8,), optimizer=dict(decay_steps=8)),
       data=dict(batch_size=16),
-      train=dict(
-        steps=8, steps_per_call=1, log_every=2, validate_every=4, sample_every=8, checkpoint_every=4
-      ),
       likelihood=dict(importance_samples=5, chunk=2),
-      evaluate=dict(samples=40, batch_size=40, classifier_steps=20),
     ),
   ),
 }

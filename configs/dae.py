@@ -12,7 +12,7 @@ Squared error of restored images (summed over an image, pixels in [0, 1]; 359 te
   left as they are         5.69     3.76             5.37  2.95
 """
 
-from gen_jax.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, tiny, variant
 
 GAUSSIAN = dict(
   model=dict(
@@ -38,13 +38,11 @@ VARIANTS = {
   "masking": merge(GAUSSIAN, corrupted("masking", 0.25)),
   "salt_and_pepper": merge(GAUSSIAN, corrupted("salt_and_pepper", 0.2)),
   "blur": merge(GAUSSIAN, corrupted("blur", 1.0)),
-  "tiny": merge(
+  "tiny": tiny(
     GAUSSIAN,
     dict(
       model=dict(latent=3, hidden=(8,), optimizer=dict(decay_steps=8)),
       data=dict(batch_size=16),
-      train=dict(steps=8, steps_per_call=1, log_every=2, validate_every=4, checkpoint_every=4),
-      evaluate=dict(batch_size=40),
     ),
   ),
 }

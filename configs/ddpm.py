@@ -21,7 +21,7 @@ Source: Ho, Jain & Abbeel 2020 (arXiv:2006.11239); `cifar10` is the paper's sett
 `mnist` at its own length and `cifar10` want a GPU and have not been trained.
 """
 
-from gen_jax.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, tiny, variant
 
 LABELLED = (
   "likelihood", "frechet", "prdc", "sample_accuracy", "trained_on_samples", "memorisation",
@@ -102,15 +102,13 @@ VARIANTS = {
       measures=("likelihood", "memorisation"),
     ),
   ),
-  "tiny": merge(
+  "tiny": tiny(
     SMALL,
     dict(
       model=dict(timesteps=20, width=8, multipliers=(1,), optimizer=dict(warmup=2, decay_steps=8)),
       data=dict(batch_size=16),
-      train=dict(steps=8, log_every=2, validate_every=4, sample_every=8, checkpoint_every=4),
       sample=dict(steps=4),
       likelihood=dict(times=2),
-      evaluate=dict(samples=40, batch_size=40, classifier_steps=20),
     ),
   ),
 }

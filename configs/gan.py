@@ -33,7 +33,7 @@ critic learns, and a controller up to a hundred times as fast: that one is conte
 where the critic restores one picture as well as it should all samples.
 """
 
-from gen_jax.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, tiny, variant
 
 ADAM_GP = dict(learning_rate=5e-4, b1=0.5, b2=0.9, schedule="linear", decay_steps=1500)
 DCGAN = dict(learning_rate=2e-4, b1=0.5)
@@ -148,26 +148,24 @@ VARIANTS["wgan_gp-cifar10"] = merge(
   ),
 )  # fmt: skip
 
-TINY = dict(
+SMALL = dict(
   model=dict(
     latent=4, generator=dict(widths=(), hidden=(16,)), critic=dict(widths=(), hidden=(16,)),
     **optimizers(dict(schedule="linear", decay_steps=8)),
   ),
   data=dict(batch_size=16),
-  train=dict(steps=8, log_every=2, validate_every=4, sample_every=8, checkpoint_every=4),
-  evaluate=dict(samples=40, batch_size=40, classifier_steps=20),
 )  # fmt: skip
 # One for each kind of game that the laws of tests/conformance are to hold of.
 TWO_LAYERS = dict(model=dict(critic=dict(hidden=(16, 16)), n_critic=2))
 FEW = dict(model=dict(n_critic=2, opening=dict(n_critic=3, rounds=4)), train=dict(steps=4))
 SPECTRAL = dict(model=dict(loss="hinge", critic=dict(spectral=True)))
 VARIANTS |= {
-  "tiny": merge(VARIANTS["wgan_gp"], TINY, TWO_LAYERS),
-  "tiny_ns": merge(VARIANTS["ns"], TINY),
-  "tiny_hinge": merge(VARIANTS["ns"], TINY, SPECTRAL),
-  "tiny_dragan": merge(VARIANTS["dragan"], TINY),
-  "tiny_wgan": merge(VARIANTS["wgan"], TINY, FEW),
-  "tiny_began": merge(VARIANTS["began"], TINY, dict(model=dict(began=dict(code=4)))),
+  "tiny": tiny(VARIANTS["wgan_gp"], SMALL, TWO_LAYERS),
+  "tiny_ns": tiny(VARIANTS["ns"], SMALL),
+  "tiny_hinge": tiny(VARIANTS["ns"], SMALL, SPECTRAL),
+  "tiny_dragan": tiny(VARIANTS["dragan"], SMALL),
+  "tiny_wgan": tiny(VARIANTS["wgan"], SMALL, FEW),
+  "tiny_began": tiny(VARIANTS["began"], SMALL, dict(model=dict(began=dict(code=4)))),
 }
 
 

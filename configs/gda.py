@@ -8,7 +8,7 @@ Source: Bishop 2006, section 4.2; Friedman 1989 (regularised discriminant analys
       accuracy 0.958, 7.44 bits/dim (10,000 test digits)
 """
 
-from gen_jax.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, tiny, variant
 
 # train.steps is the number of passes times the batches in one: ceil(examples / data.batch_size).
 DIGITS = dict(
@@ -30,7 +30,7 @@ VARIANTS = {
       measures=("likelihood", "anomaly"),
     ),
   ),
-  "tiny": merge(
+  "tiny": tiny(
     DIGITS,
     dict(
       train=dict(steps=12, log_every=3, sample_every=12, checkpoint_every=6),

@@ -11,7 +11,7 @@ Source: Dempster, Laird & Rubin 1977; Bishop 2006, section 9.2.
 `digits` 2.67 bits/dim, `digits_diagonal` 2.85 (359 test digits, uniform dequantisation).
 """
 
-from gen_jax.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, tiny, variant
 
 # train.steps is the number of passes times the batches in one: ceil(examples / data.batch_size).
 POINTS = dict(
@@ -56,7 +56,7 @@ VARIANTS = {
       measures=("likelihood", "anomaly"),
     ),
   ),
-  "tiny": merge(
+  "tiny": tiny(
     DIGITS,
     dict(
       model=dict(components=3),

@@ -34,7 +34,7 @@ LeCun's, not Glorot's.
       back slowly)
 """
 
-from gen_jax.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, tiny, variant
 
 DIGITS = dict(
   model=dict(
@@ -73,22 +73,13 @@ VARIANTS = {
   "vae50": merge(PAPER, dict(model=dict(bound="elbo", samples=50))),
   "iwae5": merge(PAPER, dict(model=dict(samples=5))),
   "iwae50": merge(PAPER, dict(model=dict(samples=50))),
-  "tiny": merge(
+  "tiny": tiny(
     DIGITS,
     dict(
       model=dict(samples=3, latent=3, hidden=(8,), optimizer=dict(decay_steps=8)),
       data=dict(batch_size=16),
-      train=dict(
-        steps=8,
-        steps_per_call=1,
-        log_every=2,
-        validate_every=4,
-        sample_every=8,
-        checkpoint_every=4,
-        best="nll_3",
-      ),
+      train=dict(best="nll_3"),
       likelihood=dict(importance_samples=5, chunk=2),
-      evaluate=dict(samples=40, batch_size=40, classifier_steps=20),
     ),
   ),
 }

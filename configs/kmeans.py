@@ -8,7 +8,7 @@ Source: Lloyd 1982; Arthur & Vassilvitskii 2007 (k-means++).
       inertia 30.74 (10,000 test digits)
 """
 
-from gen_jax.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, tiny, variant
 
 # train.steps is the number of passes times the batches in one: ceil(examples / data.batch_size).
 DIGITS = dict(
@@ -29,7 +29,7 @@ VARIANTS = {
       evaluate=dict(batch_size=1000),
     ),
   ),
-  "tiny": merge(
+  "tiny": tiny(
     DIGITS,
     dict(model=dict(clusters=4), train=dict(steps=12, steps_per_call=1, checkpoint_every=6)),
   ),

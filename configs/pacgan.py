@@ -12,7 +12,7 @@ Frechet distance 10.9 (training data 3.5), precision 0.71, recall 0.95, nearest-
 KL 0.272 nats (real data 0.068).
 """
 
-from gen_jax.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, tiny, variant
 
 DCGAN = dict(learning_rate=2e-4, b1=0.5)
 PLANE = dict(learning_rate=1e-4, b1=0.8)
@@ -69,18 +69,13 @@ VARIANTS = {
   "ring8": merge(GRID25, RING8),
   "packing2-grid25": merge(GRID25, TWO),
   "packing2-ring8": merge(GRID25, TWO, RING8),
-  "tiny": merge(
+  "tiny": tiny(
     GRID25,
     dict(
       model=dict(
         latent=2, generator=dict(hidden=(16,)), critic=dict(hidden=(8,), maxout=2), ema=0.9
       ),
       data=dict(batch_size=16),
-      train=dict(
-        steps=8, steps_per_call=1, log_every=2, validate_every=4, sample_every=8,
-        checkpoint_every=4,
-      ),
-      evaluate=dict(samples=40, batch_size=40, classifier_steps=20),
     ),
   ),
 }  # fmt: skip

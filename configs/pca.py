@@ -13,7 +13,7 @@ Source: Tipping & Bishop 1999 (Probabilistic PCA); Turk & Pentland 1991 (eigenfa
       mean auroc_error 0.957, mean auroc_density 0.957 with 30 components
 """
 
-from gen_jax.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, tiny, variant
 
 # train.steps is the number of passes times the batches in one: ceil(examples / data.batch_size).
 DIGITS = dict(
@@ -54,7 +54,7 @@ VARIANTS = {
       measures=("likelihood",),
     ),
   ),
-  "tiny": merge(
+  "tiny": tiny(
     DIGITS,
     dict(
       model=dict(components=4),

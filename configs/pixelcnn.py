@@ -20,7 +20,7 @@ Sampling computes each pixel once: 16 images of 28x28 with the network of `mnist
 seconds of CPU time, and 32.6 with a pass of the network for each pixel (the same draws).
 """
 
-from gen_jax.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, tiny, variant
 
 DIGITS = dict(
   model=dict(
@@ -77,13 +77,11 @@ VARIANTS = {
       measures=("likelihood", "memorisation"),
     ),
   ),
-  "tiny": merge(
+  "tiny": tiny(
     DIGITS,
     dict(
       model=dict(width=8, dilations=(1,), first_kernel=3, head=8, optimizer=dict(decay_steps=8)),
       data=dict(batch_size=16),
-      train=dict(steps=8, log_every=2, validate_every=4, sample_every=8, checkpoint_every=4),
-      evaluate=dict(samples=40, batch_size=40, classifier_steps=20),
     ),
   ),
 }

@@ -28,7 +28,7 @@ in 38 minutes of one core (on validation, 6000 steps with alpha 0.05 and half th
 deep learning tutorials have 1.078 and 1.041 after 200 epochs.
 """
 
-from gen_jax.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, tiny, variant
 
 PLANE = dict(
   model=dict(
@@ -81,20 +81,11 @@ VARIANTS = {
   "digits": IMAGES,
   "mnist": MNIST,
   "mnist_variational": merge(MNIST, dict(model=dict(dequantization="variational"))),
-  "tiny": merge(
+  "tiny": tiny(
     PLANE,
     dict(
       model=dict(couplings=2, width=8, ema=0.9, optimizer=dict(warmup=2, decay_steps=8)),
       data=dict(batch_size=16),
-      train=dict(
-        steps=8,
-        steps_per_call=1,
-        log_every=2,
-        validate_every=4,
-        sample_every=8,
-        checkpoint_every=4,
-      ),
-      evaluate=dict(samples=40, batch_size=40),
     ),
   ),
 }

@@ -6,7 +6,7 @@ Source: Vaswani et al. 2017 (arXiv:1706.03762), over pixels as in Chen et al. 20
       1.78 bits/dim (359 test digits; `pixelcnn` has 1.65), sample_accuracy 0.970 (1500 samples)
 """
 
-from gen_jax.config import experiment, merge, variant
+from gen_jax.config import experiment, tiny, variant
 
 DIGITS = dict(
   model=dict(
@@ -24,13 +24,11 @@ DIGITS = dict(
 
 VARIANTS = {
   "digits": DIGITS,
-  "tiny": merge(
+  "tiny": tiny(
     DIGITS,
     dict(
       model=dict(width=8, layers=1, heads=2, optimizer=dict(decay_steps=8, warmup=2)),
       data=dict(batch_size=16),
-      train=dict(steps=8, log_every=2, validate_every=4, sample_every=8, checkpoint_every=4),
-      evaluate=dict(samples=40, batch_size=40, classifier_steps=20),
     ),
   ),
 }

@@ -14,7 +14,7 @@ Source: Kingma & Welling 2014 (arXiv:1312.6114). `mnist_static` is the setting o
       linear 27.6% / 14.3% / 10.5%, RBF-SVM 25.6% / 5.8%
 """
 
-from gen_jax.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, tiny, variant
 
 DIGITS = dict(
   model=dict(
@@ -79,16 +79,12 @@ VARIANTS = {
       measures=("likelihood", "outliers_by_error", "outliers_by_density"),
     ),
   ),
-  "tiny": merge(
+  "tiny": tiny(
     DIGITS,
     dict(
       model=dict(latent=3, hidden=(8,), optimizer=dict(decay_steps=8)),
       data=dict(batch_size=16),
-      train=dict(
-        steps=8, steps_per_call=1, log_every=2, validate_every=4, sample_every=8, checkpoint_every=4
-      ),
       likelihood=dict(importance_samples=5, chunk=2),
-      evaluate=dict(samples=40, batch_size=40, classifier_steps=20),
     ),
   ),
 }

@@ -23,7 +23,7 @@ against a unigram entropy of 6.05, and samples have colours and textures without
 of CPU time.
 """
 
-from gen_jax.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, tiny, variant
 
 DIGITS = dict(
   model=dict(
@@ -94,7 +94,7 @@ VARIANTS = {
     evaluate=dict(samples=1000),
     measures=("likelihood", "code_use", "memorisation"),
   ),
-  "tiny": merge(
+  "tiny": tiny(
     DIGITS,
     dict(
       # A fast average, so that codes die and are restarted within these few steps.
@@ -104,10 +104,7 @@ VARIANTS = {
         pixelcnn=dict(width=8, dilations=(1,), head=8, optimizer=dict(decay_steps=8)),
       ),
       data=dict(batch_size=16),
-      train=dict(
-        steps=(8, 8), log_every=2, validate_every=4, sample_every=8, checkpoint_every=4
-      ),
-      evaluate=dict(samples=40, batch_size=40, classifier_steps=20),
+      train=dict(steps=(8, 8)),
     ),
   ),
 }  # fmt: skip

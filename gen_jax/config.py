@@ -273,6 +273,20 @@ def merge(base: Mapping, *changes: Mapping) -> dict:
   return out
 
 
+# What the `tiny` variants of all configs have in common.
+TINY = dict(
+  train=dict(
+    steps=8, steps_per_call=1, log_every=2, validate_every=4, sample_every=8, checkpoint_every=4
+  ),
+  evaluate=dict(samples=40, batch_size=40, classifier_steps=20),
+)
+
+
+def tiny(base: Mapping, *changes: Mapping) -> dict:
+  """base so short that it trains, validates, samples and is measured in seconds, with changes."""
+  return merge(base, TINY, *changes)
+
+
 class Experiment(typing.NamedTuple):
   """A checked config in its typed parts."""
 

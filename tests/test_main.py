@@ -196,7 +196,9 @@ REFUSALS = {
     [*TINY, "--workdir", "{finished}", "--config.model.width=16"],
     "belongs to another config (model.width 8 there, 16 here)",
   ),
-  "label": (["--workdir", "{finished}", "--mode=sample", "--label=10"], "--cond.label must lie in 0..9"),
+  "label": (
+    ["--workdir", "{finished}", "--mode=sample", "--label=10"], "--cond.label must lie in 0..9",
+  ),
   "n": (["--workdir", "{finished}", "--mode=sample", "--n=0"], "--n must be 1 or more, not 0"),
   "no run": (["--workdir", "/no/such/run", "--mode=sample"], "/no/such/run"),
   "interval": ([*TINY, "--config.train.steps_per_call=3"], "steps_per_call=3 must divide"),

@@ -107,29 +107,6 @@ def choose(key: Array, weight: Array, size: int) -> Array:
   return chosen[jnp.arange(size) % len(chosen)]
 
 
-def kmeans_start(key: Array, z: Array, size: int, use: Array, iterations: int = 10) -> Array:
-  """A codebook [size, D] of the vectors z [N, D] with use [N] True, by k-means.
-
-  Seeds by k-means++ (Arthur & Vassilvitskii 2007), each in proportion to the squared distance from
-  those before it; then Lloyd's iterations. An entry that nothing is near to stays where it is.
-  """
-
-  def add(i, carry):
-    codebook, distance = carry
-    row = jax.random.categorical(jax.random.fold_in(key, i), jnp.log(distance))
-    new = jnp.where(use, ((z - z[row]) ** 2).sum(-1), 0)
-    distance = jnp.where(i == 0, new, jnp.minimum(distance, new))
-    return codebook.at[i].set(z[row]), distance
-
-  def move(_, codebook):
-    n, total = assigned(z, nearest(z, codebook), size, use)
-    return jnp.where(n[:, None] > 0, total / jnp.maximum(n, 1)[:, None], codebook)
-
-  start = jnp.zeros((size, z.shape[-1]), z.dtype), use.astype(z.dtype)
-  seeds, _ = lax.fori_loop(0, size, add, start)
-  return lax.fori_loop(0, iterations, move, seeds)
-
-
 def restart(key: Array, codebook: Array, dead: Array, z: Array, use: Array) -> Array:
   """The codebook [K, D] with the dead entries, dead [K], set to vectors of z [N, D], use [N] True.
 

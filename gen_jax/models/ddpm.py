@@ -104,7 +104,7 @@ def predictor(net: UNet, prediction: str, alpha: Array, sigma: Array) -> Predict
 
 
 def guided(predict: Predict, w: float, nothing: int, alpha: Array, sigma: Array) -> Predict:
-  """Classifier-free guidance: (1 + w) eps(x, label) - w eps(x, no label) (Ho & Salimans 2022, eq. 6).
+  """Classifier-free guidance (Ho & Salimans 2022, eq. 6): (1 + w) eps(x, label) - w eps(x, none).
 
   nothing: what stands for "no label". Without a label, or with w = 0, `predict` as it is.
   """

@@ -169,7 +169,8 @@ def build(
     sample: see there.
 
   Raises:
-    UserError: if k is above D, an option is out of range, or `eigh` is asked for above 16384 dimensions.
+    UserError: if k is above D, an option is out of range, or `eigh` is asked for above 16384
+      dimensions.
   """
   at = space(spec, dtype)
   check(at.dims, components, method)

@@ -27,6 +27,39 @@ def test_posterior_is_the_conditional_of_the_joint_gaussian(t, s):
   np.testing.assert_allclose(q.forward_var, s_t**2 - r**2 * s_s**2, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+  "alpha_t,sigma_t,alpha_s,sigma_s",
+  [(1.0, 2.0, 1.0, 1.0), (1.0, 80.0, 1.0, 1e-3), (0.3, 0.7, 0.5, 0.5), (0.2, 0.3, 0.9, 0.0)],
+)
+def test_posterior_of_any_path(alpha_t, sigma_t, alpha_s, sigma_s):
+  # By quadrature of q(x_t | x_s) q(x_s | x_0), x_t being alpha_t / alpha_s x_s and noise.
+  x0, x_t, r = 0.7, 0.9, alpha_t / alpha_s
+  forward = sigma_t**2 - r**2 * sigma_s**2
+  q = gaussian.posterior(alpha_t, sigma_t, alpha_s, sigma_s)
+  np.testing.assert_allclose(q.forward_var, forward, rtol=1e-12)
+  mean, var = q.from_t * x_t + q.from_0 * x0, 0.0
+  if sigma_s:
+    x = alpha_s * x0 + sigma_s * np.linspace(-12, 12, 200_001)
+    log_p = -((x - alpha_s * x0) ** 2) / (2 * sigma_s**2) - (x_t - r * x) ** 2 / (2 * forward)
+    p = np.exp(log_p - log_p.max())
+    p /= p.sum()
+    var = p @ (x - p @ x) ** 2
+    np.testing.assert_allclose(mean, p @ x, rtol=1e-7)
+  else:
+    np.testing.assert_allclose(mean, x0 * alpha_s, rtol=1e-12)
+  np.testing.assert_allclose(q.var, var, rtol=1e-7)
+  if (alpha_t, alpha_s, sigma_t, sigma_s) == (1, 1, 2, 1):
+    assert q.var == 0.75
+
+
+@pytest.mark.parametrize("steps", [20, 1000, 4000])
+def test_the_variance_of_a_step_between_neighbours_is_its_beta(steps):
+  beta = np.linspace(1e-4, 0.02, steps)
+  s = schedule.from_betas(beta)
+  q = gaussian.posterior(s.alpha[1:], s.sigma[1:], s.alpha[:-1], s.sigma[:-1])
+  np.testing.assert_allclose(q.forward_var, beta, rtol=1e-12)
+
+
 def test_posterior_then_marginal_is_the_marginal():
   # Integrating q(x_s | x_t, x_0) over q(x_t | x_0) must give q(x_s | x_0), for every s < t.
   for t in range(1, 101):

@@ -10,6 +10,7 @@ from gen_jax.diffusion import schedule, solvers
 from gen_jax.diffusion.gaussian import convert
 
 N = 40_000
+every_solver = pytest.mark.parametrize("method", solvers.SOLVERS)
 
 
 def optimal(s, mean, std):
@@ -24,9 +25,10 @@ def optimal(s, mean, std):
   return denoise
 
 
-def draw(s, denoise, n=N, **kwargs):
+def draw(s, denoise, n=N, method="ancestral", variance="large", eta=0.0, **kwargs):
   keys = fold_each(jax.random.key(0), jnp.arange(n))
-  return np.asarray(solvers.solve(denoise, s, keys, (), **kwargs), np.float64)
+  solver = solvers.solver_of(method, variance, eta)
+  return np.asarray(solvers.solve(denoise, s, keys, (), solver=solver, **kwargs), np.float64)
 
 
 def law(s, mean, std, steps, kind):
@@ -94,22 +96,65 @@ def test_ddim_follows_the_probability_flow():
   np.testing.assert_allclose(path[-1], exact, atol=5e-3)
 
 
-def test_frames_are_the_path_to_the_same_sample():
+@pytest.mark.parametrize("method,order", [("ddim", 1), ("dpmpp_2m", 2)])
+@pytest.mark.parametrize("path", ["variance preserving", "variance exploding"])
+def test_the_order_in_which_a_solver_approaches_the_probability_flow(path, method, order):
+  # Along a path whose log-SNR falls evenly; from any x_T the flow of N(m, s^2) ends at
+  # a' m + sqrt(V' / V) (x_T - a m), V = a^2 s^2 + b^2.
+  log_snr = np.linspace(2.5, -2.5, 2**12 + 1)
+  if path == "variance preserving":
+    a, b = (1 + np.exp(-2 * log_snr)) ** -0.5, (1 + np.exp(2 * log_snr)) ** -0.5
+  else:
+    a, b = np.ones_like(log_snr), np.exp(-log_snr)
+  s, mean, std, errors = schedule.Schedule(a, b), -0.3, 0.5, []
+  variance = a**2 * std**2 + b**2
+
+  def denoise(x_t, t):
+    gain = jnp.asarray(std**2 * a / variance)[t]
+    x0 = mean + gain * (x_t - jnp.asarray(a)[t] * mean)
+    return convert(x0, "x0", x_t, jnp.asarray(a)[t], jnp.asarray(b)[t])
+
+  with jax.enable_x64(True):
+    for steps in (32, 64, 128):
+      how = dict(n=50, steps=steps, method=method, frames=1, dtype=jnp.float64)
+      start, end = draw(s, denoise, **how)
+      exact = a[0] * mean + np.sqrt(variance[0] / variance[-1]) * (start - a[-1] * mean)
+      errors.append(np.abs(end - exact).max())
+  ratios = np.array(errors[:-1]) / errors[1:]
+  assert (np.abs(np.log2(ratios) - order) < 0.15).all(), errors
+
+
+def test_few_multistep_steps_are_closer_to_the_flow_than_many_of_ddim():
+  s, mean, std = schedule.cosine(1000), -0.3, 0.5
+  a, b = s.alpha[-1], s.sigma[-1]
+
+  def error(method, steps):
+    path = draw(s, optimal(s, mean, std), n=200, steps=steps, method=method, frames=1)
+    exact = mean + std * (path[0] - a * mean) / np.sqrt(a**2 * std**2 + b**2)
+    return np.abs(path[-1] - exact).max()
+
+  assert error("dpmpp_2m", 25) < error("ddim", 100)
+
+
+@every_solver
+def test_frames_are_the_path_to_the_same_sample(method):
   s = schedule.cosine(30)
-  final = draw(s, optimal(s, 0.0, 0.5), n=20, steps=30)
-  path = draw(s, optimal(s, 0.0, 0.5), n=20, steps=30, frames=7)
+  final = draw(s, optimal(s, 0.0, 0.5), n=20, steps=30, method=method)
+  path = draw(s, optimal(s, 0.0, 0.5), n=20, steps=30, frames=7, method=method)
   assert path.shape == (8, 20)
   np.testing.assert_array_equal(path[-1], final)
 
 
-def test_a_sample_depends_on_its_own_key_only():
+@every_solver
+def test_a_sample_depends_on_its_own_key_only(method):
   s = schedule.cosine(20)
   keys = fold_each(jax.random.key(0), jnp.arange(6))
   other = fold_each(jax.random.key(1), jnp.arange(6))
   mixed = jax.random.wrap_key_data(
     jnp.where(jnp.arange(6)[:, None] == 2, jax.random.key_data(keys), jax.random.key_data(other))
   )
-  run = lambda k: solvers.solve(optimal(s, 0.0, 1.0), s, k, (3,), steps=20)
+  solver = solvers.solver_of(method)
+  run = lambda k: solvers.solve(optimal(s, 0.0, 1.0), s, k, (3,), steps=20, solver=solver)
   np.testing.assert_array_equal(run(keys)[2], run(mixed)[2])
   assert not np.array_equal(run(keys)[1], run(mixed)[1])
 

@@ -16,7 +16,14 @@ from gen_jax.flows.bijection import (
   split,
   squeeze,
 )  # fmt: skip
-from gen_jax.flows.coupling import affine_coupling, alternating, channels, checkerboard
+from gen_jax.flows.coupling import (
+  additive,
+  affine,
+  alternating,
+  channels,
+  checkerboard,
+)
+from gen_jax.flows.coupling import coupling as coupling_of
 from gen_jax.flows.dequantize import logit, noise, normal_cdf
 from gen_jax.nets.coupling import Conditioner
 
@@ -29,9 +36,10 @@ def quick_jit(function):
   return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
 
 
-def coupling(mask, features, blocks=0):
-  net = Conditioner(2 * features, width=4, blocks=blocks, activation=jnp.tanh, dtype=jnp.float64)
-  return affine_coupling(mask, net)
+def coupling(mask, features, blocks=0, map=affine):
+  out = map.size * features
+  net = Conditioner(out, width=4, blocks=blocks, activation=jnp.tanh, dtype=jnp.float64)
+  return coupling_of(mask, net, map)
 
 
 def step(mask, features):
@@ -55,6 +63,7 @@ BIJECTIONS = {
   "alternating": (coupling(alternating((5,), 1), 5, blocks=1), (5,), None),
   "checkerboard, given labels": (coupling(checkerboard(IMAGE), 2), IMAGE, (3,)),
   "checkerboard, given images": (coupling(checkerboard(IMAGE), 2), IMAGE, (4, 4, 1)),
+  "additive": (coupling(alternating((5,)), 5, map=additive), (5,), None),
   "half, given labels": (coupling(channels((5,)), 5), (5,), (3,)),
   "logit": (logit(17), (5,), None),
   "normal distribution function": (chain(actnorm(), normal_cdf()), (5,), None),

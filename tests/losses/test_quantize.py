@@ -5,7 +5,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sklearn import cluster
 
 from gen_jax.losses import quantize
 
@@ -125,31 +124,6 @@ def test_choose_draws_in_proportion_without_replacement():
   # Sequential draws: P({2, 3}) = 1/3 * 3/4 + 1/2 * 2/3.
   np.testing.assert_allclose((drawn != 1).all(1).mean(), 7 / 12, atol=0.03)
   assert quantize.choose(jax.random.key(0), weight, 8).shape == (8,)
-
-
-def test_kmeans_start_finds_the_means_of_far_clusters():
-  rng = np.random.default_rng(2)
-  z = np.repeat(100 * np.eye(5), 20, axis=0) + rng.normal(size=(100, 5)) * 0.01
-  use = np.arange(100) < 80  # the last cluster is padding
-  z[90:] = 1e9
-  start = jax.jit(lambda key: quantize.kmeans_start(key, jnp.asarray(z), 4, jnp.asarray(use)))
-  for seed in range(5):
-    centres = np.asarray(start(jax.random.key(seed)))
-    order = centres.argmax(1)
-    assert sorted(order) == [0, 1, 2, 3]
-    np.testing.assert_allclose(centres, z[:80].reshape(4, 20, 5).mean(1)[order], atol=1e-4)
-
-
-def test_kmeans_start_comes_to_rest_where_scikit_learn_s_does():
-  z = np.random.default_rng(3).normal(size=(60, 2))
-  run = lambda n: quantize.kmeans_start(
-    jax.random.key(0), jnp.asarray(z, jnp.float32), 5, jnp.ones(60, bool), n
-  )
-  seeds, centres = np.asarray(run(0), np.float64), np.asarray(run(50))
-  assert {tuple(row) for row in seeds.round(5)} <= {tuple(row) for row in z.round(5)}
-  oracle = cluster.KMeans(5, init=seeds, n_init=1, max_iter=50, tol=0).fit(z)
-  np.testing.assert_allclose(centres, oracle.cluster_centers_, atol=1e-5)
-  assert np.abs(centres - seeds).max() > 0.1
 
 
 def test_restart_sets_dead_entries_to_distinct_far_vectors_that_count(z_and_codebook):

@@ -135,7 +135,7 @@ def test_blur_spreads_a_point_by_its_standard_deviation():
     (Spec.of((2,)), dict(), r"grey levels, not data of shape \(2,\)"),
     (SPEC, dict(latent=0), "model.latent must be 1 or more"),
     (SPEC, dict(corruption=Corruption("blur")), "amount of blur must be positive"),
-    (SPEC, dict(corruption=Corruption("masking", 1.5)), "share of the pixels"),
+    (SPEC, dict(corruption=Corruption("masking", 1.5)), r"amount of masking must be in \(0, 1\]"),
     (SPEC, dict(widths=(4, 4)), "multiples of 4"),
   ],
 )

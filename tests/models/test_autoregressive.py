@@ -46,10 +46,10 @@ def every_image(spec):
 
 CASES = {
   "pixelcnn": ("pixelcnn", Spec.of((2, 2, 1), 3, 2), {}),
-  "pixelcnn, colours": (
+  "pixelcnn, channels in another order": (
     "pixelcnn",
     Spec.of((1, 2, 3), 2, 2),
-    {"embed": True, "colours": (2, 0, 1)},
+    {"embed": True, "channel_order": (2, 0, 1)},
   ),
   "transformer": ("transformer", Spec.of((2, 2, 1), 3, 2), {}),
   "transformer, sequences": ("transformer", Spec.of((4,), 3, 2), {}),
@@ -100,7 +100,7 @@ NETS = {
   "pixelcnn, dilated": lambda dtype: PixelCNN(
     LEVELS, 6, width=4, dilations=(1, 2), classes=CLASSES, dtype=dtype
   ),
-  "pixelcnn, colours, wide kernels": lambda dtype: PixelCNN(
+  "pixelcnn, three channels, wide kernels": lambda dtype: PixelCNN(
     LEVELS, 6, channels=3, width=4, dilations=(1,), kernel=5, first_kernel=7, dtype=dtype
   ),
   "pixelcnn, embedded": lambda dtype: PixelCNN(
@@ -230,11 +230,11 @@ def test_it_learns_what_follows_what(name):
 
 @pytest.mark.parametrize("change,message", [
   (dict(spec=Spec.of((4, 4, 1))), "integer"),
-  (dict(conditional=True), "no|none"),
-  (dict(dropout=1.0), "dropout"),
-  (dict(ema=1.0), "ema"),
+  (dict(conditional=True), "needs labels, and these data have none"),
+  (dict(dropout=1.0), r"model.dropout must be in \[0, 1\), not 1.0"),
+  (dict(ema=1.0), r"model.ema must be in \[0, 1\)"),
   (dict(sample=Sampler(top_k=4)), "top_k"),
-  (dict(sample=Sampler(temperature=-1.0)), "temperature"),
+  (dict(sample=Sampler(temperature=-1.0)), "sample.temperature must be 0 or more"),
 ])  # fmt: skip
 @every_builder
 def test_what_all_refuse(name, change, message):

@@ -135,7 +135,7 @@ def test_what_is_unlike_the_training_data_is_rejected():
 
 
 def test_refusals():
-  with pytest.raises(UserError, match="labels of two classes"):
+  with pytest.raises(UserError, match="labels of 2 classes or more, and these data have none"):
     gda.build(Spec.of((4,)))
-  with pytest.raises(UserError, match="shrinkage is a share"):
+  with pytest.raises(UserError, match=r"model.shrinkage must be in \[0, 1\], not"):
     gda.build(Spec.of((4,), None, 2), shrinkage=1.5)

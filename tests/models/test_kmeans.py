@@ -55,6 +55,30 @@ def test_seeds_are_as_good_as_scikit_learn_s():
   assert abs(ours / theirs - 1) < 0.04
 
 
+@pytest.mark.parametrize("tries", [0, 1])
+def test_start_finds_the_means_of_far_clusters_and_leaves_padding_out(tries):
+  rng = np.random.default_rng(2)
+  z = np.repeat(100 * np.eye(5), 20, axis=0) + rng.normal(size=(100, 5)) * 0.01
+  weight = jnp.asarray(np.arange(100) < 80, jnp.float32)  # the last cluster is padding
+  z[90:] = 1e9
+  start = jax.jit(lambda key: kmeans.start(key, jnp.float32(z), 4, weight, 10, tries))
+  for seed in range(5):
+    centres = np.asarray(start(jax.random.key(seed)))
+    order = centres.argmax(1)
+    assert sorted(order) == [0, 1, 2, 3]
+    np.testing.assert_allclose(centres, z[:80].reshape(4, 20, 5).mean(1)[order], atol=1e-4)
+
+
+def test_start_comes_to_rest_where_scikit_learn_s_does():
+  z = np.random.default_rng(3).normal(size=(60, 2))
+  run = lambda n: kmeans.start(jax.random.key(0), jnp.float32(z), 5, jnp.ones(60), n, tries=1)
+  seeds, centres = np.asarray(run(0), np.float64), np.asarray(run(50))
+  assert {tuple(row) for row in seeds.round(5)} <= {tuple(row) for row in z.round(5)}
+  oracle = cluster.KMeans(5, init=seeds, n_init=1, max_iter=50, tol=0).fit(z)
+  np.testing.assert_allclose(centres, oracle.cluster_centers_, atol=1e-5)
+  assert np.abs(centres - seeds).max() > 0.1
+
+
 def test_a_centre_without_points_stays():
   centres = np.array([[0, 0], [100, 100]], np.float32)
   model = kmeans.build(Spec.of((2,)), clusters=2).stages[0].model

@@ -136,7 +136,7 @@ def test_pictures_are_the_mean_and_the_components_in_grey_levels():
 
 
 def test_refusals():
-  with pytest.raises(UserError, match="between 1 and the 64 dimensions"):
+  with pytest.raises(UserError, match="at most 64, the dimensions"):
     pca.build(Spec.of((8, 8, 1), 17), components=65)
   with pytest.raises(UserError, match="model.method=em or a smaller data.resolution"):
     pca.build(Spec.of((256, 256, 3), 256))

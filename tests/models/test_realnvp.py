@@ -7,7 +7,8 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from gen_jax.core import Spec, UserError, fold_each
-from gen_jax.models.realnvp import Likelihood, Sampler, build
+from gen_jax.models.flow import Likelihood, Sampler
+from gen_jax.models.realnvp import build
 
 PLANE = Spec.of((2,))
 
@@ -146,6 +147,22 @@ def test_integers_come_back_from_their_codes():
   np.testing.assert_array_equal(back, x)
 
 
+def test_without_keys_integers_are_encoded_from_the_middle_of_their_cells():
+  x = jnp.arange(12).reshape(4, 3)
+  grey, real = model_of(Spec.of((3, 1, 1), 12)), model_of(Spec.of((3, 1, 1)))
+  x = x.reshape(4, 3, 1, 1)
+  state = scrambled(started(grey, {"x": x}))
+  middle = x + 0.5
+  p = 0.05 + 0.9 * middle / 12
+  logits = {"x": jnp.log(p / (1 - p))}
+  # The same flow without the logit in front of it.
+  after = {"flow": {"flow": state["params"]["flow"]["flow"][1]}}
+  want = quick_jit(real.encode)({**state, "params": after}, logits["x"])
+  got = quick_jit(grey.encode)(state, x)
+  np.testing.assert_allclose(got, want, rtol=1e-9)
+  np.testing.assert_array_equal(quick_jit(grey.decode)(state, got), x)
+
+
 def test_temperature_scales_the_prior():
   z = {t: model_of(PLANE, sample=Sampler(t)).prior({}, keys_of(5)) for t in (0.0, 0.5, 1.0)}
   np.testing.assert_allclose(z[0.5], 0.5 * z[1.0])
@@ -159,7 +176,7 @@ def test_temperature_scales_the_prior():
     (PLANE, {"couplings": 3}, "even number"),
     (PLANE, {"scales": 2}, "scales=1"),
     (Spec.of((6, 6, 1), 2), {"scales": 3}, "multiples of 4"),
-    (Spec.of((6, 6, 1), 2), {"alpha": 0.5}, "alpha"),
+    (Spec.of((6, 6, 1), 2), {"alpha": 0.5}, r"model.alpha must be in \(0, 0.5\), not 0.5"),
     (PLANE, {"dequantization": "variational"}, "integer grey levels"),
     (PLANE, {"conditional": True}, "labels"),
     (PLANE, {"likelihood": Likelihood(2)}, "exact"),

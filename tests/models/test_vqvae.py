@@ -208,9 +208,10 @@ def test_the_first_stage_is_frozen_in_the_second_which_sees_its_codes(prior_net)
 
 @pytest.mark.parametrize("change,message", [
   (dict(factor=3), "power of 2"),
-  (dict(factor=8), "divide"),
-  (dict(codes=1), "codes"),
-  (dict(decay=1.0), "decay"),
+  (dict(factor=8), "multiples of 8, not 4x4"),
+  (dict(pixelcnn=vqvae.PixelCNN(kernel=1)), "model.pixelcnn.kernel must be 3 or more"),
+  (dict(codes=1), "model.codes must be 2 or more"),
+  (dict(decay=1.0), r"model.decay must be in \[0, 1\)"),
   (dict(spec=Spec.of((4, 4, 1), 5), conditional=True), "labels"),
 ])  # fmt: skip
 def test_what_it_refuses(change, message):
