@@ -6,6 +6,7 @@
   python -m gen_jax.main --list
   python -m gen_jax.main compare runs/a runs/b
   python -m gen_jax.main collage OUT.png runs/a runs/b
+  python -m gen_jax.main results OUT.md runs/a runs/b
 
 Running the same command again resumes. Exit status: 0 done, or stopped by SIGINT and saved; 1 a
 metric became non-finite, or the disk is full; 2 the input was refused, in one line; 75 stopped by
@@ -96,6 +97,13 @@ def dispatch(argv: list[str]) -> int:
       raise UserError("collage takes a picture to write and run folders: collage OUT.png runs/a")
     use_compilation_cache()
     print(collage(argv[3:], argv[2]))
+    return 0
+  if argv[1:2] == ["results"]:
+    from gen_jax.report.results import results
+
+    if len(argv) < 3 or not argv[2].endswith(".md"):
+      raise UserError("results takes a page to write and run folders: results OUT.md runs/a runs/b")
+    print(results(argv[2], argv[3:]))
     return 0
   if argv[1:]:
     raise UserError(f"unexpected argument {argv[1]!r}: the config is given as --config FILE")

@@ -1,0 +1,40 @@
+"""The page of results, of run folders that are written by hand."""
+
+import json
+
+import pytest
+
+from gen_jax.core import UserError
+from gen_jax.report.results import results
+
+
+def run(folder, value, builder="gen_jax.models.vae.build"):
+  folder.mkdir()
+  config = {"builder": builder, "data": {"name": "digits"}}
+  record = {"config": config, "spec": {}, "specs": [], "sizes": {}, "fingerprint": "f"}
+  (folder / "config.json").write_text(json.dumps(record))
+  figure = {"value": value, "examples": 359, "split": "test", "standard_error": 0.25, "step": 8}
+  (folder / "evaluation.json").write_text(json.dumps({"nll": figure}))
+  return folder
+
+
+def test_every_figure_stands_with_what_it_is_of(tmp_path):
+  page = tmp_path / "docs" / "results.md"
+  results(page, [run(tmp_path / "vae", 101.25)])
+  assert "| nll | 101.2 | 0.25 | 359 of test | 8 |" in page.read_text()
+  # A later page keeps the runs of an earlier one, and takes over what was measured again.
+  results(page, [run(tmp_path / "ae", 3.0, "gen_jax.models.ae.build")])
+  (tmp_path / "vae" / "evaluation.json").write_text(
+    json.dumps({"nll": {"value": 99.0, "examples": 359, "split": "test"}})
+  )
+  said = results(page, [tmp_path / "vae"])
+  text = page.read_text()
+  assert said.endswith("2 runs") and "## ae" in text and "`ae` on digits" in text
+  assert "| nll | 99 |  | 359 of test |  |" in text and "101.2" not in text
+
+
+def test_a_run_without_figures_is_refused(tmp_path):
+  folder = run(tmp_path / "vae", 1.0)
+  (folder / "evaluation.json").unlink()
+  with pytest.raises(UserError, match="has not been measured"):
+    results(tmp_path / "results.md", [folder])
