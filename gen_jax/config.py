@@ -8,13 +8,10 @@ The signature of a builder is the schema of `config.model`, its dataclass-typed 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import importlib
 import inspect
 import json
-import math
-import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -23,8 +20,19 @@ from annotated_types import MinLen
 from ml_collections import ConfigDict
 
 from gen_jax import data as sources
-from gen_jax.core import OPTIONS, Count, Field, Natural, Program, Spec, UserError, check_range
+from gen_jax.core import Field, Program, Spec, UserError
 from gen_jax.data import Feed
+from gen_jax.schema import (
+  OPTIONS,
+  Count,
+  Natural,
+  as_dict,
+  complete,
+  convert,
+  merge,
+  nearest,
+  parameters,
+)
 
 Layout = Literal["replicated", "sharded"]
 
@@ -90,15 +98,6 @@ FIELDS: dict[str, tuple[Any, Any]] = {
 WHERE = ("data_dir", "resident", "threads")
 
 
-def nearest(name: str, names) -> str:
-  """ "; did you mean a or b?", or the names where none is near."""
-  names = [str(n) for n in names]
-  close = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
-  if close:
-    return f"; did you mean {' or '.join(close)}?"
-  return f"; one of {', '.join(names)}" if names else ""
-
-
 def resolve(builder: str) -> Callable[..., Program]:
   """The function of a dotted name such as gen_jax.models.ddpm.build.
 
@@ -110,17 +109,6 @@ def resolve(builder: str) -> Callable[..., Program]:
     return getattr(importlib.import_module(module), name)
   except (ImportError, AttributeError, ValueError) as error:
     raise UserError(f"config.builder={builder!r} cannot be imported: {error}") from error
-
-
-def parameters(target: Callable) -> dict[str, tuple[Any, Any]]:
-  """name -> (annotation, default) of the keyword parameters of a function or dataclass."""
-  target_ = target if inspect.isfunction(target) else target.__init__
-  hints = typing.get_type_hints(target_, include_extras=True)
-  return {
-    name: (hints.get(name, Any), p.default)
-    for name, p in inspect.signature(target).parameters.items()
-    if p.kind == p.KEYWORD_ONLY or inspect.isclass(target)
-  }
 
 
 def schema(builder: Callable) -> dict[str, dict[str, tuple[Any, Any]]]:
@@ -136,96 +124,6 @@ def schema(builder: Callable) -> dict[str, dict[str, tuple[Any, Any]]]:
   for option in OPTIONS:
     groups[option] = parameters(of_builder[option][0]) if option in of_builder else {}
   return groups
-
-
-def bare(kind: Any) -> Any:
-  """The annotation without its own ranges and those of its items."""
-  origin, args = typing.get_origin(kind), typing.get_args(kind)
-  if origin is Annotated:
-    return bare(args[0])
-  return tuple[bare(args[0]), ...] if origin is tuple else kind
-
-
-def convert(value: Any, kind: Any, where: str) -> Any:
-  """value as the annotation `kind` wants it.
-
-  Raises:
-    UserError: naming the field `where`, what it takes and what it was given.
-  """
-  origin, args = typing.get_origin(kind), typing.get_args(kind)
-
-  def refuse(what):
-    raise UserError(f"config.{where} must be {what}, not {value!r}")
-
-  if kind is Any:
-    return value
-  if origin is Annotated:
-    value = convert(value, args[0], where)
-    check_range(value, args[1:], f"config.{where}")
-    return value
-  if origin is Literal:
-    if value not in args:
-      refuse("one of " + ", ".join(map(str, args)))
-    return value
-  if origin in (typing.Union, types.UnionType):
-    for option in args:
-      try:
-        convert(value, bare(option), where)
-      except UserError:
-        continue
-      return convert(value, option, where)
-    refuse(" or ".join(getattr(bare(a), "__name__", str(a)) for a in args))
-  if dataclasses.is_dataclass(kind):
-    if isinstance(value, kind):
-      return value
-    if not isinstance(value, Mapping):
-      refuse(f"a group of {', '.join(f.name for f in dataclasses.fields(kind))}")
-    return kind(**complete(parameters(kind), value, where))
-  if origin is tuple:
-    if not isinstance(value, list | tuple):
-      refuse("a tuple, such as " + ("('a', 'b')" if args[0] is str else "(1, 2)"))
-    return tuple(convert(v, args[0], f"{where}[{i}]") for i, v in enumerate(value))
-  if kind is float and isinstance(value, int) and not isinstance(value, bool):
-    return float(value)
-  if kind is type(None):
-    return value if value is None else refuse("None")
-  if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-    names = {int: "a whole number", float: "a number", str: "text", bool: "True or False"}
-    refuse(names.get(kind, "a group of fields"))
-  if kind is float and math.isnan(value):
-    refuse("a number")
-  return value
-
-
-def complete(fields: dict[str, tuple[Any, Any]], given: Mapping, where: str) -> dict[str, Any]:
-  """The given fields of the group `where` ("" for the config itself) checked and converted, with
-  defaults for the others; a group that is given in part is completed from its own default.
-
-  Raises:
-    UserError: for a field that does not exist, a missing one, or a value of the wrong type.
-  """
-  prefix = f"{where}." if where else ""
-  for name in given:
-    if name not in fields:
-      raise UserError(f"config.{prefix}{name} does not exist{nearest(name, fields)}")
-  out = {}
-  for name, (kind, default) in fields.items():
-    if name not in given and default is inspect.Parameter.empty:
-      raise UserError(f"config.{prefix}{name} is missing: it has no default")
-    value = given.get(name, default)
-    if dataclasses.is_dataclass(default) and isinstance(value, Mapping):
-      value = merge(as_dict(default), value)
-    out[name] = convert(value, kind, f"{prefix}{name}")
-  return out
-
-
-def as_dict(value: Any) -> Any:
-  """Dataclasses and mappings to plain dicts, all the way down."""
-  if dataclasses.is_dataclass(value):
-    return {f.name: as_dict(getattr(value, f.name)) for f in dataclasses.fields(value)}
-  if isinstance(value, Mapping):
-    return {k: as_dict(v) for k, v in value.items()}
-  return value
 
 
 def experiment(
@@ -261,16 +159,6 @@ def variant(name: str, variants: Mapping[str, Mapping]) -> Mapping:
   if name not in variants:
     raise UserError(f"no variant {name!r} in this config{nearest(name, variants)}")
   return variants[name]
-
-
-def merge(base: Mapping, *changes: Mapping) -> dict:
-  """base with the changes written over it, group by group."""
-  out = dict(base)
-  for change in changes:
-    for key, value in change.items():
-      both = isinstance(value, Mapping) and isinstance(out.get(key), Mapping)
-      out[key] = merge(out[key], value) if both else value
-  return out
 
 
 # What the `tiny` variants of all configs have in common.

@@ -19,19 +19,14 @@ A batch is a dict of arrays with one leading example axis (`update` sees [M, B, 
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import math
-import types
-import typing
 import zlib
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from annotated_types import Ge, Gt, Interval, Le, Lt, MinLen
 
 Array = jax.Array
 PyTree = Any
@@ -97,96 +92,6 @@ class Spec(NamedTuple):
   def classes(self) -> int:
     """Number of classes of `label`, 0 where there is none."""
     return self.fields["label"].levels or 0 if "label" in self.fields else 0
-
-
-# Ranges of hyperparameters, as the annotations of builders and of their options say them.
-Count = Annotated[int, Ge(1)]
-Natural = Annotated[int, Ge(0)]
-Positive = Annotated[float, Gt(0)]
-NonNegative = Annotated[float, Ge(0)]
-Share = Annotated[float, Interval(ge=0, le=1)]
-Decay = Annotated[float, Interval(ge=0, lt=1)]
-Dtype = Literal["float32", "bfloat16", "float64"]
-
-
-def in_words(ge=None, gt=None, le=None, lt=None) -> str:
-  """A range: "1 or more", "positive", "in [0, 1)", ..."""
-  low, high = gt if ge is None else ge, lt if le is None else le
-  if high is None:
-    more = "positive" if low == 0 else f"above {low}"
-    return f"{low} or more" if ge is not None else more
-  if low is None:
-    return f"{high} or less" if le is not None else f"below {high}"
-  return f"in {'(' if ge is None else '['}{low}, {high}{')' if le is None else ']'}"
-
-
-def check_range(value: Any, constraints: tuple, where: str) -> None:
-  """Refuses a value that the constraints of an `Annotated` type do not admit.
-
-  Raises:
-    UserError: naming `where`, the range and the value.
-  """
-  flat = [c for group in constraints for c in (group if isinstance(group, Interval) else (group,))]
-  bounds = {}
-  for c in flat:
-    if isinstance(c, MinLen):
-      if len(value) < c.min_length:
-        raise UserError(f"{where} must have {c.min_length} or more entries, not {value!r}")
-    for kind, name in ((Ge, "ge"), (Gt, "gt"), (Le, "le"), (Lt, "lt")):
-      if isinstance(c, kind):
-        bounds[name] = getattr(c, name)
-  # Written so that NaN is in no range; nor are infinities.
-  inside = (math.isfinite(value or 0) if bounds else True) and (
-    (bounds.get("ge") is None or value >= bounds["ge"])
-    and (bounds.get("gt") is None or value > bounds["gt"])
-    and (bounds.get("le") is None or value <= bounds["le"])
-    and (bounds.get("lt") is None or value < bounds["lt"])
-  )
-  if not inside:
-    raise UserError(f"{where} must be {in_words(**bounds)}, not {value!r}")
-
-
-def check(kind: Any, value: Any, where: str) -> None:
-  """Refuses a value outside the ranges and choices of its annotation, all the way down.
-
-  Raises:
-    UserError: naming the field.
-  """
-  origin, args = typing.get_origin(kind), typing.get_args(kind)
-  if origin is Annotated:
-    check(args[0], value, where)
-    check_range(value, args[1:], where)
-  elif origin is Literal:
-    if value not in args:
-      raise UserError(f"{where} must be one of {', '.join(map(str, args))}, not {value!r}")
-  elif origin is tuple:
-    for i, each in enumerate(value):
-      check(args[0], each, f"{where}[{i}]")
-  elif origin in (typing.Union, types.UnionType):
-    if value is not None:
-      check(next(a for a in args if a is not type(None)), value, where)
-  elif dataclasses.is_dataclass(value):
-    for name, hint in typing.get_type_hints(type(value), include_extras=True).items():
-      check(hint, getattr(value, name), f"{where}.{name}")
-  elif kind is float and math.isnan(value):
-    raise UserError(f"{where} must be a number, not nan")
-
-
-# Config groups of their own: what a builder takes besides hyperparameters.
-OPTIONS = ("sample", "likelihood")
-
-
-def builder(build: Callable) -> Callable:
-  """A builder that refuses what lies outside the ranges of its signature, also in a direct call."""
-
-  @functools.wraps(build)
-  def checked(spec: Spec, **given):
-    hints = typing.get_type_hints(build, include_extras=True)
-    for name in given.keys() & hints.keys():
-      check(hints[name], given[name], name if name in OPTIONS else f"model.{name}")
-    return build(spec, **given)
-
-  return checked
 
 
 Cond = dict[str, Array] | None  # {field: [n, ...]}, or None for the unconditional model

@@ -18,7 +18,7 @@ SECONDS = 120  # of one command
 
 
 def serve() -> None:
-  import gen_jax.app.tasks  # noqa: F401
+  import gen_jax.app.tasks
   import gen_jax.main
   import gen_jax.models.classifier
 

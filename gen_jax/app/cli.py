@@ -21,7 +21,7 @@ def load_module(file: str) -> ModuleType:
   Raises:
     UserError: if there is no such file, naming near ones, or it has no get_config.
   """
-  from gen_jax.config import nearest
+  from gen_jax.schema import nearest
 
   path = Path(file)
   if not path.is_file():
@@ -83,7 +83,7 @@ def check_overrides(argv: list[str]) -> None:
   Raises:
     UserError: see above, and `load_module`.
   """
-  from gen_jax.config import nearest
+  from gen_jax.schema import nearest
 
   name = None
   for i, argument in enumerate(argv):

@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Interval, Le
 
 from gen_jax import core
-from gen_jax.core import Count, Decay, Natural
 from gen_jax.data import (
   arrays,
   cipher,
@@ -44,6 +43,7 @@ from gen_jax.data.source import (
   partition,
 )
 from gen_jax.data.vocabulary import SPECIAL, Vocabulary, split_words
+from gen_jax.schema import Count, Decay, Natural
 
 __all__ = [
   "ArraySplit", "Feed", "Inputs", "LazySplit", "Pipeline", "SOURCES", "SPECIAL", "Source", "Split",

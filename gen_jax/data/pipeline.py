@@ -14,10 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax.core import Array, Count, Spec, UserError, check, stream
+from gen_jax.core import Array, Spec, UserError, stream
 from gen_jax.data import augment as augmentation
 from gen_jax.data.order import ROUNDS, positions, shuffled
 from gen_jax.data.source import Split
+from gen_jax.schema import Count, check
 
 RESIDENT_BYTES = 2**30
 

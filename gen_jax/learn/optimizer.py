@@ -8,7 +8,8 @@ from typing import Literal
 
 import optax
 
-from gen_jax.core import Count, Decay, Natural, NonNegative, Positive, UserError, check
+from gen_jax.core import UserError
+from gen_jax.schema import Count, Decay, Natural, NonNegative, Positive, check
 
 
 def burda_schedule(peak: float, steps: int) -> optax.Schedule:

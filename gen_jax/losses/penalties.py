@@ -26,7 +26,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import Array, NonNegative
+from gen_jax.core import Array
+from gen_jax.schema import NonNegative
 
 Critic = Callable[[Array], Array]
 

@@ -14,23 +14,14 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import (
-  Array,
-  Count,
-  Dtype,
-  NonNegative,
-  Program,
-  Spec,
-  UserError,
-  builder,
-  single,
-)
+from gen_jax.core import Array, Program, Spec, UserError, single
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.losses.likelihoods import sum_dims
 from gen_jax.models.common import in_levels, require_images, scaling
 from gen_jax.nets.conv import coders
 from gen_jax.nets.mlp import Activation
+from gen_jax.schema import Count, Dtype, NonNegative, builder
 
 
 @dataclasses.dataclass(frozen=True)

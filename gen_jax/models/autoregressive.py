@@ -28,20 +28,11 @@ import optax
 from flax import linen as nn
 from jax import lax
 
-from gen_jax.core import (
-  Array,
-  Natural,
-  NonNegative,
-  Program,
-  Spec,
-  UserError,
-  as_integers,
-  count_dims,
-  single,
-)
+from gen_jax.core import Array, Program, Spec, UserError, as_integers, count_dims, single
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.models.common import bits_per_dim, labels, require_labels
+from gen_jax.schema import Natural, NonNegative
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,11 +8,12 @@ from __future__ import annotations
 import jax.numpy as jnp
 import optax
 
-from gen_jax.core import Count, Decay, Dtype, Program, Spec, builder, centre, single
+from gen_jax.core import Program, Spec, centre, single
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.models.common import require_labels, scaling
 from gen_jax.nets.classifier import Classifier
+from gen_jax.schema import Count, Decay, Dtype, builder
 
 
 @builder

@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 from annotated_types import Interval
 
-from gen_jax.core import Array, Count, Positive, PyTree, masked_mean
+from gen_jax.core import Array, PyTree, masked_mean
 from gen_jax.losses import adversarial
 from gen_jax.nets import gan as nets
+from gen_jax.schema import Count, Positive
 
 
 class Critic(NamedTuple):

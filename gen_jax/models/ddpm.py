@@ -21,22 +21,7 @@ import jax
 import jax.numpy as jnp
 from annotated_types import Ge, MinLen
 
-from gen_jax.core import (
-  Array,
-  Count,
-  Decay,
-  Dtype,
-  Natural,
-  Program,
-  PyTree,
-  Share,
-  Spec,
-  UserError,
-  builder,
-  centre,
-  quantize,
-  single,
-)
+from gen_jax.core import Array, Program, PyTree, Spec, UserError, centre, quantize, single
 from gen_jax.diffusion import schedule as schedules
 from gen_jax.diffusion.bound import clip_x0, variational_bound
 from gen_jax.diffusion.gaussian import Prediction, Variance, convert, corrupt, forms
@@ -53,6 +38,7 @@ from gen_jax.models.common import (
   scaling,
 )
 from gen_jax.nets.unet import UNet
+from gen_jax.schema import Count, Decay, Dtype, Natural, Share, builder
 
 
 @dataclasses.dataclass(frozen=True)

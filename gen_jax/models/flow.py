@@ -23,8 +23,6 @@ from jax.scipy.special import logsumexp
 
 from gen_jax.core import (
   Array,
-  Count,
-  NonNegative,
   Program,
   PyTree,
   Spec,
@@ -42,6 +40,7 @@ from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.losses import likelihoods
 from gen_jax.models.common import bits_per_dim, one_hot, require_labels, require_multiples
+from gen_jax.schema import Count, NonNegative
 
 
 @dataclasses.dataclass(frozen=True)

@@ -35,21 +35,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gen_jax.core import (
-  Count,
-  Decay,
-  Dtype,
-  Natural,
-  NonNegative,
-  Program,
-  Spec,
-  Stage,
-  UserError,
-  builder,
-  centre,
-  quantize,
-  single,
-)
+from gen_jax.core import Program, Spec, Stage, UserError, centre, quantize, single
 from gen_jax.learn.game import Player, game, minimise
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.losses.adversarial import LOSSES
@@ -60,6 +46,7 @@ from gen_jax.models.conditions import one_hot
 from gen_jax.models.critics import Began, Critic
 from gen_jax.nets import gan as nets
 from gen_jax.nets.mlp import Activation
+from gen_jax.schema import Count, Decay, Dtype, Natural, NonNegative, builder
 
 Loss = Literal[(*LOSSES, "began")]
 

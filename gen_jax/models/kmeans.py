@@ -17,9 +17,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gen_jax.core import Array, Count, Natural, Program, Spec, builder, single
+from gen_jax.core import Array, Program, Spec, single
 from gen_jax.learn.em import em
 from gen_jax.models.euclidean import space
+from gen_jax.schema import Count, Natural, builder
 
 matmul = functools.partial(jnp.matmul, precision="highest")
 

@@ -31,19 +31,10 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import (
-  Array,
-  Count,
-  Positive,
-  Program,
-  Spec,
-  UserError,
-  builder,
-  fold_all,
-  single,
-)
+from gen_jax.core import Array, Program, Spec, UserError, fold_all, single
 from gen_jax.learn.em import em
 from gen_jax.models.euclidean import Space, space
+from gen_jax.schema import Count, Positive, builder
 
 LARGEST = 2**14  # dimensions whose covariance is still formed: 1 GiB in float32
 

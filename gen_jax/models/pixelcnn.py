@@ -15,11 +15,12 @@ from typing import Annotated
 import jax.numpy as jnp
 from annotated_types import Ge
 
-from gen_jax.core import Count, Decay, Dtype, Program, Spec, UserError, builder
+from gen_jax.core import Program, Spec, UserError
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.models.autoregressive import Sampler, autoregressive, check
 from gen_jax.models.common import require_images
 from gen_jax.nets.pixelcnn import PixelCNN
+from gen_jax.schema import Count, Decay, Dtype, builder
 
 Kernel = Annotated[int, Ge(3)]
 

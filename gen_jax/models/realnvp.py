@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import jax.numpy as jnp
 from annotated_types import Interval
 
-from gen_jax.core import Count, Decay, Dtype, Natural, Program, Spec, UserError, builder
+from gen_jax.core import Program, Spec, UserError
 from gen_jax.flows.actnorm import actnorm
 from gen_jax.flows.bijection import chain
 from gen_jax.flows.coupling import affine, checkerboard, coupling
@@ -25,6 +25,7 @@ from gen_jax.learn.optimizer import Optimizer
 from gen_jax.models.flow import Likelihood, Sampler, check_coupled, coupled_flow, flow
 from gen_jax.nets.coupling import Conditioner
 from gen_jax.nets.mlp import Activation, activation_of
+from gen_jax.schema import Count, Decay, Dtype, Natural, builder
 
 
 @builder

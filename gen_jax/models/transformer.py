@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gen_jax.core import Count, Decay, Dtype, Program, Spec, UserError, builder, count_dims
+from gen_jax.core import Program, Spec, UserError, count_dims
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.models.autoregressive import Sampler, autoregressive, check
 from gen_jax.nets.transformer import Transformer
+from gen_jax.schema import Count, Decay, Dtype, builder
 
 
 @builder

@@ -19,21 +19,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import (
-  Array,
-  Count,
-  Dtype,
-  Natural,
-  NonNegative,
-  Positive,
-  Program,
-  Spec,
-  UserError,
-  builder,
-  fold_all,
-  quantize,
-  single,
-)
+from gen_jax.core import Array, Program, Spec, UserError, fold_all, quantize, single
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.losses.elbo import annealed, capacity_elbo, elbo, importance_weighted
@@ -49,6 +35,7 @@ from gen_jax.models.variational import (
 )
 from gen_jax.nets.conv import coders
 from gen_jax.nets.mlp import Activation
+from gen_jax.schema import Count, Dtype, Natural, NonNegative, Positive, builder
 
 
 @dataclasses.dataclass(frozen=True)

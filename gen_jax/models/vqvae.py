@@ -22,21 +22,7 @@ import jax
 import jax.numpy as jnp
 from annotated_types import Ge
 
-from gen_jax.core import (
-  Count,
-  Decay,
-  Dtype,
-  Model,
-  Natural,
-  NonNegative,
-  Program,
-  Spec,
-  Stage,
-  UserError,
-  as_integers,
-  builder,
-  unit,
-)
+from gen_jax.core import Model, Program, Spec, Stage, UserError, as_integers, unit
 from gen_jax.learn.game import Player, game, minimise
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.losses import quantize as vq
@@ -54,6 +40,7 @@ from gen_jax.models.pixelcnn import Kernel
 from gen_jax.models.pixelcnn import build as build_pixelcnn
 from gen_jax.models.transformer import build as build_transformer
 from gen_jax.nets.vqvae import Decoder, Encoder
+from gen_jax.schema import Count, Decay, Dtype, Natural, NonNegative, builder
 
 
 @dataclasses.dataclass(frozen=True)

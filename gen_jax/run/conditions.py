@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from gen_jax.config import nearest
 from gen_jax.core import Field, Model, Spec, UserError
 from gen_jax.data import SPECIAL, Split, Vocabulary, split_words
+from gen_jax.schema import nearest
 
 
 def conditions(

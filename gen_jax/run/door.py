@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from gen_jax import data
-from gen_jax.config import Evaluate, Experiment, Train, nearest, parameters
-from gen_jax.core import Model, Program, PyTree, UserError, check
+from gen_jax.config import Evaluate, Experiment, Train
+from gen_jax.core import Model, Program, PyTree, UserError
 from gen_jax.data import Feed
 from gen_jax.run.loop import train
 from gen_jax.run.system import system_of
+from gen_jax.schema import check, nearest, parameters
 
 
 def train_on_arrays(

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from gen_jax import config as configs
 from gen_jax import remote
-from gen_jax.core import OPTIONS, Model, PyTree, UserError
+from gen_jax.core import Model, PyTree, UserError
 from gen_jax.run.checkpoint import Checkpoints, Damaged
 from gen_jax.run.folder import differences, read_record, specs_of
 from gen_jax.run.mesh import make_mesh, placed
@@ -18,6 +18,7 @@ from gen_jax.run.setup import set_up
 from gen_jax.run.states import abstract_states, batches_of
 from gen_jax.run.step import Tally
 from gen_jax.run.system import System, Trained
+from gen_jax.schema import OPTIONS
 
 
 def load(

@@ -153,4 +153,4 @@ class Step:
 
   def compilations(self) -> int:
     """Executables that `call` was compiled to: 1 at the end of a run."""
-    return 0 if self.compiled is None else self.compiled._cache_size()  # noqa: SLF001
+    return 0 if self.compiled is None else self.compiled._cache_size()

@@ -9,20 +9,10 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.config import experiment, variant
-from gen_jax.core import (
-  Dtype,
-  Program,
-  Spec,
-  Stage,
-  UserError,
-  builder,
-  fold_all,
-  over_states,
-  quantize,
-  unit,
-)
+from gen_jax.core import Program, Spec, Stage, UserError, fold_all, over_states, quantize, unit
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
+from gen_jax.schema import Dtype, builder
 
 
 def mean_model(spec: Spec, mean_of, params, dtype, optimizer, cond=()):
