@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Interval, Le
 
-from gen_jax import core
+from gen_jax import core, schema
 from gen_jax.data import (
   arrays,
   cipher,
@@ -172,7 +172,7 @@ def load(
   defaults = inspect.signature(load).parameters
   hints = typing.get_type_hints(load, include_extras=True)
   for field, value in given.items():
-    core.check(hints[field], value, f"data.{field}")
+    schema.check(hints[field], value, f"data.{field}")
   openers, settings = [_find(name)], [given]
   if other:
     at_path = os.path.exists(os.path.expanduser(other))
