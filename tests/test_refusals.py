@@ -63,7 +63,7 @@ COMMAND_LINE = {
   "sweep at a url": ([TINY, "--sweep=seed=1,2", "--workdir=gs://b/run"], "needs a local --workdir"),
   "images of no scheme": ([FOLDER, "--config.data.path=ftp://x/y"], "not a folder that can be"),
   "no images at a url": ([FOLDER, "--config.data.path=file://{empty}/no"], "cannot be reached"),
-  "residual without widths": field(GAN, "model.residual", True, "give model.widths"),
+  "residual without widths": field(GAN, "model.critic.residual", True, "widths"),
   "workdir is a file": ([TINY, "--workdir={file}"], "cannot be written"),
   "workdir below a file": ([TINY, "--workdir={file}/run"], "cannot be written"),
 }
