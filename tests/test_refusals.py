@@ -83,13 +83,17 @@ CONFIG = {
   "optimizer": field(TINY, "model.optimizer.name", "adan", "must be one of"),
   "rate": field(TINY, "model.optimizer.learning_rate", 0, "learning_rate must be positive"),
   "decay": field(TINY, "model.optimizer.decay_steps", 1, "needs optimizer.decay_steps"),
-  "ema": field(TINY, "model.ema", 1.0, "ema"),
-  "width": field(TINY, "model.width", 0, "width"),
-  "timesteps": field(TINY, "model.timesteps", 0, "timesteps"),
-  "multipliers": field(TINY, "model.multipliers", "()", "multipliers"),
+  "ema": field(TINY, "model.ema", 1.0, "config.model.ema must be in [0, 1), not 1.0"),
+  "width": field(TINY, "model.width", 0, "config.model.width must be 1 or more, not 0"),
+  "timesteps": field(TINY, "model.timesteps", 0, "config.model.timesteps must be 2 or more, not 0"),
+  "multipliers": field(
+    TINY, "model.multipliers", "()", "config.model.multipliers must have 1 or more entries"
+  ),
   "too many halvings": field(TINY, "model.multipliers", "(1,1,1,1,1)", "model.multipliers"),
-  "dropout": field(TINY, "model.dropout", 1.5, "dropout"),
-  "label dropout": field(TINY, "model.label_dropout", -0.1, "label_dropout"),
+  "dropout": field(TINY, "model.dropout", 1.5, "config.model.dropout must be in [0, 1), not 1.5"),
+  "label dropout": field(
+    TINY, "model.label_dropout", -0.1, "label_dropout must be in [0, 1], not -0.1"
+  ),
   "seed": field(TINY, "seed", -1, "config.seed must be 0 or more"),
   "steps": field(TINY, "train.steps", 0, "config.train.steps must be 1 or more"),
   "steps of two stages": field(TINY, "train.steps", "(4,4)", "train.steps"),
@@ -117,7 +121,7 @@ CONFIG = {
   "sampler": field(TINY, "sample.method", "ddmi", "must be one of"),
   "sampler's steps": field(TINY, "sample.steps", -1, "sample.steps"),
   "more steps than times": field(TINY, "sample.steps", 21, "sample.steps"),
-  "eta": field(TINY, "sample.eta", -1, "eta"),
+  "eta": field(TINY, "sample.eta", -1, "config.sample.eta must be in [0, 1]"),
   "guidance without labels": (
     [
       TINY,
@@ -135,10 +139,10 @@ CONFIG = {
     ],
     "model.conditional=True needs labels",
   ),
-  "pca": field(PCA, "model.components", 65, "components"),
-  "no components": field(PCA, "model.components", 0, "components"),
-  "gmm": field(GMM, "model.components", 0, "components"),
-  "gmm's floor": field(GMM, "model.floor", -1, "floor"),
+  "pca": field(PCA, "model.components", 65, "model.components must be at most 64"),
+  "no components": field(PCA, "model.components", 0, "config.model.components must be 1 or more"),
+  "gmm": field(GMM, "model.components", 0, "config.model.components must be 1 or more"),
+  "gmm's floor": field(GMM, "model.floor", -1, "config.model.floor must be positive, not -1"),
   "gan's turns": field(GAN, "model.n_critic", 0, "n_critic must be 1 or more"),
   "gan's latent": field(GAN, "model.latent", 0, "latent must be 1 or more"),
   "gan's clip": field(GAN, "model.clip", 0.01, "model.penalties"),
@@ -154,15 +158,19 @@ CONFIG = {
     "model.bound=elbo, not of iwae",
   ),
   "binarize": field(VAE, "model.binarize", "fresh", "needs model.observation=bernoulli"),
-  "importance": field(VAE, "likelihood.importance_samples", -1, "importance_samples"),
+  "importance": field(
+    VAE, "likelihood.importance_samples", -1, "importance_samples must be 0 or more, not -1"
+  ),
   "temperature": field(VAE, "sample.temperature", -1, "temperature must be 0 or more"),
   "vq's factor": field(VQ, "model.factor", 3, "power of 2"),
   "vq's codes": field(VQ, "model.codes", 1, "codes must be 2 or more"),
-  "vq's decay": field(VQ, "model.decay", 1.0, "decay"),
-  "pixelcnn's kernel": field(PIXEL, "model.kernel", 4, "kernel"),
+  "vq's decay": field(VQ, "model.decay", 1.0, "config.model.decay must be in [0, 1), not 1.0"),
+  "pixelcnn's kernel": field(PIXEL, "model.kernel", 4, "model.kernel must be odd, not 4"),
   "pixelcnn's top_k": field(PIXEL, "sample.top_k", 18, "top_k"),
   "pixelcnn of points": field(PIXEL, "data.name", "toy2d:moons", "images"),
-  "flow's temperature": field(FLOW, "sample.temperature", -1, "temperature"),
+  "flow's temperature": field(
+    FLOW, "sample.temperature", -1, "config.sample.temperature must be 0 or more"
+  ),
 }
 
 DATA = {
