@@ -31,6 +31,11 @@ def at(path):
   return [FOLDER, f"--config.data.path={{{path}}}"]
 
 
+def files(name, path, **options):
+  given = [f"--config.data.{k}={v}" for k, v in options.items()]
+  return [TINY, f"--config.data.name={name}", f"--config.data.path={{{path}}}", *given]
+
+
 def field(config, name, value, message):
   return [config, f"--config.{name}={value}"], message
 
@@ -255,6 +260,26 @@ DATA = {
   "zip with a backslash": (at("zip_backslash"), "points outside the archive"),
   "zip damaged": (at("zip_damaged"), "7.png"),
   "zip bomb": (at("zip_bomb"), "bytes"),
+  "pairs without a partner": (files("pairs", "alone"), "1 of 10 names in"),
+  "pairs of two sizes": (files("pairs", "unequal"), "pairs are of one size"),
+  "labels of no class": (files("pairs", "void", classes=2), "set data.ignore=2"),
+  "pairs of no known folder": (files("pairs", "sizes"), "is in no folder of a known name"),
+  "domain without images": (files("domains", "one_domain"), "no images of domain B"),
+  "other is nothing": field(TINY, "data.other", "digit", "did you mean digits"),
+  "arrays of unequal length": (files("arrays", "unequal.npz"), "has 3 examples, and x 4"),
+  "arrays of text": (files("arrays", "file"), "is not an .npz file"),
+  "empty line": (files("text", "blank"), "line 2: empty"),
+  "languages of unequal length": (
+    files("text", "translations", languages="('en','fr')"),
+    "have 2 and 1 lines",
+  ),
+  "no such language": (files("text", "translations", languages="('de',)"), "has no train.de"),
+  "missing column": (
+    files("table", "table.csv", columns="('age:real','job:label')"),
+    "has no column job",
+  ),
+  "kind of column": (files("table", "table.csv", columns="('age:int',)"), "name:kind"),
+  "frames of digits": field(TINY, "data.frames", 4, "is read by moving, maze"),
   "zip of another method": (at("zip_lzma"), "another method"),
   "resize": ([*at("one"), "--config.data.resize=squash"], "data.resize"),
   "resolution": ([*at("one"), "--config.data.resolution=5000"], "must be in [0, 4096]"),
@@ -411,6 +436,19 @@ def places(tmp_path_factory, server):
   (root / "zip_damaged").write_bytes(bytes(data))
   archive(root / "zip_bomb", {**good, "7.png": bytes(2**28 + 1)})
   archive(root / "zip_lzma", good, zipfile.ZIP_LZMA)
+  pairs = {f"{role}/{k}": v for role in "AB" for k, v in good.items()}
+  write(root / "alone", {k: v for k, v in pairs.items() if k != "B/7.png"})
+  write(root / "unequal", {**pairs, "B/7.png": png((20, 30))})
+  label = io.BytesIO()
+  Image.fromarray(np.arange(3, dtype=np.uint8).repeat(3).reshape(3, 3)).save(label, "png")
+  picture = io.BytesIO()
+  Image.fromarray(np.zeros((3, 3), np.uint8)).save(picture, "png")
+  write(root / "void", {"image/0.png": picture.getvalue(), "mask/0.png": label.getvalue()})
+  write(root / "one_domain", {f"trainA/{k}": v for k, v in good.items()})
+  np.savez(root / "unequal.npz", x=np.zeros((4, 8, 8, 1), np.uint8), label=np.arange(3))
+  write(root / "blank", {"train.txt": b"one\n\ntwo\n"})
+  write(root / "translations", {"train.en": b"one\ntwo\n", "train.fr": b"un\n"})
+  (root / "table.csv").write_text("age\n1\n2\n")
   runs(root, server)
   return {path.name: path for path in root.iterdir()}
 
