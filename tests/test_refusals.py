@@ -266,7 +266,7 @@ DATA = {
   "pairs of no known folder": (files("pairs", "sizes"), "is in no folder of a known name"),
   "domain without images": (files("domains", "one_domain"), "no images of domain B"),
   "other is nothing": field(TINY, "data.other", "digit", "did you mean digits"),
-  "arrays of unequal length": (files("arrays", "unequal.npz"), "has 3 examples, and x 4"),
+  "arrays of unequal length": (files("arrays", "unequal_arrays"), "has 3 examples, and x 4"),
   "arrays of text": (files("arrays", "file"), "is not an .npz file"),
   "empty line": (files("text", "blank"), "line 2: empty"),
   "languages of unequal length": (
@@ -275,10 +275,10 @@ DATA = {
   ),
   "no such language": (files("text", "translations", languages="('de',)"), "has no train.de"),
   "missing column": (
-    files("table", "table.csv", columns="('age:real','job:label')"),
+    files("table", "table", columns="('age:real','job:label')"),
     "has no column job",
   ),
-  "kind of column": (files("table", "table.csv", columns="('age:int',)"), "name:kind"),
+  "kind of column": (files("table", "table", columns="('age:int',)"), "name:kind"),
   "frames of digits": field(TINY, "data.frames", 4, "is read by moving, maze"),
   "zip of another method": (at("zip_lzma"), "another method"),
   "resize": ([*at("one"), "--config.data.resize=squash"], "data.resize"),
@@ -445,10 +445,11 @@ def places(tmp_path_factory, server):
   Image.fromarray(np.zeros((3, 3), np.uint8)).save(picture, "png")
   write(root / "void", {"image/0.png": picture.getvalue(), "mask/0.png": label.getvalue()})
   write(root / "one_domain", {f"trainA/{k}": v for k, v in good.items()})
-  np.savez(root / "unequal.npz", x=np.zeros((4, 8, 8, 1), np.uint8), label=np.arange(3))
+  with open(root / "unequal_arrays", "wb") as stream:
+    np.savez(stream, x=np.zeros((4, 8, 8, 1), np.uint8), label=np.arange(3))
   write(root / "blank", {"train.txt": b"one\n\ntwo\n"})
   write(root / "translations", {"train.en": b"one\ntwo\n", "train.fr": b"un\n"})
-  (root / "table.csv").write_text("age\n1\n2\n")
+  (root / "table").write_text("age\n1\n2\n")
   runs(root, server)
   return {path.name: path for path in root.iterdir()}
 
