@@ -134,7 +134,9 @@ def use(
   if input is not None:
     if not USES[mode].reads:
       raise UserError(f"--mode={mode} reads no --input: it goes over the data of the run")
-    inputs = data.read_input(input, trained.spec.x, stride if mode == "transform" else 0)
+    inputs = data.read_input(
+      input, trained.spec.x, stride if mode in ("transform", "predict") else 0
+    )
   values = parse_given(trained.model, trained.spec, given)
   print(USES[mode].run(Use(trained, n, inputs, values)))
   return 0

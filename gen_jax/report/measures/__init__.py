@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from gen_jax.config import nearest
 from gen_jax.core import UserError
-from gen_jax.report.measures import codes, coverage, likelihood, samples
+from gen_jax.report.measures import codes, coverage, likelihood, samples, segmentation
 from gen_jax.report.measures.table import MEASURES
 from gen_jax.report.scene import Record, Scene
 from gen_jax.run.system import System
 
-__all__ = ["MEASURES", "check", "codes", "coverage", "likelihood", "samples", "take"]
+__all__ = [
+  "MEASURES", "check", "codes", "coverage", "likelihood", "samples", "segmentation", "take",
+]  # fmt: skip
 
 
 def check(system: System) -> None:
