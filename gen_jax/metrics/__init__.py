@@ -18,10 +18,13 @@ from gen_jax.metrics.memorisation import (
 from gen_jax.metrics.modes import mode_coverage
 from gen_jax.metrics.prdc import precision_recall_density_coverage
 from gen_jax.metrics.probes import probe_errors
+from gen_jax.metrics.segmentation import agreement, confusion_matrix
 
 __all__ = [
+  "agreement",
   "auroc",
   "beta_vae_score",
+  "confusion_matrix",
   "dci",
   "diversity_within_classes",
   "factor_vae_score",

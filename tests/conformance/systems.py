@@ -48,6 +48,7 @@ TWO_STAGES = {"model": {"dtype": "float64", "optimizer": SGD, **PRIORS}}
 SYSTEMS = (
   System("ddpm:tiny"),
   System("classifier:tiny"),
+  System("segment:tiny"),
   System("vae:tiny", SMALL_STEPS),
   System("iwae:tiny", SMALL_STEPS),
   System("beta_vae:tiny", SMALL_STEPS),
