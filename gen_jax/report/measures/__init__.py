@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from gen_jax.core import UserError
-from gen_jax.report.measures import codes, coverage, likelihood, samples
+from gen_jax.report.measures import codes, coverage, likelihood, samples, translation
 from gen_jax.report.measures.table import MEASURES
 from gen_jax.report.scene import Record, Scene
 from gen_jax.run.system import System
 from gen_jax.schema import nearest
 
-__all__ = ["MEASURES", "check", "codes", "coverage", "likelihood", "samples", "take"]
+__all__ = ["MEASURES", "check", "codes", "coverage", "likelihood", "samples", "take", "translation"]
 
 
 def check(system: System) -> None:
