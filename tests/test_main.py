@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -234,7 +235,7 @@ def test_a_full_disk_is_told_in_one_line_and_harms_nothing(tmp_path):
   assert process.returncode == 1, err
   assert err.count("\n") == 1 and "cannot be written: File too large" in err
   run(*command)
-  assert [r["step"] for r in rows(workdir) if "split" not in r] == [3, 6, 9, 12]
+  assert [r["step"] for r in rows(workdir) if "split" not in r] == [2, 4, 6, 8, 10, 12]
   assert (workdir / "weights.safetensors").exists() and (workdir / "evaluation.json").exists()
 
 
@@ -247,3 +248,18 @@ def test_sweep(tmp_path):
   assert table[0]["figures"]["squared_error"]["mean"] > table[1]["figures"]["squared_error"]["mean"]
   again, _ = run(*arguments, "--workdir", tmp_path / "s")
   assert again.count("is complete") == 2
+
+
+def test_output_whose_reader_leaves_ends_nothing(tmp_path):
+  def piped(arguments, reader):
+    line = f"{shlex.join([*COMMAND, '--config', 'configs/pca.py:tiny', *arguments])} | {reader}"
+    shell = ["bash", "-c", f"{line}; echo ${{PIPESTATUS[0]}}"]
+    done = subprocess.run(shell, cwd=ROOT, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr
+    return done.stdout.splitlines()
+
+  first, status = piped(["--dry_run"], "head -n 1")
+  assert first.startswith("data ") and status == "0"
+  # A run goes on to its end.
+  assert piped(["--workdir", str(tmp_path / "run")], "true") == ["0"]
+  assert (tmp_path / "run" / "evaluation.json").exists()

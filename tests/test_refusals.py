@@ -31,6 +31,11 @@ def at(path):
   return [FOLDER, f"--config.data.path={{{path}}}"]
 
 
+def files(name, path, **options):
+  given = [f"--config.data.{k}={v}" for k, v in options.items()]
+  return [TINY, f"--config.data.name={name}", f"--config.data.path={{{path}}}", *given]
+
+
 def field(config, name, value, message):
   return [config, f"--config.{name}={value}"], message
 
@@ -63,7 +68,7 @@ COMMAND_LINE = {
   "sweep at a url": ([TINY, "--sweep=seed=1,2", "--workdir=gs://b/run"], "needs a local --workdir"),
   "images of no scheme": ([FOLDER, "--config.data.path=ftp://x/y"], "not a folder that can be"),
   "no images at a url": ([FOLDER, "--config.data.path=file://{empty}/no"], "cannot be reached"),
-  "residual without widths": field(GAN, "model.residual", True, "give model.widths"),
+  "residual without widths": field(GAN, "model.critic.residual", True, "widths"),
   "workdir is a file": ([TINY, "--workdir={file}"], "cannot be written"),
   "workdir below a file": ([TINY, "--workdir={file}/run"], "cannot be written"),
 }
@@ -83,13 +88,17 @@ CONFIG = {
   "optimizer": field(TINY, "model.optimizer.name", "adan", "must be one of"),
   "rate": field(TINY, "model.optimizer.learning_rate", 0, "learning_rate must be positive"),
   "decay": field(TINY, "model.optimizer.decay_steps", 1, "needs optimizer.decay_steps"),
-  "ema": field(TINY, "model.ema", 1.0, "ema"),
-  "width": field(TINY, "model.width", 0, "width"),
-  "timesteps": field(TINY, "model.timesteps", 0, "timesteps"),
-  "multipliers": field(TINY, "model.multipliers", "()", "multipliers"),
+  "ema": field(TINY, "model.ema", 1.0, "config.model.ema must be in [0, 1), not 1.0"),
+  "width": field(TINY, "model.width", 0, "config.model.width must be 1 or more, not 0"),
+  "timesteps": field(TINY, "model.timesteps", 0, "config.model.timesteps must be 2 or more, not 0"),
+  "multipliers": field(
+    TINY, "model.multipliers", "()", "config.model.multipliers must have 1 or more entries"
+  ),
   "too many halvings": field(TINY, "model.multipliers", "(1,1,1,1,1)", "model.multipliers"),
-  "dropout": field(TINY, "model.dropout", 1.5, "dropout"),
-  "label dropout": field(TINY, "model.label_dropout", -0.1, "label_dropout"),
+  "dropout": field(TINY, "model.dropout", 1.5, "config.model.dropout must be in [0, 1), not 1.5"),
+  "label dropout": field(
+    TINY, "model.label_dropout", -0.1, "label_dropout must be in [0, 1], not -0.1"
+  ),
   "seed": field(TINY, "seed", -1, "config.seed must be 0 or more"),
   "steps": field(TINY, "train.steps", 0, "config.train.steps must be 1 or more"),
   "steps of two stages": field(TINY, "train.steps", "(4,4)", "train.steps"),
@@ -117,7 +126,7 @@ CONFIG = {
   "sampler": field(TINY, "sample.method", "ddmi", "must be one of"),
   "sampler's steps": field(TINY, "sample.steps", -1, "sample.steps"),
   "more steps than times": field(TINY, "sample.steps", 21, "sample.steps"),
-  "eta": field(TINY, "sample.eta", -1, "eta"),
+  "eta": field(TINY, "sample.eta", -1, "config.sample.eta must be in [0, 1]"),
   "guidance without labels": (
     [
       TINY,
@@ -135,10 +144,10 @@ CONFIG = {
     ],
     "model.conditional=True needs labels",
   ),
-  "pca": field(PCA, "model.components", 65, "components"),
-  "no components": field(PCA, "model.components", 0, "components"),
-  "gmm": field(GMM, "model.components", 0, "components"),
-  "gmm's floor": field(GMM, "model.floor", -1, "floor"),
+  "pca": field(PCA, "model.components", 65, "model.components must be at most 64"),
+  "no components": field(PCA, "model.components", 0, "config.model.components must be 1 or more"),
+  "gmm": field(GMM, "model.components", 0, "config.model.components must be 1 or more"),
+  "gmm's floor": field(GMM, "model.floor", -1, "config.model.floor must be positive, not -1"),
   "gan's turns": field(GAN, "model.n_critic", 0, "n_critic must be 1 or more"),
   "gan's latent": field(GAN, "model.latent", 0, "latent must be 1 or more"),
   "gan's clip": field(GAN, "model.clip", 0.01, "model.penalties"),
@@ -154,15 +163,19 @@ CONFIG = {
     "model.bound=elbo, not of iwae",
   ),
   "binarize": field(VAE, "model.binarize", "fresh", "needs model.observation=bernoulli"),
-  "importance": field(VAE, "likelihood.importance_samples", -1, "importance_samples"),
+  "importance": field(
+    VAE, "likelihood.importance_samples", -1, "importance_samples must be 0 or more, not -1"
+  ),
   "temperature": field(VAE, "sample.temperature", -1, "temperature must be 0 or more"),
   "vq's factor": field(VQ, "model.factor", 3, "power of 2"),
   "vq's codes": field(VQ, "model.codes", 1, "codes must be 2 or more"),
-  "vq's decay": field(VQ, "model.decay", 1.0, "decay"),
-  "pixelcnn's kernel": field(PIXEL, "model.kernel", 4, "kernel"),
+  "vq's decay": field(VQ, "model.decay", 1.0, "config.model.decay must be in [0, 1), not 1.0"),
+  "pixelcnn's kernel": field(PIXEL, "model.kernel", 4, "model.kernel must be odd, not 4"),
   "pixelcnn's top_k": field(PIXEL, "sample.top_k", 18, "top_k"),
   "pixelcnn of points": field(PIXEL, "data.name", "toy2d:moons", "images"),
-  "flow's temperature": field(FLOW, "sample.temperature", -1, "temperature"),
+  "flow's temperature": field(
+    FLOW, "sample.temperature", -1, "config.sample.temperature must be 0 or more"
+  ),
 }
 
 DATA = {
@@ -247,6 +260,26 @@ DATA = {
   "zip with a backslash": (at("zip_backslash"), "points outside the archive"),
   "zip damaged": (at("zip_damaged"), "7.png"),
   "zip bomb": (at("zip_bomb"), "bytes"),
+  "pairs without a partner": (files("pairs", "alone"), "1 of 10 names in"),
+  "pairs of two sizes": (files("pairs", "unequal"), "pairs are of one size"),
+  "labels of no class": (files("pairs", "void", classes=2), "set data.ignore=2"),
+  "pairs of no known folder": (files("pairs", "sizes"), "is in no folder of a known name"),
+  "domain without images": (files("domains", "one_domain"), "no images of domain B"),
+  "other is nothing": field(TINY, "data.other", "digit", "did you mean digits"),
+  "arrays of unequal length": (files("arrays", "unequal_arrays"), "has 3 examples, and x 4"),
+  "arrays of text": (files("arrays", "file"), "is not an .npz file"),
+  "empty line": (files("text", "blank"), "line 2: empty"),
+  "languages of unequal length": (
+    files("text", "translations", languages="('en','fr')"),
+    "have 2 and 1 lines",
+  ),
+  "no such language": (files("text", "translations", languages="('de',)"), "has no train.de"),
+  "missing column": (
+    files("table", "table", columns="('age:real','job:label')"),
+    "has no column job",
+  ),
+  "kind of column": (files("table", "table", columns="('age:int',)"), "name:kind"),
+  "frames of digits": field(TINY, "data.frames", 4, "is read by moving, maze"),
   "zip of another method": (at("zip_lzma"), "another method"),
   "resize": ([*at("one"), "--config.data.resize=squash"], "data.resize"),
   "resolution": ([*at("one"), "--config.data.resolution=5000"], "must be in [0, 4096]"),
@@ -403,6 +436,20 @@ def places(tmp_path_factory, server):
   (root / "zip_damaged").write_bytes(bytes(data))
   archive(root / "zip_bomb", {**good, "7.png": bytes(2**28 + 1)})
   archive(root / "zip_lzma", good, zipfile.ZIP_LZMA)
+  pairs = {f"{role}/{k}": v for role in "AB" for k, v in good.items()}
+  write(root / "alone", {k: v for k, v in pairs.items() if k != "B/7.png"})
+  write(root / "unequal", {**pairs, "B/7.png": png((20, 30))})
+  label = io.BytesIO()
+  Image.fromarray(np.arange(3, dtype=np.uint8).repeat(3).reshape(3, 3)).save(label, "png")
+  picture = io.BytesIO()
+  Image.fromarray(np.zeros((3, 3), np.uint8)).save(picture, "png")
+  write(root / "void", {"image/0.png": picture.getvalue(), "mask/0.png": label.getvalue()})
+  write(root / "one_domain", {f"trainA/{k}": v for k, v in good.items()})
+  with open(root / "unequal_arrays", "wb") as stream:
+    np.savez(stream, x=np.zeros((4, 8, 8, 1), np.uint8), label=np.arange(3))
+  write(root / "blank", {"train.txt": b"one\n\ntwo\n"})
+  write(root / "translations", {"train.en": b"one\ntwo\n", "train.fr": b"un\n"})
+  (root / "table").write_text("age\n1\n2\n")
   runs(root, server)
   return {path.name: path for path in root.iterdir()}
 

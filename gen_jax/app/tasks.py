@@ -7,11 +7,12 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from gen_jax import data
 from gen_jax.app.training import take_measures
-from gen_jax.core import UserError
+from gen_jax.core import Field, UserError
 from gen_jax.report import measures
 from gen_jax.report.export import write_weights
 from gen_jax.report.uses import USES, Use
@@ -134,10 +135,24 @@ def use(
   if input is not None:
     if not USES[mode].reads:
       raise UserError(f"--mode={mode} reads no --input: it goes over the data of the run")
-    inputs = data.read_input(input, trained.spec.x, stride if mode == "transform" else 0)
+    field = given_field(trained) if mode == "transform" else trained.spec.x
+    inputs = data.read_input(input, field, stride if mode in ("transform", "predict") else 0)
   values = parse_given(trained.model, trained.spec, given)
   print(USES[mode].run(Use(trained, n, inputs, values)))
   return 0
+
+
+def given_field(trained: Trained) -> Field:
+  """What `transform` is given: x as `observe` makes it of the data, in its shape."""
+  model, x = trained.model, trained.spec.x
+  if model.observe is None:
+    return x
+  one = jax.ShapeDtypeStruct((1, *x.shape), x.dtype)
+  keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
+  fields = {name: trained.spec.fields[name] for name in model.cond}
+  cond = {name: jax.ShapeDtypeStruct((1, *f.shape), f.dtype) for name, f in fields.items()} or None
+  made = jax.eval_shape(model.observe, trained.states, one, keys, cond)
+  return x._replace(shape=made.shape[1:])
 
 
 def export(config: Mapping, workdir: Path, *, checkpoint: str) -> int:

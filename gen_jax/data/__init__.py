@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Interval, Le
 
-from gen_jax import core
+from gen_jax import core, schema
 from gen_jax.data import (
   arrays,
   cipher,
@@ -24,6 +24,7 @@ from gen_jax.data import (
   rules,
   shapes,
   stacked,
+  table,
   text,
   tfds,
   toy2d,
@@ -62,6 +63,9 @@ SOURCES: dict[str, Callable[..., Source]] = {
   **{f"toy2d:{name}": functools.partial(toy2d.load, name) for name in toy2d.NAMES},
   "moving": video.moving,
   "maze": video.maze,
+  "table": table.load,
+  "table:adult": table.adult,
+  "table:biased": table.biased,
   "text": text.load,
   "text:cipher": cipher.load,
   "pairs": pairs.load,
@@ -97,6 +101,8 @@ def load(
   unpaired: bool = False,
   tokens: Literal["words", "spaces"] = "words",
   minimum: Count = 2,
+  columns: tuple[str, ...] = (),
+  missing: str = "",
   length: Annotated[int, Ge(0), Le(4096)] = 0,
 ) -> Source:
   """Opens a source of data; this signature is the schema of a config's data section.
@@ -106,7 +112,8 @@ def load(
       sprites with known factors, captions and masks), "toy2d:" and one of gen_jax.data.toy2d.NAMES,
       "folder", "pairs" or "domains" (images at `path`), "arrays" (an .npz file at `path`),
       "moving" and "maze" (video with actions), "text" (one sentence a line, at `path`),
-      "text:cipher" (two languages made by rule), "pairs:" or "domains:" and a rule of
+      "text:cipher" (two languages made by rule), "table" (CSV files at `path`), "table:adult"
+      (UCI's files), "table:biased" (made by rule), "pairs:" or "domains:" and a rule of
       gen_jax.data.rules, or "tfds:" and the name of a prepared TensorFlow Datasets set of images.
     path: for "folder": a folder or a zip archive of PNG, JPEG, GIF, BMP, WebP or PNM images named
       split/class/name.png, class/name.png, split/name.png or name.png, where split is train,
@@ -148,6 +155,9 @@ def load(
       last, so that no sentence has its translation there (as in Lample et al. 2018).
     tokens: for "text": lower-cased words and punctuation marks, or what stands between spaces.
     minimum: for "text": rarer words are <unk>.
+    columns: for "table": "name:kind" of each column, where kind is real, category, label, group (a
+      protected attribute) or skip; in their order, where the file has no header.
+    missing: for "table": the cell that means that there is no value, besides an empty one.
     length: for "text": T in tokens, <bos> and <eos> among them; 0 for that of the longest training
       sentence, up to 64.
 
@@ -162,7 +172,7 @@ def load(
   defaults = inspect.signature(load).parameters
   hints = typing.get_type_hints(load, include_extras=True)
   for field, value in given.items():
-    core.check(hints[field], value, f"data.{field}")
+    schema.check(hints[field], value, f"data.{field}")
   openers, settings = [_find(name)], [given]
   if other:
     at_path = os.path.exists(os.path.expanduser(other))

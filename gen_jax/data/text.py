@@ -22,11 +22,11 @@ LONGEST = 64  # tokens
 MAX_BYTES = 2**30  # of one file, unpacked
 
 
-def read_lines(content: bytes, name: str) -> list[str]:
-  """The lines of a text file or of a gzip file of text.
+def unpack(content: bytes, name: str) -> str:
+  """What stands in a text file or in a gzip file of text.
 
   Raises:
-    UserError: if it is not text, has no lines or an empty one.
+    UserError: if it is not text.
   """
   try:
     if content[:2] == b"\x1f\x8b":
@@ -34,9 +34,17 @@ def read_lines(content: bytes, name: str) -> list[str]:
         content = stream.read(MAX_BYTES + 1)
       if len(content) > MAX_BYTES:
         raise core.UserError(f"{name} is more than {MAX_BYTES} bytes unpacked")
-    text = content.decode("utf-8-sig")
+    return content.decode("utf-8-sig")
   except (OSError, EOFError, UnicodeDecodeError) as error:
     raise core.UserError(f"{name} is not a text file: {source.reason(error)}") from error
+
+
+def split_lines(text: str, name: str) -> list[str]:
+  """The lines of a text.
+
+  Raises:
+    UserError: if there are none, or an empty one.
+  """
   lines = text.split("\n")
   if not lines[-1].strip():
     lines.pop()
@@ -50,8 +58,8 @@ def read_lines(content: bytes, name: str) -> list[str]:
   return lines
 
 
-def open_text(path: str) -> tuple[tuple[str, ...], Callable[[str], list[str]]]:
-  """Names and a reader of lines, of a folder, a zip archive, or one file.
+def open_text(path: str) -> tuple[tuple[str, ...], Callable[[str], str]]:
+  """Names and a reader of what stands in them, of a folder, a zip archive, or one file.
 
   Raises:
     UserError: if there is nothing to read.
@@ -60,12 +68,12 @@ def open_text(path: str) -> tuple[tuple[str, ...], Callable[[str], list[str]]]:
   if not path.endswith(".zip") and not root.is_dir():
     if not root.exists():
       raise core.UserError(f"no such file or folder: data.path={path}")
-    return (root.name,), lambda name: read_lines(root.read_bytes(), path)
+    return (root.name,), lambda name: unpack(root.read_bytes(), path)
   files = files_lib.open_files(path)
 
   def read(name):
     try:
-      return read_lines(files.read(name), f"{name} of {path}")
+      return unpack(files.read(name), f"{name} of {path}")
     except images.BadImage as error:
       raise core.UserError(f"cannot read {name} of {path}: {error}") from error
 
@@ -133,7 +141,7 @@ def load(
   names, read = open_text(path)
   keys = languages or ("",)
   lines = {
-    split: [read(files[language]) for language in keys]
+    split: [split_lines(read(files[language]), f"{files[language]} of {path}") for language in keys]
     for split, files in find(names, languages, path).items()
   }
   for split, columns in lines.items():

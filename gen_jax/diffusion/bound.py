@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Array
-from gen_jax.diffusion.gaussian import (
+from gen_jax.diffusion.algebra import (
   Kind,
   Prediction,
   Transition,

@@ -26,7 +26,7 @@ import numpy as np
 from jax import lax
 
 from gen_jax.core import Array, PyTree, UserError
-from gen_jax.diffusion.gaussian import Prediction, Variance, posterior
+from gen_jax.diffusion.algebra import Prediction, Variance, posterior
 from gen_jax.diffusion.schedule import Schedule
 
 Denoiser = Callable[[Array, Array], Prediction]  # (x_t [n, ...], t scalar int) -> prediction

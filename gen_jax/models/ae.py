@@ -86,8 +86,8 @@ def build(
 
   `evaluate` gives squared_error, summed over an image; with a corruption also
   squared_error_corrupted, of what is restored from corrupted images, and identity_squared_error, of
-  leaving those as they are. `transform` restores images as they are given; it and `decode` are
-  real-valued, in grey levels.
+  leaving those as they are. `transform` restores images as they are given, of which `observe` makes
+  corrupted ones where it learns from them; both, and `decode`, are real-valued, in grey levels.
 
   Args:
     spec: of the data.
@@ -137,16 +137,23 @@ def build(
     error = sum_dims((x - restore(params["ae"], seen)) ** 2)
     return error, (mutable["ae"], {learnt: error})
 
+  def damage(x, keys):
+    """x [B, ...] in [0, 1], corrupted with a key for each example."""
+    return jax.vmap(lambda x, key: corrupt(x[None], key, corruption)[0])(x, keys)
+
   def evaluate(state, batch, keys):
     """Squared errors summed over an image, pixels in [0, 1]."""
     params, x = averaged(state, "ae"), scaled(batch["x"])
     terms = {"squared_error": sum_dims((x - restore(params, x)) ** 2)}
     if corruption.kind != "none":
-      one = lambda x, key: corrupt(x[None], key, corruption)[0]
-      damaged = jax.vmap(one)(x, keys)
+      damaged = damage(x, keys)
       terms["squared_error_corrupted"] = sum_dims((x - restore(params, damaged)) ** 2)
       terms["identity_squared_error"] = sum_dims((x - damaged) ** 2)
     return terms
+
+  def observe(state, x, keys, cond=None):
+    """x corrupted, in grey levels, real-valued and not clipped."""
+    return (spec.levels - 1) * damage(scaled(x), keys)
 
   model = game(
     {"ae": Player(minimise("ae", loss, optimizer.accumulate), optimizer.make())},
@@ -157,6 +164,7 @@ def build(
     transform=lambda state, x, keys=None, cond=None: in_levels(
       restore(averaged(state, "ae"), scaled(x)), spec
     ),
+    observe=observe if corrupted else None,
   )
   return single(model)
 

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 import jax.numpy as jnp
 
 from gen_jax.core import Array
-from gen_jax.losses import quantize as vq
+from gen_jax.losses import vq
 from gen_jax.models import kmeans
 
 Start = Literal["kmeans", "data"]

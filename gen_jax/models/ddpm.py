@@ -23,8 +23,8 @@ from annotated_types import Ge, MinLen
 
 from gen_jax.core import Array, Program, PyTree, Spec, UserError, centre, quantize, single
 from gen_jax.diffusion import schedule as schedules
+from gen_jax.diffusion.algebra import Prediction, Variance, convert, corrupt, forms
 from gen_jax.diffusion.bound import clip_x0, variational_bound
-from gen_jax.diffusion.gaussian import Prediction, Variance, convert, corrupt, forms
 from gen_jax.diffusion.solvers import SOLVERS, solve, solver_of
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer

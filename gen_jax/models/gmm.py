@@ -27,7 +27,7 @@ import jax.numpy as jnp
 
 from gen_jax.core import Program, Spec, fold_all, single
 from gen_jax.learn.em import em
-from gen_jax.losses.gaussian import draw_normal, einsum, log_normal, whitening
+from gen_jax.losses.normal import draw_normal, einsum, log_normal, whitening
 from gen_jax.models import kmeans
 from gen_jax.models.euclidean import space
 from gen_jax.schema import Count, Natural, Positive, builder

@@ -25,7 +25,7 @@ from annotated_types import Ge
 from gen_jax.core import Model, Program, Spec, Stage, UserError, as_integers, unit
 from gen_jax.learn.game import Player, game, minimise
 from gen_jax.learn.optimizer import Optimizer
-from gen_jax.losses import quantize as vq
+from gen_jax.losses import vq
 from gen_jax.models.autoregressive import Sampler
 from gen_jax.models.codebook import (
   Codebook,

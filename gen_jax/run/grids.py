@@ -71,18 +71,21 @@ class Grid:
     keys = fold_each(stream(self.system.root, "sample"), index)
     fields = {name: batch[name] for name in self.model.cond}
     given, made = self.maker(states, batch["x"], keys, fields)
-    known = has_wanted(self.spec, self.source)
+    known = self.model.observe is not None or has_wanted(self.spec, self.source)
     return shown(self.model, self.spec, batch, np.asarray(given), np.asarray(made), known)
 
 
-def made_of(model: Model):
-  """(states, x, keys, cond) -> (what is given, what the model makes of it)."""
+def made_of(model: Model, observed: bool = False):
+  """(states, x, keys, cond) -> (what is given, what the model makes of it).
+
+  observed: x are such as `observe` gives them.
+  """
 
   def make(states, x, keys, cond):
     cond = cond or None
     if model.transform is None:
       return x, model.predict(states, x).argmax(-1)
-    given = x if model.observe is None else model.observe(states, x, keys, cond)
+    given = x if model.observe is None or observed else model.observe(states, x, keys, cond)
     return given, model.transform(states, given, keys, cond)
 
   return make
@@ -109,7 +112,8 @@ def shown(
     return [*sets, pictures.paint(made), pictures.paint(batch["segmentation"])]
   paired = spec.fields.get("y")
   if model.observe is not None:
-    return [*sets, image(made, spec.levels), image(batch["x"], spec.levels)]
+    wanted = [image(batch["x"], spec.levels)] if known else []
+    return [*sets, image(made, spec.levels), *wanted]
   if paired is not None:
     wanted = [image(batch["y"], paired.levels)] if known else []
     return [*sets, image(made, paired.levels), *wanted]

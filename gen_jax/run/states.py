@@ -18,8 +18,7 @@ Batch = dict[str, jax.ShapeDtypeStruct]
 
 def batch_of_spec(spec: Spec, batch_size: int) -> Batch:
   """The shapes of a batch of data of that spec: what loading a run needs instead of its data."""
-  real = np.float32 if spec.levels is None else np.min_scalar_type(spec.levels - 1)
-  fields = {"x": (spec.shape, real), "index": ((), np.int32)}
+  fields = {"x": (spec.shape, spec.x.dtype), "index": ((), np.int32)}
   fields |= {name: ((), np.bool_) for name in ("mask", "last")}
   fields |= {name: (field.shape, field.dtype) for name, field in spec.fields.items()}
   return {k: jax.ShapeDtypeStruct((batch_size, *shape), d) for k, (shape, d) in fields.items()}

@@ -68,6 +68,7 @@ SYSTEMS = (
   System("pixelcnn:tiny", SMALL_STEPS),
   System("transformer:tiny", SMALL_STEPS),
   System("realnvp:tiny", SMALL_STEPS),
+  System("nice:tiny", SMALL_STEPS),
   System("toys:two_resolutions", FLOAT64),
   System("toys:aligned", FLOAT64),
 )

@@ -8,8 +8,8 @@ from scipy.special import logsumexp
 
 from gen_jax.core import centre, fold_each
 from gen_jax.diffusion import schedule
+from gen_jax.diffusion.algebra import convert
 from gen_jax.diffusion.bound import variational_bound
-from gen_jax.diffusion.gaussian import convert
 
 LEVELS = 5
 

@@ -7,7 +7,7 @@ import pytest
 
 from gen_jax.core import UserError, fold_each
 from gen_jax.diffusion import schedule, solvers
-from gen_jax.diffusion.gaussian import convert
+from gen_jax.diffusion.algebra import convert
 
 N = 40_000
 every_solver = pytest.mark.parametrize("method", solvers.SOLVERS)

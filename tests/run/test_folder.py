@@ -199,3 +199,11 @@ def test_why_something_could_not_be_written_is_found_behind_other_errors():
     assert folder.unwritable(error) == "No space left on device"
   for other in (None, ValueError("x"), OSError(errno.ENOENT, "No such file or directory")):
     assert folder.unwritable(other) is None
+
+
+def test_a_run_of_an_earlier_version_is_refused_in_one_line(tmp_path):
+  spec = {"shape": [8, 8, 1], "levels": 17, "classes": 10, "names": []}
+  record = {"config": {}, "spec": spec, "sizes": {}, "fingerprint": "f"}
+  (tmp_path / "config.json").write_text(json.dumps(record))
+  with pytest.raises(UserError, match="was made by an earlier version of gen_jax"):
+    folder.read_record(tmp_path)

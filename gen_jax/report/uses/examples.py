@@ -31,16 +31,19 @@ def reconstruct(run: Use) -> str:
 
 def transform(run: Use) -> str:
   """Examples, what the model makes of them, and what was wanted where that is known: translated,
-  restored, coloured."""
+  restored, coloured. The user's own are taken for such as `observe` gives them."""
   if run.inputs is not None and run.inputs.sizes:
     return transform_each(run)
   batch = run.examples(run.n)
   keys = fold_each(run.trained.key("evaluate"), np.arange(len(batch["x"])))
   cond = {name: batch[name] for name in run.model.cond}
-  given, made = jax.jit(made_of(run.model))(run.states, batch["x"], keys, cond)
+  given, made = jax.jit(made_of(run.model, run.inputs is not None))(
+    run.states, batch["x"], keys, cond
+  )
   if is_text(run.spec.x):
     return sentences(run, batch, np.asarray(made))
-  known = run.inputs is None and has_wanted(run.spec, run.source)
+  known = run.model.observe is not None or has_wanted(run.spec, run.source)
+  known &= run.inputs is None
   sets = pictures.alike(
     shown(run.model, run.spec, batch, np.asarray(given), np.asarray(made), known)
   )
@@ -53,7 +56,7 @@ def transform(run: Use) -> str:
 
 def transform_each(run: Use) -> str:
   """The user's images one by one, each at its own size."""
-  make, names = jax.jit(made_of(run.model)), run.inputs.names
+  make, names = jax.jit(made_of(run.model, True)), run.inputs.names
   for i, (name, x, size) in enumerate(zip(names, run.inputs.x, run.inputs.sizes, strict=True)):
     keys = fold_each(run.trained.key("evaluate"), np.array([i]))
     cond = conditions(run.model, run.spec, 1, given=run.given)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax.diffusion import gaussian, schedule
+from gen_jax.diffusion import algebra, schedule
 
 S = schedule.cosine(100)
 KINDS = ("eps", "x0", "v", "score")
@@ -21,7 +21,7 @@ def test_posterior_is_the_conditional_of_the_joint_gaussian(t, s):
   x0, x_t = 0.7, -0.4
   mean = a_s * x0 + gain * (x_t - a_t * x0)
   var = covariance[0, 0] - gain * covariance[1, 0]
-  q = gaussian.posterior(a_t, s_t, a_s, s_s)
+  q = algebra.posterior(a_t, s_t, a_s, s_s)
   np.testing.assert_allclose(q.from_t * x_t + q.from_0 * x0, mean, atol=1e-12)
   np.testing.assert_allclose(q.var, var, atol=1e-12)
   np.testing.assert_allclose(q.forward_var, s_t**2 - r**2 * s_s**2, atol=1e-12)
@@ -35,7 +35,7 @@ def test_posterior_of_any_path(alpha_t, sigma_t, alpha_s, sigma_s):
   # By quadrature of q(x_t | x_s) q(x_s | x_0), x_t being alpha_t / alpha_s x_s and noise.
   x0, x_t, r = 0.7, 0.9, alpha_t / alpha_s
   forward = sigma_t**2 - r**2 * sigma_s**2
-  q = gaussian.posterior(alpha_t, sigma_t, alpha_s, sigma_s)
+  q = algebra.posterior(alpha_t, sigma_t, alpha_s, sigma_s)
   np.testing.assert_allclose(q.forward_var, forward, rtol=1e-12)
   mean, var = q.from_t * x_t + q.from_0 * x0, 0.0
   if sigma_s:
@@ -56,7 +56,7 @@ def test_posterior_of_any_path(alpha_t, sigma_t, alpha_s, sigma_s):
 def test_the_variance_of_a_step_between_neighbours_is_its_beta(steps):
   beta = np.linspace(1e-4, 0.02, steps)
   s = schedule.from_betas(beta)
-  q = gaussian.posterior(s.alpha[1:], s.sigma[1:], s.alpha[:-1], s.sigma[:-1])
+  q = algebra.posterior(s.alpha[1:], s.sigma[1:], s.alpha[:-1], s.sigma[:-1])
   np.testing.assert_allclose(q.forward_var, beta, rtol=1e-12)
 
 
@@ -64,7 +64,7 @@ def test_posterior_then_marginal_is_the_marginal():
   # Integrating q(x_s | x_t, x_0) over q(x_t | x_0) must give q(x_s | x_0), for every s < t.
   for t in range(1, 101):
     for s in range(0, t, 7):
-      q = gaussian.posterior(S.alpha[t], S.sigma[t], S.alpha[s], S.sigma[s])
+      q = algebra.posterior(S.alpha[t], S.sigma[t], S.alpha[s], S.sigma[s])
       np.testing.assert_allclose(q.from_t * S.alpha[t] + q.from_0, S.alpha[s], atol=1e-12)
       np.testing.assert_allclose(q.from_t**2 * S.sigma[t] ** 2 + q.var, S.sigma[s] ** 2, atol=1e-12)
 
@@ -75,33 +75,33 @@ def test_every_form_gives_back_all_others(kind):
   x0, eps = jax.random.normal(key, (2, 5, 4, 4, 3))
   t = jnp.array([1, 3, 40, 80, 97])
   alpha, sigma = (jnp.asarray(a, jnp.float32)[t] for a in (S.alpha, S.sigma))
-  x_t = gaussian.corrupt(x0, eps, alpha, sigma)
-  truth = gaussian.forms(x0, eps, alpha, sigma)
-  got = gaussian.convert(getattr(truth, kind), kind, x_t, alpha, sigma)
+  x_t = algebra.corrupt(x0, eps, alpha, sigma)
+  truth = algebra.forms(x0, eps, alpha, sigma)
+  got = algebra.convert(getattr(truth, kind), kind, x_t, alpha, sigma)
   # Where alpha or sigma is small, the form that divides by it carries rounding noise only.
   for form, weight in (("x0", alpha), ("eps", sigma), ("v", alpha * sigma), ("score", sigma**2)):
-    w = gaussian.expand(weight, x_t)
+    w = algebra.expand(weight, x_t)
     np.testing.assert_allclose(w * getattr(got, form), w * getattr(truth, form), atol=2e-6)
-  np.testing.assert_allclose(gaussian.corrupt(got.x0, got.eps, alpha, sigma), x_t, atol=2e-6)
+  np.testing.assert_allclose(algebra.corrupt(got.x0, got.eps, alpha, sigma), x_t, atol=2e-6)
 
 
 def test_score_is_the_gradient_of_the_log_density():
   x0, eps, alpha, sigma = 0.3, -1.2, 0.8, 0.6
-  x_t = gaussian.corrupt(jnp.array([x0]), jnp.array([eps]), alpha, sigma)
+  x_t = algebra.corrupt(jnp.array([x0]), jnp.array([eps]), alpha, sigma)
   log_q = lambda x: jax.scipy.stats.norm.logpdf(x, alpha * x0, sigma).sum()
-  truth = gaussian.forms(jnp.array([x0]), jnp.array([eps]), alpha, sigma)
+  truth = algebra.forms(jnp.array([x0]), jnp.array([eps]), alpha, sigma)
   np.testing.assert_allclose(truth.score, jax.grad(log_q)(x_t), rtol=1e-6)
 
 
 def test_v_is_the_velocity_along_the_angle():
   # With alpha = cos(phi) and sigma = sin(phi), v = d x_phi / d phi (Salimans & Ho 2022, app. D).
   x0, eps, phi = jnp.array([0.3, -0.9]), jnp.array([1.5, 0.2]), 0.7
-  path = lambda phi: gaussian.corrupt(x0, eps, jnp.cos(phi), jnp.sin(phi))
+  path = lambda phi: algebra.corrupt(x0, eps, jnp.cos(phi), jnp.sin(phi))
   _, velocity = jax.jvp(path, (phi,), (1.0,))
-  v = gaussian.forms(x0, eps, jnp.cos(phi), jnp.sin(phi)).v
+  v = algebra.forms(x0, eps, jnp.cos(phi), jnp.sin(phi)).v
   np.testing.assert_allclose(v, velocity, rtol=1e-6)
 
 
 def test_an_unknown_kind_is_refused():
   with pytest.raises(ValueError, match="kind 'noise'"):
-    gaussian.convert(jnp.zeros(1), "noise", jnp.zeros(1), 0.5, 0.5)
+    algebra.convert(jnp.zeros(1), "noise", jnp.zeros(1), 0.5, 0.5)
