@@ -1,4 +1,4 @@
-"""Losses of label images, per example. A pixel's weight says how much it counts, 0 for not at all."""
+"""Losses of label images, per example; a pixel of weight 0 does not count."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def pixel_cross_entropy(logits: Array, labels: Array, weight: Array) -> Array:
 
 
 def soft_dice_error(logits: Array, labels: Array, weight: Array, epsilon: float = 1.0) -> Array:
-  """1 - mean_c (2 sum_p w p_c g_c + epsilon) / (sum_p w p_c + sum_p w g_c + epsilon), with g one-hot.
+  """1 - mean_c (2 sum_p w p_c g_c + epsilon) / (sum_p w p_c + sum_p w g_c + epsilon); g is one-hot.
 
   The sums are over the pixels of one example, and the denominator is without squares, unlike that
   of V-Net (Milletari et al. 2016). The mean is over all K classes; one that is neither there nor

@@ -31,7 +31,7 @@ def confusion_matrix(
 
 
 class Agreement(NamedTuple):
-  """iou: H_cc / (H_c. + H_.c - H_cc) of each class [K]; NaN for one that is neither there nor given.
+  """iou: H_cc / (H_c. + H_.c - H_cc) of each class [K]; NaN for one that is neither.
   mean_iou, dice: means over the classes that are not NaN, of IoU and of 2 IoU / (1 + IoU).
   pixel_accuracy: tr H / sum H. foreground_iou: of all classes but 0 taken as one."""
 

@@ -64,6 +64,7 @@ SYSTEMS = (
   System("gan:tiny_began", TWO_PLAYERS),
   System("cgan:tiny", TWO_PLAYERS),
   System("pacgan:tiny", TWO_PLAYERS),
+  System("cyclegan:tiny", TWO_PLAYERS),
   System("vqvae:tiny", TWO_STAGES),
   System("pixelcnn:tiny", SMALL_STEPS),
   System("transformer:tiny", SMALL_STEPS),

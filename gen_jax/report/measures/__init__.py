@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from gen_jax.core import UserError
-from gen_jax.report.measures import codes, coverage, likelihood, samples, segmentation
+from gen_jax.report.measures import (
+  codes,
+  coverage,
+  likelihood,
+  samples,
+  segmentation,
+  translation,
+)
 from gen_jax.report.measures.table import MEASURES
 from gen_jax.report.scene import Record, Scene
 from gen_jax.run.system import System
@@ -11,6 +18,7 @@ from gen_jax.schema import nearest
 
 __all__ = [
   "MEASURES", "check", "codes", "coverage", "likelihood", "samples", "segmentation", "take",
+  "translation",
 ]  # fmt: skip
 
 

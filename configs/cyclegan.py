@@ -1,0 +1,45 @@
+"""CycleGAN: red sprites to blue ones and back, learnt without pairs.
+
+Source: Zhu et al. 2017 (arXiv:1703.10593). The networks here are small, for sprites of 16x16; the
+builder's defaults are the source's. `shape` turns squares to ellipses.
+
+  python -m gen_jax.main --config configs/cyclegan.py
+  python -m gen_jax.main --config configs/cyclegan.py --mode=transform
+    --config.sample.direction=y_to_x
+"""
+
+from gen_jax.config import experiment, merge, tiny, variant
+
+ADAM = dict(learning_rate=1e-3, b1=0.5, schedule="cosine", decay_steps=2000)
+
+COLOUR = dict(
+  model=dict(
+    generator=dict(widths=(32,), blocks=2, kernel=3, norm="none", deviation=0.05),
+    critic=dict(widths=(32, 64), norm="none", deviation=0.05),
+    generator_optimizer=ADAM,
+    critic_optimizer=ADAM,
+  ),
+  data=dict(name="domains:colour", resolution=16, batch_size=16),
+  train=dict(steps=2000, log_every=50, validate_every=500, sample_every=500, checkpoint_every=500),
+  measures=("translation",),
+)
+
+VARIANTS = {
+  "colour": COLOUR,
+  "shape": merge(COLOUR, dict(data=dict(name="domains:shape"))),
+  "tiny": tiny(
+    COLOUR,
+    dict(
+      model=dict(
+        generator=dict(widths=(4,), blocks=1), critic=dict(widths=(4,)), pool=12, ema=0.9,
+        generator_optimizer=dict(decay_steps=8), critic_optimizer=dict(decay_steps=8),
+      ),
+      data=dict(resolution=8, batch_size=8),
+    ),
+  ),
+}  # fmt: skip
+
+
+def get_config(name: str = "colour"):
+  """The config of a variant."""
+  return experiment("gen_jax.models.cyclegan.build", **variant(name, VARIANTS))
