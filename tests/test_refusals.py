@@ -89,7 +89,7 @@ CONFIG = {
   "multipliers": field(TINY, "model.multipliers", "()", "multipliers"),
   "too many halvings": field(TINY, "model.multipliers", "(1,1,1,1,1)", "model.multipliers"),
   "dropout": field(TINY, "model.dropout", 1.5, "dropout"),
-  "label dropout": field(TINY, "model.label_dropout", -0.1, "label_dropout"),
+  "condition dropout": field(TINY, "model.condition_dropout", -0.1, "condition_dropout"),
   "seed": field(TINY, "seed", -1, "config.seed must be 0 or more"),
   "steps": field(TINY, "train.steps", 0, "config.train.steps must be 1 or more"),
   "steps of two stages": field(TINY, "train.steps", "(4,4)", "train.steps"),

@@ -37,9 +37,15 @@ class Block(nn.Module):
 
   @nn.compact
   def __call__(
-    self, x: Array, memory: Memory | None = None, at: Array | int = 0, train: bool = False
+    self,
+    x: Array,
+    memory: Memory | None = None,
+    at: Array | int = 0,
+    train: bool = False,
+    sees: Array | None = None,
   ) -> tuple[Array, Memory]:
-    """at: position of the first of x; memory has those before it."""
+    """at: position of the first of x; memory has those before it. sees: as for `attend`, where it
+    is not what lies behind."""
     width = x.shape[-1]
     kwargs = {"dtype": self.dtype, "param_dtype": jnp.promote_types(self.dtype, jnp.float32)}
     drop = nn.Dropout(self.dropout, deterministic=not train)
@@ -51,8 +57,9 @@ class Block(nn.Module):
     if memory is not None:
       kept = [lax.dynamic_update_slice_in_dim(m, new, at, 2) for m, new in zip(memory, kept)]
     k, v = (m.swapaxes(1, 2) for m in kept)
-    behind = at + jnp.arange(x.shape[1])[:, None] >= jnp.arange(k.shape[1])
-    h = attend(q, k, v, behind).reshape(x.shape)
+    if sees is None:
+      sees = at + jnp.arange(x.shape[1])[:, None] >= jnp.arange(k.shape[1])
+    h = attend(q, k, v, sees).reshape(x.shape)
     x = x + drop(nn.Dense(width, **kwargs)(h))
     h = nn.gelu(nn.Dense(4 * width, **kwargs)(nn.LayerNorm(**kwargs)(x)))
     return x + drop(nn.Dense(width, **kwargs)(h)), tuple(kept)

@@ -47,6 +47,7 @@ TWO_STAGES = {"model": {"dtype": "float64", "optimizer": SGD, **PRIORS}}
 
 SYSTEMS = (
   System("ddpm:tiny"),
+  System("ddpm:tiny_captions"),
   System("classifier:tiny"),
   System("vae:tiny", SMALL_STEPS),
   System("iwae:tiny", SMALL_STEPS),
