@@ -82,6 +82,11 @@ def labels(conditional: bool) -> Callable[[Mapping | None], Array | None]:
   return label_of if conditional else lambda cond: None
 
 
+def field(name: str) -> Callable[[Mapping | None], Array | None]:
+  """cond -> that field of it, see `field_of`; or None where the name is ""."""
+  return (lambda cond: field_of(cond, name)) if name else lambda cond: None
+
+
 def one_hot(spec: Spec, conditional: bool, dtype) -> Callable[[Mapping | None], Array | None]:
   """cond -> labels as one-hot [B, K], or None where the model is not conditional."""
   if not conditional:

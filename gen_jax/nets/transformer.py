@@ -105,8 +105,7 @@ class Transformer(nn.Module):
 
   def __call__(self, x: Array, label: Array | None = None, train: bool = False) -> Array:
     chex.assert_shape(x, (None, self.length))
-    tokens = [self.beginning(label, len(x))[:, None], self.token(x[:, :-1])]
-    h = jnp.concatenate(tokens, axis=1) + self.position.astype(self.dtype)
+    h = self.embed(x, label) + self.position.astype(self.dtype)
     h = self.drop(h, deterministic=not train)
     for block in self.blocks:
       h, _ = block(h, None, 0, train)
@@ -127,12 +126,21 @@ class Transformer(nn.Module):
   ) -> tuple[Array, list[Memory]]:
     """(logits [B, levels] of position i, cache), from position i - 1, `before` [B]; of position 0
     whatever that is."""
-    h = jnp.where(i == 0, self.beginning(label, len(before)), self.token(before))
-    h, memories = (h + self.position[i].astype(self.dtype))[:, None], []
+    h, memories = self.embed_one(i, before, label), []
+    h = (h + self.position[i].astype(self.dtype))[:, None]
     for block, memory in zip(self.blocks, cache):
       h, memory = block(h, memory, i)
       memories.append(memory)
     return self.read(h[:, 0]), memories
+
+  def embed(self, x: Array, label: Array | None) -> Array:
+    """What stands before each position of x [B, T], [B, T, width]."""
+    tokens = [self.beginning(label, len(x))[:, None], self.token(x[:, :-1])]
+    return jnp.concatenate(tokens, axis=1)
+
+  def embed_one(self, i: Array, before: Array, label: Array | None) -> Array:
+    """What stands before position i, [B, width]."""
+    return jnp.where(i == 0, self.beginning(label, len(before)), self.token(before))
 
   def beginning(self, label: Array | None, n: int) -> Array:
     """Token 0 of n sequences, [n, width]."""

@@ -45,6 +45,10 @@ TWO_PLAYERS = {"model": {"dtype": "float64", "critic_optimizer": SGD, "generator
 PRIORS = {name: {"optimizer": SGD} for name in ("pixelcnn", "transformer")}
 TWO_STAGES = {"model": {"dtype": "float64", "optimizer": SGD, **PRIORS}}
 
+TWO_STAGES_OF_VIDEO = {
+  "model": {"dtype": "float64", "optimizer": SGD, "transformer": {"optimizer": SGD}}
+}
+
 SYSTEMS = (
   System("ddpm:tiny"),
   System("ddpm:tiny_captions"),
@@ -65,6 +69,7 @@ SYSTEMS = (
   System("cgan:tiny", TWO_PLAYERS),
   System("pacgan:tiny", TWO_PLAYERS),
   System("vqvae:tiny", TWO_STAGES),
+  System("video:tiny", TWO_STAGES_OF_VIDEO),
   System("pixelcnn:tiny", SMALL_STEPS),
   System("transformer:tiny", SMALL_STEPS),
   System("realnvp:tiny", SMALL_STEPS),

@@ -1,4 +1,4 @@
-"""The encoder of captions: padding is not there, words see each other, and the U-Net looks at them."""
+"""Captions: padding is not there, words see each other, and the U-Net looks at them."""
 
 import jax
 import jax.numpy as jnp
