@@ -37,11 +37,13 @@ class TextEncoder(nn.Module):
     small = nn.initializers.normal(0.02)
     position = self.param("position", small, (self.length, self.width), real)
     word = nn.Embed(self.words + 1, self.width, embedding_init=small, **kwargs)(tokens)
-    seen, h = tokens != PAD, word + position.astype(self.dtype)
+    # The first position is seen even where all are padding: a row that pads a batch must be finite.
+    seen = (tokens != PAD).at[:, 0].set(True)
+    h = word + position.astype(self.dtype)
     for _ in range(self.layers):
       h, _ = Block(self.heads, 0.0, self.dtype)(h, sees=seen[:, None, None, :])
     h = nn.LayerNorm(**kwargs)(h)
-    share = seen / jnp.maximum(seen.sum(1, keepdims=True), 1)
+    share = seen / seen.sum(1, keepdims=True).astype(real)
     return (h * share[..., None].astype(self.dtype)).sum(1), h, seen
 
   def nothing(self, n: int) -> Array:
