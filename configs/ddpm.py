@@ -18,6 +18,9 @@ Source: Ho, Jain & Abbeel 2020 (arXiv:2006.11239); `cifar10` is the paper's sett
       trained_on_samples_accuracy 0.866, precision 0.79, recall 0.96, coverage 0.35, Frechet
       distance 20.8, nearest_train_ratio 1.14
 
+  --config configs/ddpm.py:captions   16x16 sprites from sentences; afterwards
+      --mode=sample --cond.caption="a large red heart at the top"
+
 `mnist` at its own length and `cifar10` want a GPU and have not been trained.
 """
 
@@ -29,7 +32,7 @@ LABELLED = (
 
 SMALL = dict(
   model=dict(
-    schedule="cosine", conditional=True, width=32, multipliers=(1, 2), blocks=1, attention=(),
+    schedule="cosine", condition="label", width=32, multipliers=(1, 2), blocks=1, attention=(),
     dropout=0.0, ema=0.999,
     optimizer=dict(learning_rate=2e-3, warmup=100, schedule="cosine", decay_steps=1800, clip=1.0),
   ),
@@ -53,6 +56,22 @@ PAPER = dict(
   likelihood=dict(times=100),
   evaluate=dict(samples=10_000, classifier_steps=6000),
   measures=("likelihood", "frechet", "prdc", "memorisation"),
+)  # fmt: skip
+
+CAPTIONS = merge(
+  SMALL,
+  dict(
+    model=dict(
+      condition="caption", prediction="v", attention=(8,),
+      optimizer=dict(learning_rate=1e-3, decay_steps=1500),
+    ),
+    data=dict(name="shapes", resolution=16, batch_size=64),
+    train=dict(steps=1500, validate_every=0, sample_every=500, best=""),
+    sample=dict(guidance=1.0),
+    likelihood=dict(times=20),
+    evaluate=dict(samples=1000),
+    measures=("frechet", "prdc", "memorisation"),
+  ),
 )  # fmt: skip
 
 VARIANTS = {
@@ -111,6 +130,24 @@ VARIANTS = {
       likelihood=dict(times=2),
     ),
   ),
+  "captions": CAPTIONS,
+  "tiny_captions": tiny(
+    CAPTIONS,
+    dict(
+      model=dict(
+        timesteps=20,
+        width=8,
+        multipliers=(1,),
+        attention=(),
+        text=dict(width=8, heads=2),
+        optimizer=dict(warmup=2, decay_steps=8),
+      ),
+      data=dict(resolution=8, batch_size=16),
+      sample=dict(steps=4),
+      likelihood=dict(times=2),
+      measures=("memorisation",),
+    ),
+  ),  # fmt: skip
 }
 
 

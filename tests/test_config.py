@@ -70,7 +70,7 @@ def test_the_builder_gets_what_the_config_says():
 @pytest.mark.parametrize(
   "path,given,found",
   [
-    ("model.label_dropout", 1, 1.0),
+    ("model.condition_dropout", 1, 1.0),
     ("model.optimizer.learning_rate", 1, 1.0),
     ("model.multipliers", [1, 2], (1, 2)),
     ("model.optimizer", Optimizer(clip=3.0), configs.as_dict(Optimizer(clip=3.0))),

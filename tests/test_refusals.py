@@ -96,8 +96,8 @@ CONFIG = {
   ),
   "too many halvings": field(TINY, "model.multipliers", "(1,1,1,1,1)", "model.multipliers"),
   "dropout": field(TINY, "model.dropout", 1.5, "config.model.dropout must be in [0, 1), not 1.5"),
-  "label dropout": field(
-    TINY, "model.label_dropout", -0.1, "label_dropout must be in [0, 1], not -0.1"
+  "condition dropout": field(
+    TINY, "model.condition_dropout", -0.1, "condition_dropout must be in [0, 1], not -0.1"
   ),
   "seed": field(TINY, "seed", -1, "config.seed must be 0 or more"),
   "steps": field(TINY, "train.steps", 0, "config.train.steps must be 1 or more"),

@@ -31,7 +31,7 @@ from jax import lax
 from gen_jax.core import Array, Program, Spec, UserError, as_integers, count_dims, single
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
-from gen_jax.models.common import bits_per_dim, labels, require_labels
+from gen_jax.models.common import bits_per_dim, field, require_labels
 from gen_jax.schema import Natural, NonNegative
 
 
@@ -54,7 +54,7 @@ def autoregressive(
   shape: tuple[int, ...],
   spec: Spec,
   *,
-  conditional: bool,
+  condition: str,
   ema: float,
   optimizer: Optimizer,
   sample: Sampler,
@@ -69,7 +69,7 @@ def autoregressive(
     net: see above.
     shape: of an example as the network takes it, spec.shape in raster order.
     spec: of the data; K is spec.levels.
-    conditional: condition on the label.
+    condition: the field that the network is given as `label`, or "" for none.
     ema: decay of the parameter average that samples and likelihoods use; 0 for none.
     optimizer, sample: see there.
     channel_order: in which the channels of a pixel are taken; () for their own.
@@ -77,7 +77,7 @@ def autoregressive(
       what is still empty; the last is that of x. () for a cache that does not grow.
     together: how many samples at most a CPU draws at a time; 0 for all.
   """
-  dims, label_of = count_dims(spec), labels(conditional)
+  dims, label_of = count_dims(spec), field(condition)
   order = np.asarray(channel_order or range(spec.shape[-1]))
 
   def sequence(x):
@@ -142,7 +142,7 @@ def autoregressive(
     evaluate=evaluate,
     sample=draw,
     log_prob=log_prob,
-    cond=("label",) if conditional else (),
+    cond=(condition,) if condition else (),
   )
   return single(model)
 

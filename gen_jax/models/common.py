@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import chex
 import jax
 
-from gen_jax.core import Array, Spec, UserError, count_dims, unit
+from gen_jax.core import Array, Field, Spec, UserError, count_dims, unit
 
 
 def require_labels(spec: Spec, who: str = "model.conditional=True", classes: int = 1) -> None:
@@ -21,6 +21,18 @@ def require_labels(spec: Spec, who: str = "model.conditional=True", classes: int
     some = f"labels of {classes} classes or more" if classes > 1 else "labels"
     has = f"{spec.classes} class" if spec.classes else "none"
     raise UserError(f"{who} needs {some}, and these data have {has}")
+
+
+def require_captions(spec: Spec, who: str) -> Field:
+  """The field of captions, tokens [T] of a vocabulary.
+
+  Raises:
+    UserError: if there is none.
+  """
+  field = spec.fields.get("caption", Field())
+  if field.levels is None or len(field.shape) != 1:
+    raise UserError(f"{who} needs captions, and these data have none")
+  return field
 
 
 def require_images(spec: Spec, who: str) -> None:
@@ -49,20 +61,30 @@ def require_multiples(spec: Spec, factor: int, because: str) -> None:
     )
 
 
-def label_of(cond: Mapping | None) -> Array:
-  """The labels [B] of a condition.
+def field_of(cond: Mapping | None, name: str) -> Array:
+  """That field [B, ...] of a condition.
 
   Raises:
-    UserError: where there are none.
+    UserError: where there is none.
   """
-  if cond is None or "label" not in cond:
-    raise UserError("this model is conditioned on label: give cond={'label': ...}")
-  return cond["label"]
+  if cond is None or name not in cond:
+    raise UserError(f"this model is conditioned on {name}: give cond={{{name!r}: ...}}")
+  return cond[name]
+
+
+def label_of(cond: Mapping | None) -> Array:
+  """The labels [B] of a condition; see `field_of`."""
+  return field_of(cond, "label")
 
 
 def labels(conditional: bool) -> Callable[[Mapping | None], Array | None]:
   """cond -> labels [B], or None where the model is not conditional."""
   return label_of if conditional else lambda cond: None
+
+
+def field(name: str) -> Callable[[Mapping | None], Array | None]:
+  """cond -> that field of it, see `field_of`; or None where the name is ""."""
+  return (lambda cond: field_of(cond, name)) if name else lambda cond: None
 
 
 def one_hot(spec: Spec, conditional: bool, dtype) -> Callable[[Mapping | None], Array | None]:

@@ -6,8 +6,8 @@
   sample     x_{t-1} ~ p_theta(x_{t-1} | x_t), from x_T ~ N(0, I)                        (alg. 2)
 
 with, as options, the cosine schedule (Nichol & Dhariwal 2021), x_0 and v prediction (Salimans & Ho
-2022), DDIM sampling (Song et al. 2021), labels dropped at random in training and classifier-free
-guidance (Ho & Salimans 2022).
+2022), DDIM sampling (Song et al. 2021), labels or captions dropped at random in training and
+classifier-free guidance (Ho & Salimans 2022).
 """
 
 from __future__ import annotations
@@ -31,12 +31,14 @@ from gen_jax.learn.optimizer import Optimizer
 from gen_jax.losses.diffusion import squared_error, stratified
 from gen_jax.models.common import (
   bits_per_dim,
-  label_of,
+  field_of,
+  require_captions,
   require_images,
   require_labels,
   require_multiples,
   scaling,
 )
+from gen_jax.nets.text import TextEncoder
 from gen_jax.nets.unet import UNet
 from gen_jax.schema import Count, Decay, Dtype, Natural, Share, builder
 
@@ -49,7 +51,7 @@ class Sampler:
   steps: number of network calls, 0 for one at each of the T timesteps.
   variance: of an ancestral step: large is beta_t, small the posterior's (section 3.2).
   eta: stochasticity of ddim, 0 to 1.
-  guidance: w of (1 + w) eps(x, label) - w eps(x, no label); 0 for none.
+  guidance: w of (1 + w) eps(x, cond) - w eps(x, no cond); 0 for none.
   clip: keep the predicted x_0 inside [-1, 1].
   """
 
@@ -75,33 +77,49 @@ class Likelihood:
   variance: Variance = "large"
 
 
-# (params, x_t [B, ...], t [B], label [B] or None) -> what the network says of x_t, in every form
+@dataclasses.dataclass(frozen=True)
+class Text:
+  """The encoder of captions: width, blocks and heads of a transformer."""
+
+  width: Count = 64
+  layers: Count = 1
+  heads: Count = 4
+
+
+def encoder(spec: Spec, text: Text, dtype: str) -> TextEncoder:
+  """The encoder of the captions of spec."""
+  field = spec.fields["caption"]
+  return TextEncoder(field.levels, field.shape[0], **vars(text), dtype=jnp.dtype(dtype))
+
+
+# (params, x_t [B, ...], t [B], label [B] or caption [B, L] or None) -> what the network says of
+# x_t, in every form
 Predict = Callable[[PyTree, Array, Array, Array | None], Prediction]
 
 
 def predictor(net: UNet, prediction: str, alpha: Array, sigma: Array) -> Predict:
   """The network whose output means `prediction`, under the schedule alpha, sigma [T + 1]."""
 
-  def predict(params, x_t, t, label):
-    output = net.apply({"params": params}, x_t, t, label)
+  def predict(params, x_t, t, cond):
+    output = net.apply({"params": params}, x_t, t, cond)
     return convert(output, prediction, x_t, alpha[t], sigma[t])
 
   return predict
 
 
 def guided(predict: Predict, w: float, nothing: int, alpha: Array, sigma: Array) -> Predict:
-  """Classifier-free guidance (Ho & Salimans 2022, eq. 6): (1 + w) eps(x, label) - w eps(x, none).
+  """Classifier-free guidance (Ho & Salimans 2022, eq. 6): (1 + w) eps(x, cond) - w eps(x, none).
 
-  nothing: what stands for "no label". Without a label, or with w = 0, `predict` as it is.
+  nothing: in every place of cond stands for none. Without cond, or with w = 0, `predict` as it is.
   """
 
-  def extrapolated(params, x_t, t, label):
-    if w == 0 or label is None:
-      return predict(params, x_t, t, label)
-    labels = jnp.concatenate([label, jnp.full_like(label, nothing)])
-    p = predict(params, jnp.concatenate([x_t, x_t]), jnp.concatenate([t, t]), labels)
-    with_label, without = jnp.split(p.eps, 2)
-    eps = (1 + w) * with_label - w * without
+  def extrapolated(params, x_t, t, cond):
+    if w == 0 or cond is None:
+      return predict(params, x_t, t, cond)
+    both = jnp.concatenate([cond, jnp.full_like(cond, nothing)])
+    p = predict(params, jnp.concatenate([x_t, x_t]), jnp.concatenate([t, t]), both)
+    with_cond, without = jnp.split(p.eps, 2)
+    eps = (1 + w) * with_cond - w * without
     return convert(eps, "eps", x_t, alpha[t], sigma[t])
 
   return extrapolated
@@ -114,8 +132,9 @@ def build(
   prediction: Literal["eps", "x0", "v"] = "eps",
   schedule: Literal[*schedules.SCHEDULES] = "linear",
   timesteps: Annotated[int, Ge(2)] = 1000,
-  conditional: bool = False,
-  label_dropout: Share = 0.1,
+  condition: Literal["none", "label", "caption"] = "none",
+  condition_dropout: Share = 0.1,
+  text: Text = Text(),
   width: Count = 128,
   multipliers: Annotated[tuple[Count, ...], MinLen(1)] = (1, 2, 2, 2),
   blocks: Count = 2,
@@ -138,9 +157,10 @@ def build(
     prediction: what the network's output means.
     schedule: of the noise.
     timesteps: T.
-    conditional: condition on the label.
-    label_dropout: share of labels hidden in training, so that the unconditional model is learnt
-      too; used where conditional.
+    condition: what images are conditioned on.
+    condition_dropout: share of conditions hidden in training, so that the unconditional model is
+      learnt too.
+    text: the encoder of captions.
     width, multipliers, blocks, attention, heads, dropout: of the `UNet`.
     dtype: of the network's computation.
     remat: whether the gradient computes the blocks again instead of keeping what is in them.
@@ -149,15 +169,17 @@ def build(
 
   Raises:
     UserError: if the data are not images with integer levels, H or W cannot be halved often
-      enough, labels are asked for that the data lack, or an option is out of range.
+      enough, labels or captions are asked for that the data lack, or an option is out of range.
   """
-  check(spec, multipliers, conditional, heads, width)
-  check_options(sample, likelihood, timesteps, conditional)
+  check(spec, multipliers, condition, heads, width)
+  check_options(sample, likelihood, timesteps, condition)
+  nothing = spec.fields[condition].levels if condition != "none" else 0
   net = UNet(
     channels=spec.shape[-1], width=width, multipliers=multipliers, blocks=blocks,
     attention=attention, heads=heads, dropout=dropout,
-    classes=spec.classes if conditional else 0, dtype=jnp.dtype(dtype),
-    remat=remat,
+    classes=spec.classes if condition == "label" else 0,
+    text=encoder(spec, text, dtype) if condition == "caption" else None,
+    dtype=jnp.dtype(dtype), remat=remat,
   )  # fmt: skip
   noise = schedules.make(schedule, timesteps)
   real = jnp.promote_types(dtype, jnp.float32)
@@ -166,8 +188,8 @@ def build(
   predict = predictor(net, prediction, alpha, sigma)
   steps, solver = sample.steps or timesteps, solver_of(sample.method, sample.variance, sample.eta)
 
-  def label_or_none(cond):
-    return label_of(cond) if conditional and cond is not None else None
+  def given(cond):
+    return field_of(cond, condition) if nothing and cond is not None else None
 
   def init(key, batch):
     x = batch["x"][:1].astype(real)
@@ -177,25 +199,25 @@ def build(
   def l_simple(params, mutable, batch, key, step):
     del step
     x0 = scaled(batch["x"])
-    t_key, noise_key, label_key, dropout_key = jax.random.split(key, 4)
+    t_key, noise_key, cond_key, dropout_key = jax.random.split(key, 4)
     t = 1 + stratified(t_key, len(x0), timesteps)
     eps = jax.random.normal(noise_key, x0.shape, real)
     x_t = corrupt(x0, eps, alpha[t], sigma[t])
-    label = None
-    if conditional:
-      hidden = jax.random.bernoulli(label_key, label_dropout, t.shape)
-      label = jnp.where(hidden, spec.classes, batch["label"])
+    cond = given(batch)
+    if cond is not None:
+      hidden = jax.random.bernoulli(cond_key, condition_dropout, t.shape)
+      cond = jnp.where(hidden.reshape(-1, *[1] * (cond.ndim - 1)), nothing, cond)
     output = net.apply(
-      {"params": params["unet"]}, x_t, t, label, train=True, rngs={"dropout": dropout_key}
+      {"params": params["unet"]}, x_t, t, cond, train=True, rngs={"dropout": dropout_key}
     )
     target = getattr(forms(x0, eps, alpha[t], sigma[t]), prediction)
     return squared_error(output, target), (mutable["unet"], {})
 
   def bound(state, x, keys, cond):
     """The terms of the variational bound of x [B, ...] in nats, each [B], and simple_loss."""
-    params, label = averaged(state, "unet"), label_or_none(cond)
+    params, cond = averaged(state, "unet"), given(cond)
     return variational_bound(
-      lambda x_t, t: predict(params, x_t, t, label), noise, x, scaled(x), keys,
+      lambda x_t, t: predict(params, x_t, t, cond), noise, x, scaled(x), keys,
       levels=spec.levels, kind=prediction, times=likelihood.times, variance=likelihood.variance,
     )  # fmt: skip
 
@@ -212,12 +234,12 @@ def build(
     return -(terms["L_T"] + terms["L_t"] + terms["L_0"])
 
   def draw(state, keys, cond, frames):
-    params, label = averaged(state, "unet"), label_or_none(cond)
-    predict_guided = guided(predict, sample.guidance, spec.classes, alpha, sigma)
+    params, cond = averaged(state, "unet"), given(cond)
+    predict_guided = guided(predict, sample.guidance, nothing, alpha, sigma)
 
     def denoise(x_t, t):
       t = jnp.full(len(x_t), t)
-      p = predict_guided(params, x_t, t, label)
+      p = predict_guided(params, x_t, t, cond)
       return clip_x0(p, x_t, alpha[t], sigma[t]) if sample.clip else p
 
     x = solve(
@@ -233,27 +255,27 @@ def build(
     sample=lambda state, keys, cond=None: draw(state, keys, cond, 0),
     trajectory=lambda state, keys, cond=None: draw(state, keys, cond, min(steps, 40)),
     log_prob=log_prob,
-    cond=("label",) if conditional else (),
+    cond=(condition,) if nothing else (),
   )
   return single(model)
 
 
-def check(spec: Spec, multipliers: tuple, conditional: bool, heads: int, width: int) -> None:
+def check(spec: Spec, multipliers: tuple, condition: str, heads: int, width: int) -> None:
   """Refuses data that the network cannot take, and a network that does not fit itself."""
   require_images(spec, "ddpm")
   halvings = len(multipliers) - 1
   because = f"{len(multipliers)} model.multipliers halve the image {halvings} times"
   require_multiples(spec, 2**halvings, because)
-  if conditional:
-    require_labels(spec)
+  if condition == "label":
+    require_labels(spec, "model.condition=label")
+  if condition == "caption":
+    require_captions(spec, "model.condition=caption")
   if any(width * m % heads for m in multipliers):
     raise UserError(f"model.heads={heads} must divide the channels, multiples of {width}")
 
 
-def check_options(
-  sample: Sampler, likelihood: Likelihood, timesteps: int, conditional: bool
-) -> None:
-  """Refuses more steps or times than there are, and guidance by labels that are not learnt."""
+def check_options(sample: Sampler, likelihood: Likelihood, timesteps: int, condition: str) -> None:
+  """Refuses more steps or times than there are, and guidance by what is not learnt."""
   if likelihood.times > timesteps - 1:
     raise UserError(
       f"likelihood.times must be 0 (all) or between 1 and {timesteps - 1}, not {likelihood.times}"
@@ -262,5 +284,5 @@ def check_options(
     raise UserError(
       f"sample.steps must be 0 (all) or 1 to {timesteps}, the timesteps, not {sample.steps}"
     )
-  if sample.guidance and not conditional:
-    raise UserError("sample.guidance needs model.conditional=True: leave it 0")
+  if sample.guidance and condition == "none":
+    raise UserError("sample.guidance needs model.condition=label or caption: leave it 0")

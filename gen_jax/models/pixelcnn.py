@@ -76,6 +76,6 @@ def build(
     spec.classes if conditional else 0, jnp.dtype(dtype),
   )  # fmt: skip
   return autoregressive(
-    "pixelcnn", net, (height, columns), spec, conditional=conditional, ema=ema,
+    "pixelcnn", net, (height, columns), spec, condition="label" if conditional else "", ema=ema,
     optimizer=optimizer, sample=sample, channel_order=channel_order,
   )  # fmt: skip

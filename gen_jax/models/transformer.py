@@ -57,13 +57,17 @@ def build(
   net = Transformer(
     spec.levels, length, width, layers, heads, dropout, classes, jnp.dtype(dtype), remat
   )
-  step = max(64, -(-length // 4))
-  rooms = [*range(step, length, step), length]
   memory = 2 * layers * length * width * jnp.dtype(dtype).itemsize
   return autoregressive(
-    "transformer", net, (length,), spec, conditional=conditional, ema=ema, optimizer=optimizer,
-    sample=sample, rooms=rooms, together=fitting(memory),
+    "transformer", net, (length,), spec, condition="label" if conditional else "", ema=ema,
+    optimizer=optimizer, sample=sample, rooms=rooms_of(length), together=fitting(memory),
   )  # fmt: skip
+
+
+def rooms_of(length: int) -> list[int]:
+  """Sizes that the memory of so many positions grows to, four at most."""
+  step = max(64, -(-length // 4))
+  return [*range(step, length, step), length]
 
 
 def fitting(memory: int) -> int:

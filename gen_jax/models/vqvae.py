@@ -243,7 +243,7 @@ def autoencoder(
   )
 
 
-def two_stages(first: Model, second: Model, spec: Spec, shape: tuple[int, int]) -> Program:
+def two_stages(first: Model, second: Model, spec: Spec, shape: tuple[int, ...]) -> Program:
   """The autoencoder, then a prior over its codes [h, w] = shape, which it takes as images."""
 
   def view(previous, batch, key=None):

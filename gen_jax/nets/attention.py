@@ -22,7 +22,7 @@ def attend(q: Array, k: Array, v: Array, sees: Array | None = None) -> Array:
   Args:
     q: [B, S, N, d].
     k, v: [B, T, N, d].
-    sees: [S, T] bool, which positions a query sees; None for all.
+    sees: [S, T] or [B, 1, S, T] bool (any of them 1), which positions a query sees; None for all.
 
   Returns:
     [B, S, N, d]. The softmax is of float32 or wider.

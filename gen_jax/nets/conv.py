@@ -49,6 +49,19 @@ def pool(x: Array) -> Array:
   return x.reshape(*x.shape[:3], 4, -1).mean(axis=3)
 
 
+def max_pool(x: Array) -> Array:
+  """The largest of two by two pixels: [B, H, W, C] -> [B, H // 2, W // 2, C]; an odd last row or
+  column is left out.
+
+  Equal to `flax.linen.max_pool`, whose gradient took twelve times as long on CPU. By comparisons:
+  that of `max` looks for the largest again, and divides by 0 where XLA has rounded it otherwise.
+  """
+  height, width = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
+  larger = lambda a, b: jnp.where(a >= b, a, b)
+  x = larger(x[:, :height:2], x[:, 1:height:2])
+  return larger(x[:, :, :width:2], x[:, :, 1:width:2])
+
+
 def windows(x: Array, size: int) -> Array:
   """All size x size windows of x [B, H, W, C]: [B, H - size + 1, W - size + 1, size^2 C].
 

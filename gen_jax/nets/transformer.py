@@ -37,9 +37,15 @@ class Block(nn.Module):
 
   @nn.compact
   def __call__(
-    self, x: Array, memory: Memory | None = None, at: Array | int = 0, train: bool = False
+    self,
+    x: Array,
+    memory: Memory | None = None,
+    at: Array | int = 0,
+    train: bool = False,
+    sees: Array | None = None,
   ) -> tuple[Array, Memory]:
-    """at: position of the first of x; memory has those before it."""
+    """at: position of the first of x; memory has those before it. sees: as for `attend`, where it
+    is not what lies behind."""
     width = x.shape[-1]
     kwargs = {"dtype": self.dtype, "param_dtype": jnp.promote_types(self.dtype, jnp.float32)}
     drop = nn.Dropout(self.dropout, deterministic=not train)
@@ -51,8 +57,9 @@ class Block(nn.Module):
     if memory is not None:
       kept = [lax.dynamic_update_slice_in_dim(m, new, at, 2) for m, new in zip(memory, kept)]
     k, v = (m.swapaxes(1, 2) for m in kept)
-    behind = at + jnp.arange(x.shape[1])[:, None] >= jnp.arange(k.shape[1])
-    h = attend(q, k, v, behind).reshape(x.shape)
+    if sees is None:
+      sees = at + jnp.arange(x.shape[1])[:, None] >= jnp.arange(k.shape[1])
+    h = attend(q, k, v, sees).reshape(x.shape)
     x = x + drop(nn.Dense(width, **kwargs)(h))
     h = nn.gelu(nn.Dense(4 * width, **kwargs)(nn.LayerNorm(**kwargs)(x)))
     return x + drop(nn.Dense(width, **kwargs)(h)), tuple(kept)
@@ -98,8 +105,7 @@ class Transformer(nn.Module):
 
   def __call__(self, x: Array, label: Array | None = None, train: bool = False) -> Array:
     chex.assert_shape(x, (None, self.length))
-    tokens = [self.beginning(label, len(x))[:, None], self.token(x[:, :-1])]
-    h = jnp.concatenate(tokens, axis=1) + self.position.astype(self.dtype)
+    h = self.embed(x, label) + self.position.astype(self.dtype)
     h = self.drop(h, deterministic=not train)
     for block in self.blocks:
       h, _ = block(h, None, 0, train)
@@ -120,12 +126,21 @@ class Transformer(nn.Module):
   ) -> tuple[Array, list[Memory]]:
     """(logits [B, levels] of position i, cache), from position i - 1, `before` [B]; of position 0
     whatever that is."""
-    h = jnp.where(i == 0, self.beginning(label, len(before)), self.token(before))
-    h, memories = (h + self.position[i].astype(self.dtype))[:, None], []
+    h, memories = self.embed_one(i, before, label), []
+    h = (h + self.position[i].astype(self.dtype))[:, None]
     for block, memory in zip(self.blocks, cache):
       h, memory = block(h, memory, i)
       memories.append(memory)
     return self.read(h[:, 0]), memories
+
+  def embed(self, x: Array, label: Array | None) -> Array:
+    """What stands before each position of x [B, T], [B, T, width]."""
+    tokens = [self.beginning(label, len(x))[:, None], self.token(x[:, :-1])]
+    return jnp.concatenate(tokens, axis=1)
+
+  def embed_one(self, i: Array, before: Array, label: Array | None) -> Array:
+    """What stands before position i, [B, width]."""
+    return jnp.where(i == 0, self.beginning(label, len(before)), self.token(before))
 
   def beginning(self, label: Array | None, n: int) -> Array:
     """Token 0 of n sequences, [n, width]."""

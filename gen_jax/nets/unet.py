@@ -18,6 +18,7 @@ from gen_jax.nets.attention import attend
 from gen_jax.nets.conv import UpConv
 from gen_jax.nets.norm import GroupNorm
 from gen_jax.nets.remat import rematted
+from gen_jax.nets.text import TextEncoder
 
 
 def sinusoidal(t: Array, features: int, max_period: float = 10_000.0) -> Array:
@@ -77,6 +78,25 @@ class Attention(nn.Module):
     return x + h
 
 
+class CrossAttention(nn.Module):
+  """What positions of x [B, H, W, C] find in features [B, T, F] with `seen` [B, T], added to x
+  (Rombach et al. 2022, arXiv:2112.10752, section 3.3)."""
+
+  heads: int
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x: Array, features: Array, seen: Array) -> Array:
+    kwargs = {"dtype": self.dtype, "param_dtype": jnp.promote_types(self.dtype, jnp.float32)}
+    batch, height, width, channels = x.shape
+    split = (batch, -1, self.heads, channels // self.heads)
+    q = nn.Dense(channels, **kwargs)(GroupNorm(groups(channels), **kwargs)(x))
+    # Without biases: that of the keys would have no gradient but rounding noise.
+    k, v = jnp.split(nn.Dense(2 * channels, use_bias=False, **kwargs)(features), 2, axis=-1)
+    h = attend(*(a.reshape(split) for a in (q, k, v)), seen[:, None, None, :])
+    return x + nn.Dense(channels, kernel_init=nn.initializers.zeros, **kwargs)(h.reshape(x.shape))
+
+
 class UNet(nn.Module):
   """Noisy images and their times to a prediction of `channels` channels, zero at initialisation.
 
@@ -88,6 +108,8 @@ class UNet(nn.Module):
   dropout: rate inside the residual blocks.
   classes: number of classes of the label embedding, which has one more entry (the last) for "no
     label"; 0 for no embedding.
+  text: encoder of captions, which are the condition in place of labels: their mean is added to the
+    embedding of time, and their words are looked at wherever there is self-attention.
   dtype: of the computation; parameters and normalisation statistics are float32 or wider.
   remat: forget what blocks compute and compute it again for the gradient: less memory, a third more
     time.
@@ -101,12 +123,13 @@ class UNet(nn.Module):
   heads: int = 1
   dropout: float = 0.1
   classes: int = 0
+  text: TextEncoder | None = None
   dtype: jnp.dtype = jnp.float32
   remat: bool = False
 
   @nn.compact
-  def __call__(self, x: Array, t: Array, label: Array | None = None, train: bool = False) -> Array:
-    """x [B, H, W, C], t [B] in 0..T, label [B] -> [B, H, W, channels]."""
+  def __call__(self, x: Array, t: Array, cond: Array | None = None, train: bool = False) -> Array:
+    """x [B, H, W, C], t [B] in 0..T, cond (label [B] or caption [B, L]) -> [B, H, W, channels]."""
     chex.assert_rank([x, t], [4, 1])
     kwargs = {"dtype": self.dtype, "param_dtype": jnp.promote_types(self.dtype, jnp.float32)}
 
@@ -114,15 +137,22 @@ class UNet(nn.Module):
     if self.remat:
       residual, attention = rematted(ResidualBlock, static_argnums=(3,)), rematted(Attention)
 
+    def look(h):
+      h = attention(self.heads, self.dtype)(h)
+      return h if self.text is None else CrossAttention(self.heads, self.dtype)(h, words, seen)
+
     def block(h, features):
       h = residual(features, self.dropout, self.dtype)(h, embedding, train)
-      return attention(self.heads, self.dtype)(h) if h.shape[1] in self.attention else h
+      return look(h) if h.shape[1] in self.attention else h
 
     embedding = nn.Dense(4 * self.width, **kwargs)(sinusoidal(t, self.width))
     embedding = nn.Dense(4 * self.width, **kwargs)(nn.silu(embedding))
     if self.classes:
-      label = jnp.full(t.shape, self.classes) if label is None else label
-      embedding = embedding + nn.Embed(self.classes + 1, 4 * self.width, **kwargs)(label)
+      cond = jnp.full(t.shape, self.classes) if cond is None else cond
+      embedding = embedding + nn.Embed(self.classes + 1, 4 * self.width, **kwargs)(cond)
+    if self.text is not None:
+      pooled, words, seen = self.text(self.text.nothing(len(x)) if cond is None else cond)
+      embedding = embedding + nn.Dense(4 * self.width, **kwargs)(pooled)
 
     h = nn.Conv(self.width, (3, 3), **kwargs)(x)
     skips = [h]
@@ -135,7 +165,7 @@ class UNet(nn.Module):
         skips.append(h)
 
     h = residual(h.shape[-1], self.dropout, self.dtype)(h, embedding, train)
-    h = attention(self.heads, self.dtype)(h)
+    h = look(h)
     h = residual(h.shape[-1], self.dropout, self.dtype)(h, embedding, train)
 
     for level, multiplier in reversed(list(enumerate(self.multipliers))):

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 WIDTH = 600  # pixels that a grid of small images is enlarged to, at least
+CLIPS = 16  # at most, as film strips
 HOLD_MS = 2000  # how much longer an animation shows its last frame
 
 
@@ -205,7 +206,8 @@ def show(
 
   Args:
     path: of the file.
-    x: [n, H, W, C] with C of 1, 3 or 4, or [n, 2].
+    x: [n, H, W, C] with C of 1, 3 or 4, or [n, 2], or clips [n, T, H, W, C], of which CLIPS at most
+      are shown as film strips, a row each.
     levels: as for to_uint8.
     columns: of the grid.
 
@@ -214,6 +216,8 @@ def show(
   """
   if _is_plane(x[None]):
     return scatter(path, x)
+  if _is_images(x):
+    x, columns = x[:CLIPS].reshape(-1, *x.shape[2:]), x.shape[1]
   if not _is_images(x[None]):
     return None
   image = grid(to_uint8(x, levels), columns)

@@ -80,7 +80,7 @@ def test_overrides_of_what_is_not_there(style, override, message):
 
 def test_overrides_of_what_is_there():
   overrides = ["--config.model.width=3", "--config.seed", "4", "-config.train.steps=5"]
-  cli.check_overrides(["main", "--config", DDPM, *overrides, "--noconfig.model.conditional"])
+  cli.check_overrides(["main", "--config", DDPM, *overrides, "--config.model.condition=none"])
   cli.check_overrides(["main", "--config.model.widht=3"])  # without a config there is no saying
   cli.check_overrides(["main", "--configs=x", "--config"])
 

@@ -45,8 +45,13 @@ TWO_PLAYERS = {"model": {"dtype": "float64", "critic_optimizer": SGD, "generator
 PRIORS = {name: {"optimizer": SGD} for name in ("pixelcnn", "transformer")}
 TWO_STAGES = {"model": {"dtype": "float64", "optimizer": SGD, **PRIORS}}
 
+TWO_STAGES_OF_VIDEO = {
+  "model": {"dtype": "float64", "optimizer": SGD, "transformer": {"optimizer": SGD}}
+}
+
 SYSTEMS = (
   System("ddpm:tiny"),
+  System("ddpm:tiny_captions"),
   System("classifier:tiny"),
   System("segment:tiny"),
   System("vae:tiny", SMALL_STEPS),
@@ -66,6 +71,7 @@ SYSTEMS = (
   System("pacgan:tiny", TWO_PLAYERS),
   System("cyclegan:tiny", TWO_PLAYERS),
   System("vqvae:tiny", TWO_STAGES),
+  System("video:tiny", TWO_STAGES_OF_VIDEO),
   System("pixelcnn:tiny", SMALL_STEPS),
   System("transformer:tiny", SMALL_STEPS),
   System("realnvp:tiny", SMALL_STEPS),

@@ -26,7 +26,7 @@ SMALL = {
 DRAWING = {
   "ddpm": (
     ddpm.build,
-    dict(timesteps=3, width=4, multipliers=(1,), blocks=1, attention=(), conditional=True),
+    dict(timesteps=3, width=4, multipliers=(1,), blocks=1, attention=(), condition="label"),
   ),
   "gda": (gda.build, dict()),
 }

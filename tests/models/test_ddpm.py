@@ -21,6 +21,7 @@ class Pixelwise(nn.Module):
   channels: int
   width: int
   classes: int
+  text: None
   dtype: jnp.dtype
   multipliers: tuple
   blocks: int
@@ -46,7 +47,7 @@ def small_network():
 
 
 def model_of(**kwargs):
-  options = {**SIZE, "prediction": "v", "conditional": True, "ema": 0.0, **kwargs}
+  options = {**SIZE, "prediction": "v", "condition": "label", "ema": 0.0, **kwargs}
   return ddpm.build(SPEC, **options).stages[0].model
 
 
@@ -134,7 +135,7 @@ def test_without_conditions_no_label_is_used(draw):
 def test_labels_are_hidden_in_training_as_often_as_is_said(state):
   def losses(share):
     """Of the labels 0, 1 and "no label"; the loss alone, so that XLA compiles no gradient."""
-    model = model_of(label_dropout=share, dropout=0.0)
+    model = model_of(condition_dropout=share, dropout=0.0)
     loss = jax.jit(lambda batch: model.update(state, batch, jax.random.key(0), 0)[1]["loss"])
     return [float(loss(jax.tree.map(lambda a: a[None], batch(i)))) for i in (0, 1, HIDDEN)]
 
@@ -145,7 +146,7 @@ def test_labels_are_hidden_in_training_as_often_as_is_said(state):
 
 
 def test_unconditional_models_have_no_label_to_learn_from():
-  model = model_of(conditional=False)
+  model = model_of(condition="none")
   assert model.cond == () and model_of().cond == ("label",)
 
   def size(model):
@@ -174,8 +175,8 @@ def test_the_paths_that_samples_take_have_forty_frames_at_most():
     (dict(spec=SPEC._replace(fields={})), "needs labels"),
     (dict(multipliers=(1, 1, 1, 1, 1)), "multiples of 16, not 8x8"),
     (dict(spec=Spec.of((8, 6, 1), 17, 10), multipliers=(1, 1, 1)), "multiples of 4, not 8x6"),
-    (dict(label_dropout=1.5), "model.label_dropout must be in \\[0, 1\\], not 1.5"),
-    (dict(label_dropout=-0.1), "model.label_dropout must be in \\[0, 1\\]"),
+    (dict(condition_dropout=1.5), "model.condition_dropout must be in \\[0, 1\\], not 1.5"),
+    (dict(condition_dropout=-0.1), "model.condition_dropout must be in \\[0, 1\\]"),
     (dict(likelihood=Likelihood(times=10)), "0 \\(all\\) or between 1 and 9, not 10"),
     (dict(likelihood=Likelihood(times=-1)), "likelihood.times must be 0 or more, not -1"),
     (dict(heads=3), "heads=3 must divide the channels, multiples of 8"),
@@ -188,11 +189,11 @@ def test_the_paths_that_samples_take_have_forty_frames_at_most():
   ],
 )
 def test_refusals(change, message):
-  arguments = {**SIZE, "conditional": True, **change}
+  arguments = {**SIZE, "condition": "label", **change}
   with pytest.raises(UserError, match=message):
     ddpm.build(arguments.pop("spec", SPEC), **arguments)
 
 
 def test_what_the_refusals_leave_is_served():
-  ddpm.build(SPEC, **{**SIZE, "multipliers": (1, 1, 1, 1)}, heads=8, label_dropout=1.0)
+  ddpm.build(SPEC, **{**SIZE, "multipliers": (1, 1, 1, 1)}, heads=8, condition_dropout=1.0)
   ddpm.build(SPEC._replace(fields={}), **SIZE, likelihood=Likelihood(times=9))

@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from gen_jax.core import UserError
 from gen_jax.nets import conv, mlp
+from gen_jax.nets.conv import max_pool
 
 
 def key(i=0):
@@ -159,3 +160,17 @@ def test_the_folded_convolution_is_that_of_the_enlarged_image(use_bias):
 
     got, want = found(folded, lambda x: x), found(whole, conv.enlarge)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), got, want)
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 6, 2), (2, 7, 5, 3)])
+def test_max_pooling_is_flax_s_and_so_is_its_gradient(shape):
+  x, weight = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)  # no ties
+  weight = weight[:, : shape[1] // 2, : shape[2] // 2]
+  for f in (lambda g: g(x), lambda g: jax.grad(lambda x: (weight * g(x)).sum())(x)):
+    pool = lambda x: nn.max_pool(x, (2, 2), strides=(2, 2))
+    got, want = (jax.jit(f, static_argnums=0)(g) for g in (max_pool, pool))
+    assert np.abs(want).max() > 1
+    np.testing.assert_array_equal(got, want)
+  # Of equal pixels the gradient goes to one; a rounded recomputation cannot lose it.
+  ones = jax.grad(lambda x: max_pool(x).sum())(jnp.ones(shape))
+  assert ones.sum() == shape[0] * (shape[1] // 2) * (shape[2] // 2) * shape[3]

@@ -206,3 +206,10 @@ def test_pictures_of_a_model_s_parameters_are_named_files(tmp_path):
   assert read(tmp_path / "pictures" / "components.png").max() == 255
   training.save_pictures(tmp_path / "none", {}, 17)
   assert not (tmp_path / "none").exists()
+
+
+def test_clips_are_film_strips_a_row_each(tmp_path):
+  x = np.random.default_rng(0).integers(0, 256, (3, 4, 8, 8, 1)).astype(np.uint8)
+  shown = pictures.show(tmp_path / "clips.png", x, 256, columns=2)
+  same = pictures.show(tmp_path / "images.png", x.reshape(12, 8, 8, 1), 256, columns=4)
+  np.testing.assert_array_equal(shown, same)

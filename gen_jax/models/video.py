@@ -1,0 +1,143 @@
+"""Video given actions: a VQ-VAE of frames, and a transformer of their codes and the actions.
+
+  stage 1    codes z_t [h, w] of each frame x_t on its own, by a VQ-VAE     (models.vqvae)
+  stage 2    -log p(z_1, ..., z_T | a) = -sum_t sum_j log p(z_tj | z_<t, z_t,<j, a_<t), where a_t
+             leads from x_t to x_{t+1}; actions are given, and never predicted
+  sample     x_t = D(z_t),  z ~ p(z | a)
+
+van den Oord et al. 2017 (arXiv:1711.00937), section 4.4; blocks of a frame's codes and its action
+as in IRIS (Micheli et al. 2023, arXiv:2209.00588), with the action added to the inputs of the frame
+that it leads to in place of a token of its own: what a code sees is the same.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import jax
+import jax.numpy as jnp
+from annotated_types import Ge
+
+from gen_jax.core import Field, Model, Program, Spec, UserError
+from gen_jax.learn.optimizer import Optimizer
+from gen_jax.models import vqvae
+from gen_jax.models.autoregressive import Sampler, autoregressive
+from gen_jax.models.codebook import Codebook, Learnt, Start
+from gen_jax.models.transformer import fitting, rooms_of
+from gen_jax.models.vqvae import Transformer, autoencoder, two_stages
+from gen_jax.nets.video import FrameTransformer
+from gen_jax.nets.vqvae import Decoder, Encoder
+from gen_jax.schema import Count, Decay, Dtype, Natural, NonNegative, builder
+
+
+@builder
+def build(
+  spec: Spec,
+  *,
+  factor: Annotated[int, Ge(2)] = 4,
+  codes: Annotated[int, Ge(2)] = 128,
+  dim: Count = 32,
+  width: Count = 64,
+  blocks: Natural = 1,
+  residual: Count = 32,
+  codebook: Learnt = "ema",
+  decay: Decay = 0.99,
+  commitment: NonNegative = 0.25,
+  start: Start = "kmeans",
+  restart: Decay = 0.01,
+  variance: NonNegative = 0.0,
+  dtype: Dtype = "float32",
+  optimizer: Optimizer = Optimizer(learning_rate=1e-3),
+  transformer: Transformer = Transformer(),
+  sample: Sampler = Sampler(),
+) -> Program:
+  """Clips [T, H, W, C] of integer levels given their actions [T - 1].
+
+  `encode` gives codes [B, T, H / factor, W / factor]; `prior` draws them given `action`; `decode`
+  gives clips; `trajectory` is the samples frame by frame. `evaluate` is that of `models.vqvae`,
+  means over frames, and nats_per_code, -log p(codes | action) / (T h w).
+
+  Args:
+    spec: of the data.
+    factor, codes, dim, width, blocks, residual, codebook, decay, commitment, start, restart,
+      variance, dtype, optimizer: of the VQ-VAE of frames; see `models.vqvae.build`.
+    transformer: of stage 2, and how it learns.
+    sample: how codes are drawn.
+
+  Raises:
+    UserError: if the data are not clips of integer levels with actions between their frames, or
+      `factor` does not fit them, or `heads` the width.
+  """
+  frames, *picture = check(spec, transformer)
+  frame = Spec.of(tuple(picture), spec.levels)
+  vqvae.check(frame, factor)
+  shape = (picture[0] // factor, picture[1] // factor)
+  shared = (int(math.log2(factor)), width, blocks, residual, jnp.dtype(dtype))
+  first = autoencoder(
+    frame, Encoder(dim, *shared), Decoder(picture[-1], *shared),
+    Codebook(codes, codebook, decay, restart), shape, dim,
+    start=start, commitment=commitment, variance=variance, dtype=dtype, optimizer=optimizer,
+  )  # fmt: skip
+  each = math.prod(shape)
+  length, t = frames * each, transformer
+  net = FrameTransformer(
+    codes, length, t.width, t.layers, t.heads, t.dropout, dtype=jnp.dtype(dtype),
+    actions=spec.fields["action"].levels, codes=each,
+  )  # fmt: skip
+  memory = 2 * t.layers * length * t.width * jnp.dtype(dtype).itemsize
+  second = autoregressive(
+    "transformer", net, (length,), Spec.of((frames, *shape, 1), codes), condition="action",
+    ema=t.ema, optimizer=t.optimizer, sample=sample, rooms=rooms_of(length),
+    together=fitting(memory),
+  ).stages[0].model  # fmt: skip
+  program = two_stages(of_clips(first, frames), second, spec, (frames, *shape))
+
+  def trajectory(states, keys, cond=None):
+    return program.model.sample(states, keys, cond).swapaxes(0, 1)
+
+  return program._replace(model=program.model._replace(trajectory=trajectory))
+
+
+def of_clips(model: Model, frames: int) -> Model:
+  """A model of images as one of clips [T, ...] of so many, whose values are means over frames."""
+
+  def flat(x, axis=0):
+    """[..., B, T, ...] -> [..., B T, ...]."""
+    return x.reshape(*x.shape[:axis], -1, *x.shape[axis + 2 :])
+
+  def clips(x):
+    return x.reshape(-1, frames, *x.shape[1:])
+
+  def spread(batch, axis=0):
+    """A batch of frames: what is said of a clip is said of each; actions are left out."""
+    some = {name: batch[name] for name in ("mask", "last", "index") if name in batch}
+    some = {name: jnp.repeat(value, frames, axis=axis) for name, value in some.items()}
+    return {**some, "x": flat(batch["x"], axis)}
+
+  def evaluate(state, batch, keys):
+    keys = jax.vmap(lambda key: jax.random.split(key, frames))(keys).reshape(-1)
+    terms = model.evaluate(state, spread(batch), keys)
+    return {name: clips(value).mean(1) for name, value in terms.items()}
+
+  return model._replace(
+    init=lambda key, batch: model.init(key, spread(batch)),
+    update=lambda state, batch, key, step: model.update(state, spread(batch, 1), key, step),
+    evaluate=evaluate,
+    encode=lambda state, x, keys=None, cond=None: clips(model.encode(state, flat(x))),
+    decode=lambda state, code, cond=None: clips(model.decode(state, flat(code))),
+  )
+
+
+def check(spec: Spec, transformer: Transformer) -> tuple[int, ...]:
+  """T, H, W and C of clips; refuses other data, and heads that do not divide the width."""
+  if len(spec.shape) != 4 or spec.levels is None:
+    raise UserError(f"video models clips [T, H, W, C] of integer levels, not shape {spec.shape}")
+  action = spec.fields.get("action", Field())
+  if action.levels is None or action.shape != (spec.shape[0] - 1,):
+    raise UserError(f"video needs {spec.shape[0] - 1} actions, one between each two frames")
+  if transformer.width % transformer.heads:
+    raise UserError(
+      f"model.transformer.heads={transformer.heads} must divide its width={transformer.width}"
+    )
+  return spec.shape
