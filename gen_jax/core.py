@@ -218,7 +218,11 @@ def over_states(model: Model, **changes) -> Model:
   def last(fn):
     return None if fn is None else lambda states, *args: fn(states[-1], *args)
 
+  def respond(states, *args):
+    return [*states[:-1], model.respond(states[-1], *args)]
+
   functions = {name: last(getattr(model, name)) for name in ("evaluate", *CAPABILITIES)}
+  functions["respond"] = None if model.respond is None else respond
   return model._replace(**{**functions, **changes})
 
 

@@ -98,7 +98,7 @@ def test_values_are_converted(path, given, found):
     ("model.width", True, "config.model.width must be a whole number, not True"),
     ("model.dropout", "a", "config.model.dropout must be a number, not 'a'"),
     ("model.dropout", False, "config.model.dropout must be a number, not False"),
-    ("model.conditional", 1, "config.model.conditional must be True or False, not 1"),
+    ("model.remat", 1, "config.model.remat must be True or False, not 1"),
     ("model.schedule", "cosin", "config.model.schedule must be one of linear, cosine, not 'cosin'"),
     ("model.multipliers", 2, "config.model.multipliers must be a tuple, such as \\(1, 2\\), not 2"),
     ("model.multipliers", (1, "a"), "config.model.multipliers\\[1\\] must be a whole number"),

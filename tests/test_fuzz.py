@@ -69,10 +69,14 @@ ODD = (
   math.inf, -math.inf, "", "x", "adam", "cosine", "0", "ü\n", (), (1,), (0,), (-1,), (1, 2, 3),
   ("x",), (None,), (0.5,), [[1]], {}, {"x": 1}, {"name": "sgd"}, b"x",
 )  # fmt: skip
+PAIRED = dict(segmentation=Field((8, 8), 5, aligned=True), y=Field((8, 8, 3), 256))
+WORDS = ("<pad>", "<bos>", "<eos>", "<unk>", "a", "b")
 SPECS = (
   Spec.of((8, 8, 1), 17, 10), Spec.of((32, 32, 3), 256, 0), Spec.of((2,)),
   Spec.of((7, 5, 1), 2, 2), Spec.of((1, 1, 1), 2, 1), Spec.of((16,), 4, 3),
-  Spec.of((8, 8, 1), 17, 10, caption=Field((4,), 9)),
+  Spec.of((8, 8, 1), 17, 10, caption=Field((4,), 9)), Spec.of((8, 8, 3), 256, 4, **PAIRED),
+  Spec.of((3,), None, 2, group=Field((), 2)), Spec.of((4, 8, 8, 3), 256, action=Field((3,), 5)),
+  Spec(Field((6,), 6, WORDS), {"y": Field((6,), 6, WORDS)}),
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from gen_jax.metrics.disentanglement import (
   mutual_information_gap,
 )
 from gen_jax.metrics.diversity import diversity_within_classes
+from gen_jax.metrics.fairness import gaps, rates
 from gen_jax.metrics.frechet import frechet_distance
 from gen_jax.metrics.health import game_health
 from gen_jax.metrics.memorisation import (
@@ -30,6 +31,7 @@ __all__ = [
   "factor_vae_score",
   "frechet_distance",
   "game_health",
+  "gaps",
   "mode_coverage",
   "mutual_information_gap",
   "nearest_distance",
@@ -38,4 +40,5 @@ __all__ = [
   "noise_like",
   "precision_recall_density_coverage",
   "probe_errors",
+  "rates",
 ]

@@ -41,6 +41,8 @@ FLOAT64 = {"model": {"dtype": "float64"}}
 SGD = {"name": "sgd", "learning_rate": 0.1}
 TWO_PLAYERS = {"model": {"dtype": "float64", "critic_optimizer": SGD, "generator_optimizer": SGD}}
 
+FAIR = {"model": {"dtype": "float64", "predictor_optimizer": SGD, "adversary_optimizer": SGD}}
+
 # For the two stages of a VQ-VAE and the prior over its codes.
 PRIORS = {name: {"optimizer": SGD} for name in ("pixelcnn", "transformer")}
 TWO_STAGES = {"model": {"dtype": "float64", "optimizer": SGD, **PRIORS}}
@@ -76,6 +78,7 @@ SYSTEMS = (
   System("transformer:tiny", SMALL_STEPS),
   System("realnvp:tiny", SMALL_STEPS),
   System("nice:tiny", SMALL_STEPS),
+  System("debias:tiny", FAIR),
   System("toys:two_resolutions", FLOAT64),
   System("toys:aligned", FLOAT64),
 )

@@ -7,7 +7,7 @@ import pytest
 
 from gen_jax import config as configs
 from gen_jax.app import cli
-from gen_jax.core import Spec
+from gen_jax.core import Field, Spec
 from gen_jax.data import load
 from gen_jax.report import measures
 from gen_jax.run.mesh import make_mesh
@@ -19,6 +19,7 @@ from tests.conformance.systems import CONFIGS, SYSTEMS
 SPECS = {
   "tfds:mnist": Spec.of((28, 28, 1), 256, 10),
   "tfds:cifar10": Spec.of((32, 32, 3), 256, 10),
+  "table:adult": Spec.of((100,), None, 2, group=Field((), 2)),
 }
 FILES = sorted(CONFIGS.glob("*.py"))
 VARIANTS = [(f, v) for f in FILES for v in cli.load_module(str(f)).VARIANTS]

@@ -53,6 +53,8 @@ def two_resolutions(
 ) -> Program:
   """A mean picture, first at half the resolution; the second stage begins with it enlarged, keeps
   its average and frees the first stage's state."""
+  if len(spec.shape) != 3 or spec.levels is None or spec.shape[0] != spec.shape[1]:
+    raise UserError("this toy is of square images")
   height = spec.shape[0] // 2
   small = Spec(spec.x._replace(shape=(height, height, spec.shape[2])))
   zeros = lambda shape: lambda key, batch, real: {"w": jnp.zeros(shape, real)}
@@ -73,6 +75,8 @@ def aligned(
   spec: Spec, *, dtype: Dtype = "float32", optimizer: Optimizer = Optimizer("sgd", 0.5)
 ) -> Program:
   """A colour for each class of pixel, given which class each pixel is of."""
+  if "segmentation" not in spec.fields:
+    raise UserError("this toy needs data with a segmentation")
   classes = spec.fields["segmentation"].levels
 
   def params(key, batch, real):

@@ -6,6 +6,7 @@ from gen_jax.core import UserError
 from gen_jax.report.measures import (
   codes,
   coverage,
+  fairness,
   likelihood,
   samples,
   segmentation,
@@ -17,7 +18,8 @@ from gen_jax.run.system import System
 from gen_jax.schema import nearest
 
 __all__ = [
-  "MEASURES", "check", "codes", "coverage", "likelihood", "samples", "segmentation", "take",
+  "MEASURES", "check", "codes", "coverage", "fairness", "likelihood", "samples", "segmentation",
+  "take",
   "translation",
 ]  # fmt: skip
 

@@ -1,0 +1,52 @@
+"""Adversarial debiasing: a classifier of a table whose output tells nothing of a protected group.
+
+Source: Zhang, Lemoine & Mitchell 2018 (arXiv:1801.07593). The default is of a table made by rule,
+after the source's own, whose best prediction uses the group and whose fair one is known: beside the
+accuracy stands that of both. `adult` is UCI's Adult from its files, with odds between the sexes.
+SGD keeps the projected direction, which Adam would turn.
+
+  launch/run.sh --config configs/debias.py[:odds|plain|adult]
+  launch/run.sh --config configs/debias.py:adult --config.data.path=FOLDER_OF_ADULT
+"""
+
+from gen_jax.config import experiment, merge, tiny, variant
+
+BIASED = dict(
+  model=dict(
+    fairness="parity", alpha=1.0,
+    predictor_optimizer=dict(
+      name="sgd", b1=0.0, learning_rate=0.1, schedule="cosine", decay_steps=4000
+    ),
+    adversary_optimizer=dict(
+      name="sgd", b1=0.0, learning_rate=0.5, schedule="cosine", decay_steps=4000
+    ),
+  ),
+  data=dict(name="table:biased", batch_size=512),
+  train=dict(
+    steps=4000, steps_per_call=50, log_every=200, validate_every=1000, checkpoint_every=1000
+  ),
+  measures=("likelihood", "fairness"),
+)  # fmt: skip
+
+VARIANTS = {
+  "parity": BIASED,
+  "odds": merge(BIASED, dict(model=dict(fairness="odds"))),
+  "plain": merge(BIASED, dict(model=dict(alpha=0.0, project=False))),
+  "adult": merge(BIASED, dict(model=dict(fairness="odds"), data=dict(name="table:adult"))),
+  "tiny": tiny(
+    BIASED,
+    dict(
+      model=dict(
+        fairness="odds", hidden=(4,), predictor_optimizer=dict(decay_steps=8),
+        adversary_optimizer=dict(decay_steps=8),
+      ),
+      data=dict(batch_size=16),
+      train=dict(steps_per_call=1),
+    ),
+  ),
+}  # fmt: skip
+
+
+def get_config(name: str = "parity"):
+  """The config of a variant."""
+  return experiment("gen_jax.models.debias.build", **variant(name, VARIANTS))

@@ -1,0 +1,170 @@
+"""Adversarial debiasing: a classifier whose output tells nothing of a protected group.
+
+  predictor   p(y | x), descends   g_P - proj_{g_A} g_P - alpha g_A   (Zhang et al. 2018, eq. 1)
+  adversary   p(group | s, ...),   descends L_A = -log p(group | s, ...)
+              s = softmax((1 + |c|) logits), the predictor's output, sharpened as it likes
+  parity      the adversary sees s: at the end it knows no more than H(group)
+  odds        it sees s and y: H(group | y). The class has a weight of its own, which the paper's
+              adversary lacks; without it s stands for y, and what is learnt is parity
+  opportunity it sees s, of examples of the class `positive` only
+
+g_P and g_A are the gradients of both losses with respect to the predictor, as one vector
+(`learn.projection`). Adam scales each weight by itself, and so turns the direction; SGD keeps it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+
+from gen_jax.core import Program, Spec, UserError, masked_mean, single
+from gen_jax.learn.game import Player, game, minimise
+from gen_jax.learn.optimizer import Optimizer
+from gen_jax.learn.projection import opposed
+from gen_jax.nets.mlp import MLP, Activation, activation_of
+from gen_jax.schema import Count, Dtype, Natural, NonNegative, builder
+
+Fairness = Literal["parity", "odds", "opportunity"]
+
+
+@builder
+def build(
+  spec: Spec,
+  *,
+  fairness: Fairness = "parity",
+  positive: Natural = 1,
+  alpha: NonNegative = 1.0,
+  alpha_schedule: Literal["constant", "sqrt"] = "constant",
+  project: bool = True,
+  hidden: tuple[Count, ...] = (),
+  activation: Activation = "relu",
+  adversary_hidden: tuple[Count, ...] = (),
+  n_adversary: Count = 1,
+  dtype: Dtype = "float32",
+  predictor_optimizer: Optimizer = Optimizer(learning_rate=1e-3),
+  adversary_optimizer: Optimizer = Optimizer(learning_rate=1e-3),
+) -> Program:
+  """Classifier of tables [D] with fields label and group.
+
+  `predict` gives logits [B, K]. `evaluate` gives cross_entropy and adversary_cross_entropy in nats,
+  and accuracy, each [B].
+
+  Args:
+    spec: of the data.
+    fairness: what the adversary sees, and so what is asked of the predictor.
+    positive: the class of fairness=opportunity.
+    alpha: weight of the adversary's gradient in the predictor's; 0 without `project` for a plain
+      classifier.
+    alpha_schedule: constant, or alpha sqrt(t) at step t, as the paper has it.
+    project: take from the predictor's gradient what would help the adversary.
+    hidden, activation: of the predictor; without hidden layers a logistic regression.
+    adversary_hidden: of the adversary.
+    n_adversary: its turns for one of the predictor.
+    dtype: of the networks' computation.
+    predictor_optimizer, adversary_optimizer: see `Optimizer`.
+
+  Raises:
+    UserError: if the data are no vectors, or lack labels or groups.
+  """
+  check(spec, positive)
+  real, groups = jnp.promote_types(dtype, jnp.float32), spec.fields["group"].levels
+  how = {"activation": activation_of(activation), "dtype": jnp.dtype(dtype)}
+  predictor = MLP(spec.classes, hidden, **how)
+  adversary = MLP(groups, adversary_hidden, **how)
+
+  def logits_of(params, x):
+    chex.assert_shape(x, (None, *spec.shape))
+    return predictor.apply({"params": params}, x.astype(real))
+
+  def seen(sharpness, logits, label):
+    """What the adversary sees [B, F]."""
+    s = jax.nn.softmax((1 + jnp.abs(sharpness)) * logits)
+    if fairness != "odds":
+      return s
+    y = jax.nn.one_hot(label, spec.classes, dtype=s.dtype)
+    return jnp.concatenate([s, (s[:, :, None] * y[:, None]).reshape(len(s), -1), y], axis=-1)
+
+  def guess(params, logits, label):
+    """The adversary's logits of the groups [B, G]."""
+    features = seen(params["sharpness"], logits, label)
+    return adversary.apply({"params": params["net"]}, features)
+
+  def judged(batch):
+    """Which examples the adversary is asked about [B]."""
+    mask = batch.get("mask", jnp.ones(len(batch["x"]), bool))
+    return mask & (batch["label"] == positive) if fairness == "opportunity" else mask
+
+  def init(key, batch):
+    p_key, a_key = jax.random.split(key)
+    x = batch["x"][:1].astype(real)
+    params = predictor.init(p_key, x)["params"]
+    first = seen(jnp.ones((), real), jnp.zeros((1, spec.classes), real), jnp.zeros(1, jnp.int32))
+    own = {"sharpness": jnp.ones((), real), "net": adversary.init(a_key, first)["params"]}
+    empty = {"predictor": {}, "adversary": {}}
+    return {"predictor": params, "adversary": own}, empty
+
+  def errors(params, batch):
+    """Cross-entropies of predictor and adversary [B], and the logits."""
+    logits = logits_of(params["predictor"], batch["x"])
+    nll = optax.softmax_cross_entropy_with_integer_labels
+    guessed = guess(params["adversary"], logits, batch["label"])
+    return nll(logits, batch["label"]), nll(guessed, batch["group"]), logits
+
+  def adversary_loss(params, mutable, batch, key, step):
+    del key, step
+    _, value, _ = errors(params, batch)
+    return masked_mean(value, judged(batch)), (mutable["adversary"], {})
+
+  def predictor_direction(params, mutable, batch, key, step):
+    """(direction, (mutable, metrics, loss)), see `learn.game.Player`."""
+    del key
+
+    def both(own):
+      mine, theirs, logits = errors({**params, "predictor": own}, batch)
+      right = (logits.argmax(-1) == batch["label"]).astype(real)
+      mean = lambda v: masked_mean(v, batch.get("mask"))
+      return (mean(mine), masked_mean(theirs, judged(batch))), mean(right)
+
+    (value, _), back, accuracy = jax.vjp(both, params["predictor"], has_aux=True)
+    one, zero = jnp.ones((), value.dtype), jnp.zeros((), value.dtype)
+    (mine,), (theirs,) = back((one, zero)), back((zero, one))
+    weight = alpha * jnp.sqrt(step + 1.0) if alpha_schedule == "sqrt" else alpha
+    moved = opposed(mine, theirs, jnp.asarray(weight, value.dtype), project)
+    return moved, (mutable["predictor"], {"accuracy": accuracy}, value)
+
+  def evaluate(state, batch, keys):
+    """cross_entropy, adversary_cross_entropy [B] in nats, accuracy [B]."""
+    del keys
+    mine, theirs, logits = errors(state["params"], batch)
+    right = (logits.argmax(-1) == batch["label"]).astype(real)
+    return {"cross_entropy": mine, "adversary_cross_entropy": theirs, "accuracy": right}
+
+  model = game(
+    {
+      "adversary": Player(
+        minimise("adversary", adversary_loss, adversary_optimizer.accumulate),
+        adversary_optimizer.make(),
+      ),
+      "predictor": Player(predictor_direction, predictor_optimizer.make()),
+    },
+    init,
+    order=(("adversary", n_adversary), ("predictor", 1)),
+    evaluate=evaluate,
+    predict=lambda state, x: logits_of(state["params"]["predictor"], x),
+  )
+  return single(model)
+
+
+def check(spec: Spec, positive: int) -> None:
+  """Refuses data without what fairness is about."""
+  if len(spec.shape) != 1 or spec.levels is not None:
+    raise UserError(f"debias is of tables of numbers [D], not of data of shape {spec.shape}")
+  for name in ("label", "group"):
+    if name not in spec.fields or (spec.fields[name].levels or 0) < 2:
+      raise UserError(f"debias needs data with a {name} of two values or more: these have none")
+  if positive >= spec.classes:
+    raise UserError(f"model.positive={positive} is no class: they are 0 to {spec.classes - 1}")
