@@ -79,6 +79,7 @@ SYSTEMS = (
   System("realnvp:tiny", SMALL_STEPS),
   System("nice:tiny", SMALL_STEPS),
   System("debias:tiny", FAIR),
+  System("progan:tiny", TWO_PLAYERS),
   System("toys:two_resolutions", FLOAT64),
   System("toys:aligned", FLOAT64),
 )

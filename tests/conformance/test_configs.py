@@ -32,6 +32,15 @@ def spec_of(data: dict) -> Spec:
   return SPECS[data["name"]] if data["name"] in SPECS else load(**data).spec
 
 
+def spec_of_stage(spec: Spec, stage) -> Spec:
+  """At the resolution that a stage overrides, if it does."""
+  size = (stage.data or {}).get("resolution")
+  if size is None:
+    return spec
+  sized = lambda f: f._replace(shape=(size, size, *f.shape[2:])) if len(f.shape) > 1 else f
+  return Spec(sized(spec.x), {name: sized(field) for name, field in spec.fields.items()})
+
+
 @pytest.mark.parametrize("file,variant", VARIANTS, ids=lambda a: getattr(a, "stem", a))
 def test_shapes(file, variant):
   experiment = configs.parse(cli.load_config(f"{file}:{variant}"))
@@ -42,11 +51,13 @@ def test_shapes(file, variant):
     assert name in measures.MEASURES
   mesh = make_mesh(jax.devices()[:1])
   size = min(experiment.feed.batch_size, 4)
-  batch = batch_of_spec(spec, size)
-  states = abstract_states(program, len(program.stages), [batch] * len(program.stages), mesh)
+  batches = [batch_of_spec(spec_of_stage(spec, stage), size) for stage in program.stages]
+  states = abstract_states(program, len(program.stages), batches, mesh)
   key = jax.eval_shape(lambda: jax.random.key(0))
   keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), size))
-  for i, stage in enumerate(program.stages):
+  for i, (stage, batch) in enumerate(zip(program.stages, batches, strict=True)):
+    if not states[i]:
+      continue  # freed by a later stage
     seen = batch
     if stage.view is not None:
       seen = jax.eval_shape(stage.view, states[:i], batch, key)
