@@ -10,6 +10,7 @@ from gen_jax.report.measures import (
   likelihood,
   samples,
   segmentation,
+  sentences,
   translation,
 )
 from gen_jax.report.measures.table import MEASURES
@@ -19,7 +20,7 @@ from gen_jax.schema import nearest
 
 __all__ = [
   "MEASURES", "check", "codes", "coverage", "fairness", "likelihood", "samples", "segmentation",
-  "take",
+  "sentences",  "take",
   "translation",
 ]  # fmt: skip
 
