@@ -255,7 +255,8 @@ def test_capabilities_have_the_shapes_of_the_contract(system, trained):
   if model.transform is not None:
     assert shape(model.transform, x, keys, cond).shape[0] == n
   if model.pictures is not None:
-    assert all(p.shape[1:] == built.source.spec.shape for p in shape(model.pictures).values())
+    whole = built.source.spec.shape  # of clips, frames are shown too
+    assert all(p.shape[1:] == whole[1 - p.ndim :] for p in shape(model.pictures).values())
   if model.trajectory is not None:
     frames = shape(model.trajectory, keys, cond)
     assert frames.shape[1:] == x.shape and frames.dtype == shape(model.sample, keys, cond).dtype

@@ -82,6 +82,8 @@ def sentences(run: Use, batch: Mapping, made: np.ndarray) -> str:
 
 def predict(run: Use) -> str:
   """The predicted class of each example, as a table; of each pixel, as label images."""
+  if run.inputs is not None and run.inputs.sizes:
+    return predict_each(run)
   batch = run.examples(run.n)
   classes = np.asarray(jax.jit(run.model.predict)(run.states, batch["x"]).argmax(-1))
   folder = run.folder("predict")
@@ -99,3 +101,12 @@ def predict(run: Use) -> str:
   lines = [f"{row}\t{names[k]}" for row, k in zip(rows, classes, strict=True)]
   write_text(folder / "classes.tsv", "\n".join(lines) + "\n")
   return "\n".join([*lines[:10], f"{folder}/classes.tsv"])
+
+
+def predict_each(run: Use) -> str:
+  """The pixels' classes of the user's images one by one, each at its own size, in colours."""
+  make, folder = jax.jit(run.model.predict), run.folder("predict")
+  for name, x, (height, width) in zip(*run.inputs, strict=True):
+    classes = np.asarray(make(run.states, x[None]).argmax(-1))[0, :height, :width]
+    pictures.save_png(folder / f"{name}.png", pictures.paint(classes))
+  return f"{folder}: {', '.join(run.inputs.names)}"
