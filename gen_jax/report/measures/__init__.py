@@ -19,8 +19,7 @@ from gen_jax.schema import nearest
 
 __all__ = [
   "MEASURES", "check", "codes", "coverage", "fairness", "likelihood", "samples", "segmentation",
-  "take",
-  "translation",
+  "take", "translation",
 ]  # fmt: skip
 
 
