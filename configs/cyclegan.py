@@ -10,7 +10,8 @@ builder's defaults are the source's. `shape` turns squares to ellipses.
 
 from gen_jax.config import experiment, merge, tiny, variant
 
-ADAM = dict(learning_rate=1e-3, b1=0.5, schedule="cosine", decay_steps=2000)
+# The source's rate. At 1e-3 both generators paint everything black, where tanh is flat, and stay.
+ADAM = dict(learning_rate=2e-4, b1=0.5, schedule="cosine", decay_steps=2000)
 
 COLOUR = dict(
   model=dict(

@@ -36,7 +36,7 @@ def exchange(pool: Pool, new: Array, key: Array, mask: Array | None = None) -> t
 
   Examples with mask [B] False are returned as they are and leave no trace.
   """
-  chex.assert_equal_shape_suffix([pool.items, new], new.ndim - 1)
+  chex.assert_equal_shape([pool.items[0], new[0]])
   size = len(pool.items)
   heads_key, slot_key = jax.random.split(key)
   heads = jax.random.bernoulli(heads_key, 0.5, (len(new),))
