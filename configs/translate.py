@@ -18,7 +18,7 @@ CIPHER = dict(
   ),
   data=dict(name="text:cipher", batch_size=64),
   train=dict(
-    steps=3000, log_every=100, validate_every=500, sample_every=0, checkpoint_every=500
+    steps=3000, log_every=100, validate_every=500, sample_every=500, checkpoint_every=500
   ),
   measures=("likelihood", "words"),
 )  # fmt: skip

@@ -58,4 +58,4 @@ def load(*, validation: float, test: float, split_seed: int) -> source.Source:
       splits[name] = source.ArraySplit({"x": first(texts), "y": second(texts)})
   fields = {"y": core.Field((length,), len(SECOND), SECOND.words)}
   spec = core.Spec(core.Field((length,), len(FIRST), FIRST.words), fields)
-  return source.Source("text:cipher", spec, splits, {"translate": translate})
+  return source.Source("text:cipher", spec, splits, {"translate": translate, "counterparts": True})

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from gen_jax import core
 from gen_jax.data import images
-from gen_jax.data.vocabulary import SPECIAL, Vocabulary
+from gen_jax.data.vocabulary import SPECIAL, Vocabulary, split_words
 
 
 class Inputs(NamedTuple):
@@ -100,9 +100,14 @@ def read_text(file: Path, field: core.Field) -> Inputs:
     lines = file.read_text(encoding="utf-8").splitlines()
   except (OSError, UnicodeDecodeError) as error:
     raise core.UserError(f"--input={file} cannot be read as UTF-8 text: {error}") from error
-  lines = [line for line in lines if line.strip()]
-  if not lines:
+  if not any(line.strip() for line in lines):
     raise core.UserError(f"--input={file} has no sentences")
-  vocabulary = Vocabulary(field.names)
+  most, vocabulary = field.shape[0] - 2, Vocabulary(field.names)
+  for number, line in enumerate(lines, 1):
+    words = len(split_words(line))
+    if not 0 < words <= most:
+      raise core.UserError(
+        f"--input={file}, line {number} has {words} words, and 1 to {most} are read: leave it out"
+      )
   x = tuple(vocabulary.encode(line, field.shape[0]) for line in lines)
   return Inputs(tuple(f"{file.stem}-{i}" for i in range(len(x))), x)

@@ -77,20 +77,20 @@ def label_of(cond: Mapping | None) -> Array:
   return field_of(cond, "label")
 
 
-def labels(conditional: bool) -> Callable[[Mapping | None], Array | None]:
-  """cond -> labels [B], or None where the model is not conditional."""
-  return label_of if conditional else lambda cond: None
-
-
 def field(name: str) -> Callable[[Mapping | None], Array | None]:
   """cond -> that field of it, see `field_of`; or None where the name is ""."""
   return (lambda cond: field_of(cond, name)) if name else lambda cond: None
 
 
 def one_hot(spec: Spec, conditional: bool, dtype) -> Callable[[Mapping | None], Array | None]:
-  """cond -> labels as one-hot [B, K], or None where the model is not conditional."""
+  """cond -> labels as one-hot [B, K], or None where the model is not conditional.
+
+  Raises:
+    UserError: if the data have no labels; and when it is used, if it is given none.
+  """
   if not conditional:
     return lambda cond: None
+  require_labels(spec)
   return lambda cond: jax.nn.one_hot(label_of(cond), spec.classes, dtype=dtype)
 
 

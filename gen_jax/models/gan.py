@@ -42,7 +42,7 @@ from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.penalties import Penalties
 from gen_jax.models import adversaries, critics
 from gen_jax.models.adversaries import Adversaries
-from gen_jax.models.conditions import one_hot
+from gen_jax.models.common import one_hot
 from gen_jax.models.critics import Began, Critic
 from gen_jax.nets import gan as nets
 from gen_jax.nets.mlp import Activation

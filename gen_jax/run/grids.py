@@ -10,8 +10,10 @@ import jax
 import numpy as np
 
 from gen_jax.core import Model, PyTree, Spec, fold_each, stream
+from gen_jax.data import Vocabulary, is_text
 from gen_jax.run import pictures, processes, sample
 from gen_jax.run.conditions import by_class, conditions
+from gen_jax.run.folder import write_text
 from gen_jax.run.system import System
 
 EXAMPLES, COLUMNS = 16, 8  # of a grid of examples
@@ -28,17 +30,23 @@ class Grid:
   @property
   def possible(self) -> bool:
     """Whether the model makes anything that can be shown."""
-    model, picture = self.model, len(self.spec.shape) == 3
+    model, shape = self.model, self.spec.shape
     segments = model.predict is not None and "segmentation" in self.spec.fields
-    return model.sample is not None or (picture and (model.transform is not None or segments))
+    shown = len(shape) == 3 or is_text(self.spec.x)
+    return model.sample is not None or (shown and (model.transform is not None or segments))
 
   def save(self, path: Path, states: list[PyTree]) -> np.ndarray | None:
-    """Writes the picture; returns it [H, W, C] uint8, or None where there is none to draw."""
+    """Writes the picture, of sentences a text; returns the picture [H, W, C] uint8, or None where
+    there is none to draw."""
     if self.model.sample is not None:
       x, columns = self.samples(states)
       draw = lambda: pictures.show(path, x, self.spec.levels, columns)
+    elif is_text(self.spec.x):
+      batch, _, made, known = self.examples(states)
+      text = sentences(self.spec, batch, made, known)
+      draw = lambda: write_text(path.with_suffix(".txt"), text)
     else:
-      sets = self.examples(states)
+      sets = shown(self.model, self.spec, *self.examples(states))
       grid = pictures.grid(pictures.in_turn(pictures.alike(sets), COLUMNS), COLUMNS)
       draw = lambda: pictures.save_png(path, grid)
     if not processes.is_first():
@@ -60,9 +68,9 @@ class Grid:
     )  # fmt: skip
     return x[order], columns
 
-  def examples(self, states: list[PyTree]) -> list[np.ndarray]:
-    """The first examples that were not learnt from: given, made and, where known, wanted; each set
-    [n, H, W, C] uint8."""
+  def examples(self, states: list[PyTree]) -> tuple[dict, np.ndarray, np.ndarray, bool]:
+    """The first examples that were not learnt from, what is given of them, what the model makes,
+    and whether it is known what was wanted."""
     split = self.source.splits.get("validation", self.source.splits["train"])
     batch = split.take(np.arange(min(EXAMPLES, len(split))))
     if self.maker is None:
@@ -72,7 +80,18 @@ class Grid:
     fields = {name: batch[name] for name in self.model.cond}
     given, made = self.maker(states, batch["x"], keys, fields)
     known = self.model.observe is not None or has_wanted(self.spec, self.source)
-    return shown(self.model, self.spec, batch, np.asarray(given), np.asarray(made), known)
+    return batch, np.asarray(given), np.asarray(made), known
+
+
+def sentences(spec: Spec, batch: Mapping, made: np.ndarray, known: bool) -> str:
+  """Sentences, each above what the model made of it and, where it is known, what was wanted."""
+  source = Vocabulary(spec.x.names)
+  target = Vocabulary(spec.fields["y"].names) if "y" in spec.fields else source
+  lines = []
+  for i, (x, y) in enumerate(zip(batch["x"], made, strict=True)):
+    lines += [source.decode(x), f"  made    {target.decode(y)}"]
+    lines += [f"  wanted  {target.decode(batch['y'][i])}"] if known else []
+  return "\n".join(lines) + "\n"
 
 
 def made_of(model: Model, observed: bool = False):

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import jax
 import numpy as np
 
 from gen_jax.core import fold_each
-from gen_jax.data import Vocabulary, is_text
+from gen_jax.data import is_text
 from gen_jax.report.uses.use import Use, columns_of
 from gen_jax.run import pictures
 from gen_jax.run.conditions import conditions
 from gen_jax.run.folder import write_text
-from gen_jax.run.grids import has_wanted, made_of, shown
+from gen_jax.run.grids import has_wanted, made_of, sentences, shown
 
 
 def reconstruct(run: Use) -> str:
@@ -40,10 +38,13 @@ def transform(run: Use) -> str:
   given, made = jax.jit(made_of(run.model, run.inputs is not None))(
     run.states, batch["x"], keys, cond
   )
-  if is_text(run.spec.x):
-    return sentences(run, batch, np.asarray(made))
   known = run.model.observe is not None or has_wanted(run.spec, run.source)
   known &= run.inputs is None
+  if is_text(run.spec.x):
+    text = sentences(run.spec, batch, np.asarray(made), known)
+    path = run.folder("transform") / "sentences.txt"
+    write_text(path, text)
+    return "\n".join([str(path), *text.splitlines()[:9]])
   sets = pictures.alike(
     shown(run.model, run.spec, batch, np.asarray(given), np.asarray(made), known)
   )
@@ -66,18 +67,6 @@ def transform_each(run: Use) -> str:
     image = sets[1][0, : size[0] * factor, : size[1] * factor]
     pictures.save_png(run.folder("transform") / f"{name}.png", image)
   return f"{run.folder('transform')}: {', '.join(names)}"
-
-
-def sentences(run: Use, batch: Mapping, made: np.ndarray) -> str:
-  """Sentences, each above what the model made of it, as a text file."""
-  source = Vocabulary(run.spec.x.names)
-  target = Vocabulary(run.spec.fields["y"].names) if "y" in run.spec.fields else source
-  pairs = [
-    f"{source.decode(a)}\n  {target.decode(b)}\n" for a, b in zip(batch["x"], made, strict=True)
-  ]
-  path = run.folder("transform") / "sentences.txt"
-  write_text(path, "".join(pairs))
-  return f"{path}\n{''.join(pairs[:5])}".rstrip()
 
 
 def predict(run: Use) -> str:
