@@ -81,7 +81,7 @@ CONFIG = {
   "no group": field(TINY, "seed.x", 3, "config.seed.x does not exist"),
   "text for a number": field(TINY, "train.steps", "ten", "ten"),
   "fraction for a count": field(TINY, "model.width", "8.5", "8.5"),
-  "text for a flag": field(TINY, "model.conditional", "perhaps", "perhaps"),
+  "text for a flag": field(TINY, "model.remat", "perhaps", "perhaps"),
   "choice": field(TINY, "model.schedule", "cosin", "must be one of"),
   "prediction": field(TINY, "model.prediction", "noise", "must be one of"),
   "dtype": field(TINY, "model.dtype", "float8", "must be one of"),
@@ -130,7 +130,7 @@ CONFIG = {
   "guidance without labels": (
     [
       TINY,
-      "--config.model.conditional=False",
+      "--config.model.condition=none",
       "--config.sample.guidance=3",
       "--config.measures=('likelihood',)",
     ],

@@ -65,7 +65,7 @@ def test_files_that_are_no_configs(tmp_path):
     ("--config.model.widht=3", "config.model.widht does not exist; did you mean width?"),
     ("--config.modle.width=3", "config.modle does not exist; did you mean model?"),
     ("--config.model.optimizer.warmupp=3", "config.model.optimizer.warmupp .*did you mean warmup?"),
-    ("--noconfig.model.conditionl", "config.model.conditionl .* did you mean conditional?"),
+    ("--noconfig.model.remt", "config.model.remt .* did you mean remat"),
     ("--config.model.width.deep=3", "config.model.width.deep does not exist$"),
     ("--config.model=3", "config.model is a group of .*width.*: set one of them"),
     ("--config.model.optimizer=adam", "config.model.optimizer is a group of .*learning_rate"),
