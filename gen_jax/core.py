@@ -137,7 +137,8 @@ class Model(NamedTuple):
   decode: (state, code, cond) -> x.
   encode: (state, x, keys, cond) -> code; without randomness where keys is None.
   sample: (state, keys [n], cond) -> x [n, ...], in the data's own units.
-  trajectory: (state, keys [n], cond) -> x [frames, n, ...]. How a sample comes to be.
+  trajectory: (state, keys [n], cond) -> x [frames, n, ...]. How a sample comes to be; of clips
+    their frames.
   log_prob: (state, x, keys, cond) -> [B] nats. Exact, or a bound that its docstring names.
   predict: (state, x) -> logits [B, K], or [B, H, W, K] of every pixel.
   observe: (state, x, keys, cond) -> what `transform` is given: noisy, small, with a hole, grey.

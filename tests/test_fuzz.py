@@ -76,6 +76,7 @@ SPECS = (
   Spec.of((7, 5, 1), 2, 2), Spec.of((1, 1, 1), 2, 1), Spec.of((16,), 4, 3),
   Spec.of((8, 8, 1), 17, 10, caption=Field((4,), 9)), Spec.of((8, 8, 3), 256, 4, **PAIRED),
   Spec.of((3,), None, 2, group=Field((), 2)), Spec.of((4, 8, 8, 3), 256, action=Field((3,), 5)),
+  Spec.of((16, 16, 3), 256),
   Spec(Field((6,), 6, WORDS), {"y": Field((6,), 6, WORDS)}),
 )  # fmt: skip
 
