@@ -234,7 +234,8 @@ def single(model: Model) -> Program:
 
 # Every use of randomness outside a model has its stream here, so that no two share keys.
 STREAMS = (
-  "order", "augment", "init", "update", "view", "evaluate", "validate", "sample", "measure",
+  "order", "augment", "patch", "init", "update", "view", "evaluate", "validate", "sample",
+  "measure",
 )  # fmt: skip
 
 

@@ -85,6 +85,7 @@ def load(
   resolution: Annotated[int, Interval(ge=0, le=4096)] = 0,
   channels: Literal[0, 1, 3] = 0,
   resize: images.Resize = "crop",
+  patch: Annotated[int, Interval(ge=0, le=4096)] = 0,
   validation: Decay = 0.1,
   test: Decay = 0.2,
   split_seed: Natural = 0,
@@ -122,11 +123,16 @@ def load(
       testB, or A and B.
     data_dir: for "tfds:...": where prepared sets are kept; "" is TFDS's own default.
     resolution: height and width in pixels to bring images to, or 0 for the images' own, which
-      must then be of one size. `shapes` is drawn at this resolution.
+      must then be of one size, unless patches are taken. `shapes` is drawn at this resolution.
     channels: 1 (grey) or 3 (RGB) to bring images to, or 0 for what most of them are.
     resize: how images are brought to `resolution`, always antialiased (Lanczos): "crop" takes
       the largest centred square, "pad" puts the whole image on a black square, "stretch" does
       not keep the proportions.
+    patch: for "folder" and "pairs": height and width in pixels of an example, cut out of an image
+      that keeps its own size (or has `resolution`): at a place drawn anew at every step of
+      training, about the centre elsewhere; 0 for whole images. Images smaller than this are
+      refused, and so are more than 1 GiB of them (padded to the largest) unless `resident` is yes;
+      captions, which are of whole images, are left out.
     validation: fraction of the training examples held out, where the source has no validation
       split of its own; 0 for no validation split.
     test: the same for the test split. (`toy2d` draws 10k validation and 100k test points
@@ -173,6 +179,9 @@ def load(
   hints = typing.get_type_hints(load, include_extras=True)
   for field, value in given.items():
     schema.check(hints[field], value, f"data.{field}")
+  also = [field for field in ("other", "only", "binarize") if given[field]]
+  if patch and also:
+    raise core.UserError(f"data.patch and data.{also[0]} do not go together: set one of them")
   openers, settings = [_find(name)], [given]
   if other:
     at_path = os.path.exists(os.path.expanduser(other))

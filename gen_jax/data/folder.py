@@ -10,7 +10,7 @@ from absl import logging
 
 from gen_jax import core
 from gen_jax.data import files as files_lib
-from gen_jax.data import gallery, images, source, vocabulary
+from gen_jax.data import gallery, images, patches, source, vocabulary
 
 SPLITS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
 CAPTIONS = "captions.tsv"
@@ -88,6 +88,7 @@ def load(
   test: float,
   split_seed: int,
   strict: bool,
+  patch: int,
 ) -> source.Source:
   """The images of a folder or zip archive; see `gen_jax.data.load` for the arguments.
 
@@ -115,7 +116,8 @@ def load(
   facts = [f for f in facts if not f.error]
   notes: dict = {"skipped": len(broken)}
 
-  height, width = gallery.common_size([f.size for f in facts], resolution, path)
+  sizes = [(resolution, resolution) if resolution else f.size for f in facts]
+  height, width = patches.example_size([e.file for e in entries], sizes, patch, path)
   channels = channels or gallery.common_channels(facts)
 
   categories = tuple(sorted({e.category for e in entries} - {""}))
@@ -125,7 +127,9 @@ def load(
   positions = _split(entries, validation=validation, test=test, seed=split_seed)
   tokens = None
   captions = _read_captions(files, path)
-  if captions:
+  if patch and captions:
+    logging.warning("captions in %s are of whole images; with data.patch they are left out.", path)
+  elif captions:
     bare = [e.file for e in entries if e.file not in captions]
     count = f"{len(bare)} of {len(entries)} images in {path} have no caption: {gallery.some(bare)}"
     if bare and strict:
@@ -154,7 +158,7 @@ def load(
   def read(positions):
     return map(example, positions)
 
-  splits = {name: source.LazySplit(read, where) for name, where in positions.items()}
+  splits = patches.make_splits(read, positions, sizes, spec, patch)
   return source.Source("folder", spec, splits, notes)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from gen_jax import core
 from gen_jax.data import files as files_lib
-from gen_jax.data import folder, gallery, images, source
+from gen_jax.data import folder, gallery, images, patches, source
 
 # Names of folders, in lower case, and the field that is in them.
 ROLES = {
@@ -130,6 +130,7 @@ def load(
   validation: float,
   test: float,
   split_seed: int,
+  patch: int,
 ) -> source.Source:
   """Pairs of images; see `gen_jax.data.load` for the arguments.
 
@@ -163,7 +164,8 @@ def load(
     if odd:
       raise core.UserError(f"{odd[0]} in {path} is of odd width: it cannot be two of one size")
     sizes = [(width // 2, height) for width, height in sizes]
-  square = gallery.common_size(sizes, resolution, path)
+  kept = [(resolution, resolution)] * len(sizes) if resolution else sizes
+  square = patches.example_size(inputs, kept, patch, path)
   depth = channels or gallery.common_channels(facts)
   fields, notes = {}, {}
 
@@ -212,8 +214,8 @@ def load(
     [pair.split for pair in pairs], path, validation=validation, test=test, seed=split_seed
   )
   read = lambda where: map(example, where)
-  splits = {name: source.LazySplit(read, where) for name, where in positions.items()}
   spec = core.Spec(core.Field((*square, depth), 256), fields)
+  splits = patches.make_splits(read, positions, kept, spec, patch)
   return source.Source("pairs", spec, splits, notes)
 
 

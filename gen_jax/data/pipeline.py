@@ -60,9 +60,25 @@ class Pipeline(NamedTuple):
 
 
 def size_bytes(split: Split) -> int:
-  """Bytes of the whole split, from its first examples."""
-  each = lambda part: sum(np.asarray(v).nbytes for v in part[0].values())
-  return sum(len(part) * each(part) for part in split.parts())
+  """Bytes of what training holds of the whole split, from its first examples."""
+  return sum(part.held_bytes() for part in split.parts())
+
+
+def is_resident(split: Split, feed: Feed) -> bool:
+  """Whether training draws from device memory.
+
+  Raises:
+    UserError: if it does not, and the examples cannot be streamed.
+  """
+  if feed.resident == "yes" or (feed.resident == "auto" and size_bytes(split) <= RESIDENT_BYTES):
+    return True
+  if not all(part.streamed for part in split.parts()):
+    raise UserError(
+      f"data.resident={feed.resident}: patches are drawn from images in device memory, and these"
+      f" take {size_bytes(split) / 2**20:.1f} MiB, padded to the largest: set data.resident=yes, or"
+      " leave out or cut up the largest"
+    )
+  return False
 
 
 def check_feed(feed: Feed, spec: Spec, reads: Collection[str] = ()) -> None:
@@ -105,7 +121,7 @@ def make_pipeline(
     attempt: how often the run was rolled back; each has another order.
 
   Raises:
-    UserError: see `check_feed`; or for a run too long to count.
+    UserError: see `check_feed` and `is_resident`; or for a run too long to count.
   """
   check_feed(feed, spec)
   if steps * microbatches * feed.batch_size >= 2**31:
@@ -118,6 +134,7 @@ def make_pipeline(
   keys = [key, *(jax.random.fold_in(key, i) for i in range(1, 1 + len(others)))]
   seeds = [np.asarray(jax.random.bits(k, (ROUNDS,), jnp.uint32)) for k in keys]
   augment_key = stream(root, "augment", stage, attempt)
+  patch_key = stream(root, "patch", stage, attempt)
   how: dict[str, Any] = {
     "microbatches": microbatches,
     "batch_size": feed.batch_size,
@@ -143,16 +160,15 @@ def make_pipeline(
     rest = [place(step, rows, i, len(part), False)[0] for i, part in enumerate(others, 1)]
     return {"index": index, "mask": mask, "last": last}, [index, *rest]
 
-  if feed.resident == "yes" or (feed.resident == "auto" and size_bytes(split) <= RESIDENT_BYTES):
-    held = [part.arrays() for part in split.parts()]
+  if is_resident(split, feed):
+    held = [part.held() for part in split.parts()]
 
     def draw(arrays, fed, step):
       where, indices = index_of(step, jnp.arange(feed.batch_size))
-      batch = {
-        name: arrays[name][index]
-        for part, index in zip(held, indices, strict=True)
-        for name in part
-      }
+      key = jax.random.fold_in(patch_key, step)
+      batch = {}
+      for part, names, index in zip(split.parts(), held, indices, strict=True):
+        batch |= part.draw({name: arrays[name] for name in names}, index, key)
       return transform({**batch, **where}, step)
 
     arrays = {name: array for part in held for name, array in part.items()}

@@ -18,7 +18,12 @@ THREADS = min(8, os.cpu_count() or 1)
 
 
 class Split(abc.ABC):
-  """Examples of one kind, by position. Reading is safe from several threads at once."""
+  """Examples of one kind, by position. Reading is safe from several threads at once.
+
+  streamed: whether training may read them from the host, instead of drawing from what is held.
+  """
+
+  streamed = True
 
   @abc.abstractmethod
   def __len__(self) -> int: ...
@@ -38,6 +43,18 @@ class Split(abc.ABC):
   def arrays(self) -> Example:
     """All examples, stacked."""
     return self.take(np.arange(len(self)))
+
+  def held(self) -> Example:
+    """Arrays [N, ...] that training keeps on the device, to draw examples from."""
+    return self.arrays()
+
+  def held_bytes(self) -> int:
+    """Bytes of what is held, from the first example."""
+    return len(self) * sum(np.asarray(v).nbytes for v in self[0].values())
+
+  def draw(self, held: Mapping, index: core.Array, key: core.Array) -> dict[str, core.Array]:
+    """Examples at index [...] of what is held; `key` is for what is drawn anew at every step."""
+    return {name: value[index] for name, value in held.items()}
 
 
 class ArraySplit(Split):
