@@ -15,8 +15,8 @@ ADAM = dict(learning_rate=2e-4, b1=0.5, schedule="cosine", decay_steps=2000)
 
 COLOUR = dict(
   model=dict(
-    generator=dict(widths=(32,), blocks=2, kernel=3, norm="none", deviation=0.05),
-    critic=dict(widths=(32, 64), norm="none", deviation=0.05),
+    generator=dict(widths=(32,), blocks=2, kernel=3, norm="none", init_std=0.05),
+    critic=dict(widths=(32, 64), norm="none", init_std=0.05),
     generator_optimizer=ADAM,
     critic_optimizer=ADAM,
   ),

@@ -3,8 +3,6 @@
 Source: Dinh, Krueger & Bengio 2014 (arXiv:1410.8516); conditioners are residual nets.
 
   launch/run.sh --config configs/nice.py[:digits]
-
-`moons` trains in two minutes of two cores, `digits` in one.
 """
 
 from gen_jax.config import experiment, tiny, variant

@@ -3,8 +3,7 @@
 Source: Lample, Conneau, Denoyer & Ranzato 2018 (arXiv:1711.00043): denoising within each language,
 and back-translation. The default languages are made by rule: one grammar, every word of the second
 written backwards, so that the right translation is known (`word_accuracy`). What is not built yet:
-the dictionary that the source begins with, without which it depends on luck which words are taken
-for which.
+the dictionary that the source begins with. It has not been trained to its end.
 
   launch/run.sh --config configs/translate.py
 """

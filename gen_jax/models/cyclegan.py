@@ -59,7 +59,7 @@ class GeneratorNet:
   blocks: Natural = 9
   kernel: Count = 7
   norm: Norm = "instance"
-  deviation: Positive = 0.02
+  init_std: Positive = 0.02
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +68,7 @@ class CriticNet:
 
   widths: tuple[Count, ...] = (64, 128, 256, 512)
   norm: Norm = "instance"
-  deviation: Positive = 0.02
+  init_std: Positive = 0.02
 
 
 def difference(a: Array, b: Array) -> Array:

@@ -68,9 +68,9 @@ def build(
     predictor_optimizer, adversary_optimizer: see `Optimizer`.
 
   Raises:
-    UserError: if the data are no vectors, or lack labels or groups.
+    UserError: if the data are no vectors, or lack labels or groups, or the predictor accumulates.
   """
-  check(spec, positive)
+  check(spec, positive, predictor_optimizer)
   real, groups = jnp.promote_types(dtype, jnp.float32), spec.fields["group"].levels
   how = {"activation": activation_of(activation), "dtype": jnp.dtype(dtype)}
   predictor = MLP(spec.classes, hidden, **how)
@@ -159,8 +159,12 @@ def build(
   return single(model)
 
 
-def check(spec: Spec, positive: int) -> None:
-  """Refuses data without what fairness is about."""
+def check(spec: Spec, positive: int, optimizer: Optimizer) -> None:
+  """Refuses data without what fairness is about, and projections of parts of a batch."""
+  if optimizer.accumulate > 1:
+    raise UserError(
+      "model.predictor_optimizer.accumulate must be 1: whole batches' gradients are projected"
+    )
   if len(spec.shape) != 1 or spec.levels is not None:
     raise UserError(f"debias is of tables of numbers [D], not of data of shape {spec.shape}")
   for name in ("label", "group"):

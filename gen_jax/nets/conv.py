@@ -53,8 +53,8 @@ def max_pool(x: Array) -> Array:
   """The largest of two by two pixels: [B, H, W, C] -> [B, H // 2, W // 2, C]; an odd last row or
   column is left out.
 
-  Equal to `flax.linen.max_pool`, whose gradient took twelve times as long on CPU. By comparisons:
-  that of `max` looks for the largest again, and divides by 0 where XLA has rounded it otherwise.
+  Equal to `flax.linen.max_pool`, whose gradient is slow on CPU. By comparisons: that of `max` looks
+  for the largest again, and divides by 0 where XLA has rounded it otherwise.
   """
   height, width = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
   larger = lambda a, b: jnp.where(a >= b, a, b)

@@ -54,7 +54,7 @@ class Translator(nn.Module):
   blocks: residual blocks of two 3x3 convolutions at the lowest resolution.
   kernel: of the first and the last convolution; odd.
   norm: before every hidden activation, and at the end of a residual branch.
-  deviation: of the initial weights.
+  init_std: of the initial weights.
   dtype: of the computation; parameters and the result are float32 or wider.
   """
 
@@ -63,7 +63,7 @@ class Translator(nn.Module):
   blocks: int = 9
   kernel: int = 7
   norm: Norm = "instance"
-  deviation: float = 0.02
+  init_std: float = 0.02
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -72,7 +72,7 @@ class Translator(nn.Module):
     real = jnp.promote_types(self.dtype, jnp.float32)
     kwargs = {
       "dtype": self.dtype, "param_dtype": real,
-      "kernel_init": nn.initializers.normal(self.deviation),
+      "kernel_init": nn.initializers.normal(self.init_std),
     }  # fmt: skip
     # A bias before instance normalisation is cancelled by it.
     inner = {**kwargs, "use_bias": self.norm == "none"}
@@ -98,13 +98,13 @@ class PatchCritic(nn.Module):
 
   widths: channels of each convolution before the logit's; all but the last halve H and W.
   norm: before each hidden activation but the first.
-  deviation: of the initial weights.
+  init_std: of the initial weights.
   dtype: of the computation; parameters and the result are float32 or wider.
   """
 
   widths: Sequence[int] = (64, 128, 256, 512)
   norm: Norm = "instance"
-  deviation: float = 0.02
+  init_std: float = 0.02
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -113,7 +113,7 @@ class PatchCritic(nn.Module):
     real = jnp.promote_types(self.dtype, jnp.float32)
     convolve = partial(
       nn.Conv, kernel_size=(4, 4), padding=1, dtype=self.dtype, param_dtype=real,
-      kernel_init=nn.initializers.normal(self.deviation),
+      kernel_init=nn.initializers.normal(self.init_std),
     )  # fmt: skip
     h, last = x, len(self.widths) - 1
     for i, width in enumerate(self.widths):

@@ -65,15 +65,6 @@ class Scene:
     return {**cond, "x": x}
 
   @functools.cached_property
-  def observed(self) -> np.ndarray:
-    """What the model's `transform` is given, of every example of the split."""
-    if self.model.observe is None:
-      return self.real["x"]
-    observe = self.model.observe
-    made = lambda states, batch, keys: {"x": observe(states, batch["x"], keys, self.cond(batch))}
-    return self.terms(made)["x"]
-
-  @functools.cached_property
   def transformed(self) -> np.ndarray:
     """What the model's `transform` makes of every example of the split, as `observe` gives it."""
     observe, transform = self.model.observe, self.model.transform

@@ -89,6 +89,7 @@ def test_the_adversary_of_odds_sees_the_class_and_that_of_parity_does_not():
     (Spec.of((8, 8, 1), 17, 2, group=Field((), 2)), {}, "of tables of numbers"),
     (SPEC, {"positive": 2}, "model.positive=2 is no class"),
     (SPEC, {"alpha": -1.0}, "model.alpha must be 0 or more"),
+    (SPEC, {"predictor_optimizer": Optimizer(accumulate=2)}, "accumulate must be 1"),
   ],
 )
 def test_refusals(spec, how, message):
