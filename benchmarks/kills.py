@@ -26,7 +26,8 @@ from typing import Any
 from benchmarks.common import chosen, refusing, table
 from gen_jax.app import cli
 from gen_jax.core import UserError
-from gen_jax.run.folder import read_json, read_rows, write_json
+from gen_jax.run.files import read_json, write_json
+from gen_jax.run.rows import read_rows
 
 CLOCKS = ("seconds", "examples_per_second")
 PATIENCE = 600  # seconds for one launch

@@ -56,7 +56,7 @@ def train_judge(system: System, source: Source, kept: Path | None) -> Judge:
     result = train(judge)
   else:
     sizes = {name: len(split) for name, split in source.splits.items()}
-    mark = configs.fingerprint(judge.config, [judge.spec, *judge.specs], sizes)
+    mark = configs.fingerprint(judge.config, [judge.spec, *judge.specs], sizes, judge.digests)
     folder = kept / f"{source.name.replace(':', '-')}-{mark}-{steps}"
     with locked(folder, wait=True):
       judge.claim(folder)

@@ -44,11 +44,15 @@ def abstract(meta):
   return placed(state(), make_mesh(jax.devices()[:1]))
 
 
+def meta_of(step):
+  return {"stage": 0, "step": step, "attempt": 0, "terms": ["loss"], "fingerprint": "f"}
+
+
 def save(folder, steps, keep=2, scores=None):
   saved = Checkpoints(folder, keep=keep)
   for step in steps:
     score = None if scores is None else scores[step]
-    saved.save(step, state(step), {"stage": 0, "step": step, "terms": ["loss"]}, score)
+    saved.save(step, state(step), meta_of(step), score)
   saved.close()
   return folder
 
@@ -95,7 +99,7 @@ def test_the_newest_and_the_best_are_kept(tmp_path):
 def test_the_arrays_may_be_given_away_once_saved(tmp_path):
   saved = Checkpoints(tmp_path / "c")
   given = state(1)
-  saved.save(1, given, {})
+  saved.save(1, given, meta_of(1))
   jax.jit(lambda s: jax.tree.map(lambda x: x + x, s), donate_argnums=0)(given)
   saved.close()
   equal(read(tmp_path / "c").restore(1, abstract)[0], state(1))
@@ -155,7 +159,7 @@ def test_a_damaged_newest_checkpoint_is_set_aside_for_the_one_before(tmp_path, w
   equal(saved.restore_newest(abstract)[0], state(7))
   assert saved.steps() == [7]
   assert [p.name for p in (tmp_path / "damaged").iterdir()] == ["9"]
-  saved.save(9, state(9), {})  # its place is free again
+  saved.save(9, state(9), meta_of(9))  # its place is free again
   saved.close()
   equal(read(folder).restore(9, abstract)[0], state(9))
 
@@ -206,7 +210,7 @@ def test_a_save_that_was_cut_off_is_no_checkpoint(tmp_path, warnings):
   saved = Checkpoints(folder)
   assert saved.steps() == [7]
   equal(saved.restore_newest(abstract)[0], state(7))
-  saved.save(9, state(9), {})
+  saved.save(9, state(9), meta_of(9))
   saved.close()
   assert read(folder).steps() == [7, 9] and not half.exists()
   assert not warnings

@@ -19,6 +19,7 @@ from gen_jax.core import Array, PyTree, UserError
 from gen_jax.data import Inputs, Split, passes
 from gen_jax.run import pictures
 from gen_jax.run.conditions import conditions
+from gen_jax.run.files import folder_in
 from gen_jax.run.system import Trained
 
 CODES_AT_ONCE = 256
@@ -72,9 +73,7 @@ class Use:
     return np.asarray(jax.jit(self.model.decode)(self.states, code, cond))
 
   def folder(self, mode: str) -> Path:
-    path = self.workdir / mode
-    path.mkdir(exist_ok=True)
-    return path
+    return folder_in(self.workdir, mode)
 
   def save_each(self, mode: str, x: np.ndarray, levels: int | None) -> None:
     """One picture for each of the user's own examples, under its name."""
