@@ -181,7 +181,8 @@ def mark(path=None, value=None, spec=SPEC, sizes=SIZES, digest=""):
   [
     ("model.width", 64), ("model.multipliers", (1, 2)), ("model.optimizer.learning_rate", 1e-3),
     ("data.name", "shapes"), ("data.validation", 0.3), ("data.other", "digits"),
-    ("data.augment", ("flip",)), ("data.split_seed", 1), ("seed", 1), ("builder", "gen_jax.models.classifier.build"),
+    ("data.augment", ("flip",)), ("data.split_seed", 1), ("seed", 1),
+    ("builder", "gen_jax.models.classifier.build"),
   ],
 )  # fmt: skip
 def test_what_a_checkpoint_depends_on_changes_the_fingerprint(path, value):

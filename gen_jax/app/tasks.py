@@ -120,7 +120,7 @@ def evaluate(config: Mapping, workdir: Path, *, checkpoint: str) -> int:
   measures.check(system)
   recorded(workdir, allow=(system.config["builder"],))
   with locked(workdir):
-    system.claim(workdir)
+    system.claim(workdir, write=False)
     states, step = restore(system, workdir, checkpoint)
     count = len(system.program.stages)
     if len(states) < count:
@@ -134,7 +134,7 @@ def replay_failure(config: Mapping, workdir: Path) -> int:
   system = set_up(config)
   recorded(workdir, allow=(system.config["builder"],))
   with locked(workdir):
-    system.claim(workdir)
+    system.claim(workdir, write=False)
     said = replay.replay(system, workdir)
   print(said)
   return 0

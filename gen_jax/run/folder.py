@@ -110,6 +110,7 @@ def claim(
   digests: Sequence[str],
   *,
   passes: bool = False,
+  write: bool = True,
 ) -> str:
   """Makes the folder this config's, or checks that it is; returns the fingerprint of the run.
 
@@ -125,6 +126,7 @@ def claim(
     digests: of the data, in the order of `specs`.
     passes: whether it learns from whole passes over the data, in the middle of which the size of
       its batches cannot change.
+    write: whether the record becomes this config's, with its lengths; False to check alone.
 
   Raises:
     UserError: if it belongs to another config; names the fields that differ.
@@ -148,7 +150,8 @@ def claim(
         )
       check_batch_size(workdir, theirs.config, config, passes)
       record["fingerprint"] = other["fingerprint"]
-    write_json(path, record | {"digest": digest_of(record)})
+    if write:
+      write_json(path, record | {"digest": digest_of(record)})
 
   agree(check_and_write)
   return shared(record["fingerprint"])

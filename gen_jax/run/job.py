@@ -95,7 +95,8 @@ def restore(job: Job, saver: Checkpoints | None = None, at: int | None = None) -
   settings = system.experiment.train
 
   def abstract(meta):
-    check_place(system, meta, job.workdir)
+    check_stage(system, meta, job.workdir)
+    check_lengths(system, meta, job.workdir)
     states = abstract_states(
       system.program, meta["stage"] + 1, batches_of(system), system.mesh, settings.layout
     )
@@ -114,15 +115,24 @@ def restore(job: Job, saver: Checkpoints | None = None, at: int | None = None) -
   return Start(stage, step, content["states"], content["tally"], meta["attempt"])
 
 
-def check_place(system: System, meta: Mapping, workdir: Path | None) -> None:
-  """Refuses a checkpoint whose place in the run is none under the config's lengths.
+def check_stage(system: System, meta: Mapping, workdir: Path | None) -> None:
+  """Refuses a checkpoint of a stage that the program lacks.
+
+  Raises:
+    UserError: in one line.
+  """
+  stage, stages = meta["stage"], len(system.program.stages)
+  if not 0 <= stage < stages:
+    raise UserError(f"{workdir} is at stage {stage}, and this program has {stages} stages")
+
+
+def check_lengths(system: System, meta: Mapping, workdir: Path | None) -> None:
+  """Refuses to train on from a step that is none under the config's lengths.
 
   Raises:
     UserError: in one line.
   """
   stage, step, lengths = meta["stage"], meta["step"], system.lengths
-  if not 0 <= stage < len(lengths):
-    raise UserError(f"{workdir} is at stage {stage}, and this program has {len(lengths)} stages")
   if step > lengths[stage]:
     raise UserError(f"{workdir} is at step {step}, past config.train.steps={lengths[stage]}")
   before = meta["total"] - step

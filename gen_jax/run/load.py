@@ -13,7 +13,7 @@ from gen_jax import remote
 from gen_jax.core import Model, PyTree, UserError
 from gen_jax.run.checkpoint import Checkpoints, Damaged
 from gen_jax.run.folder import differences, read_record, recorded, specs_of
-from gen_jax.run.job import check_place
+from gen_jax.run.job import check_stage
 from gen_jax.run.mesh import make_mesh, placed
 from gen_jax.run.setup import set_up
 from gen_jax.run.states import abstract_states, batches_of
@@ -109,7 +109,7 @@ def restore(system: System, workdir: Path, checkpoint: str) -> tuple[list[PyTree
     raise UserError(f"checkpoint {checkpoint!r}: newest or best")
 
   def abstract(meta):
-    check_place(system, meta, workdir)
+    check_stage(system, meta, workdir)
     count = meta["stage"] + 1
     shapes = abstract_states(system.program, count, batches_of(system, 1), system.mesh)
     return {"states": shapes, "tally": placed(Tally.zero(meta["terms"]), system.mesh)}

@@ -90,11 +90,11 @@ class System(NamedTuple):
     """Examples of each split."""
     return {name: len(split) for name, split in self.source.splits.items()}
 
-  def claim(self, workdir: Path) -> str:
-    """Makes the folder this system's, or refuses; returns the fingerprint of the run."""
+  def claim(self, workdir: Path, write: bool = True) -> str:
+    """Makes the folder this system's, or refuses; see `folder.claim`."""
     specs = [self.spec, *self.specs]
     passes = any(stage.model.passes for stage in self.program.stages)
-    return claim(workdir, self.config, specs, self.sizes, self.digests, passes=passes)
+    return claim(workdir, self.config, specs, self.sizes, self.digests, passes=passes, write=write)
 
   def check_data(self, record: Mapping, workdir: Path) -> None:
     """Refuses data that are not those of the run, whatever their place.

@@ -256,3 +256,53 @@ def test_damage_names_the_array(tmp_path):
   flip_bit(folder / "1")
   with pytest.raises(Damaged, match="weights"):
     read(folder).restore(1, abstract)
+
+
+def test_a_checkpoint_that_training_deletes_while_it_is_read_is_not_damaged(tmp_path, warnings):
+  folder = save(tmp_path / "c", [7, 9])
+  reader = read(folder)
+  real, reads = reader.restore, []
+
+  def restore(step, abstract):
+    reads.append(step)
+    if len(reads) == 1:  # training goes on: 11 is saved, 7 and 9 go
+      save(folder, [11], keep=1)
+    return real(step, abstract)
+
+  reader.restore = restore
+  found, meta = reader.restore_newest(abstract)
+  assert meta["total"] == 11 and reads[0] == 9 and not warnings
+  equal(found, state(11))
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+  folder = save(tmp_path / "c", [7])
+  assert read(folder, fingerprint="f").restore_newest(abstract)[1]["total"] == 7
+  with pytest.raises(UserError, match="is another run's than config.json beside it"):
+    read(folder, fingerprint="g").restore_newest(abstract)
+
+
+@pytest.mark.parametrize("name", list(checkpoint.RECORD))
+@pytest.mark.parametrize("value", [None, 1.5])
+def test_a_record_that_is_sealed_and_lacks_something_is_damage(tmp_path, name, value, monkeypatch):
+  folder = save(tmp_path / "c", [7])
+  reader = read(folder)
+  meta = reader.manager.restore(7, args=checkpoint.ocp.args.Composite(
+    meta=checkpoint.ocp.args.JsonRestore()))["meta"]  # fmt: skip
+  meta = {k: v for k, v in meta.items() if k != "digest"} | {name: value}
+  sealed = meta | {"digest": checkpoint.digest_of_record(meta)}
+  monkeypatch.setattr(reader.manager, "restore", lambda step, args: {"meta": sealed})
+  with pytest.raises(Damaged, match=f"its record has no {name}"):
+    reader.meta(7)
+
+
+@pytest.mark.parametrize("link", ["c", "damaged", "damaged/7", "c/7"])
+def test_nothing_outside_of_a_run_folder_is_written_or_removed_through_a_link(tmp_path, link):
+  elsewhere = tmp_path / "elsewhere"
+  save(elsewhere, [7])
+  run = tmp_path / "run"
+  (run / link).parent.mkdir(parents=True)
+  (run / link).symlink_to(elsewhere)
+  with pytest.raises(UserError, match="is a link out of the run folder"):
+    Checkpoints(run / "c")
+  assert (elsewhere / "7").is_dir()

@@ -1,6 +1,9 @@
 """A run folder: one process, one config, and files that a crash leaves readable."""
 
+import errno
 import json
+import os
+import random
 import subprocess
 import sys
 import threading
@@ -162,3 +165,68 @@ def test_a_run_may_go_on_with_batches_of_another_size_unless_it_learns_from_pass
   with pytest.raises(UserError, match="whole passes .* go on with config.data.batch_size=4"):
     folder.claim(tmp_path, config, [toy.SPEC] * 2, SIZES, ["", ""], passes=True)
   assert folder.read_record(tmp_path)["config"]["data"]["batch_size"] == 4
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_told_with_the_way_on(tmp_path, monkeypatch, number):
+  def flock(handle, how):
+    raise OSError(number, os.strerror(number))
+
+  monkeypatch.setattr(folder.fcntl, "flock", flock)
+  with pytest.raises(UserError, match=f"cannot lock files .*--workdir=file://{tmp_path}"):
+    with folder.locked(tmp_path):
+      pass
+
+
+def test_a_lock_that_is_a_link_or_a_pipe_is_refused(tmp_path):
+  (tmp_path / "mine").write_text("mine")
+  (tmp_path / ".lock").symlink_to(tmp_path / "mine")
+  for _ in range(2):
+    with pytest.raises(UserError, match=".lock is not a file: remove it"):
+      with folder.locked(tmp_path):
+        pass
+    assert (tmp_path / "mine").read_text() == "mine"
+    (tmp_path / ".lock").unlink()
+    os.mkfifo(tmp_path / ".lock")
+
+
+SPECS = [
+  5, None, [], {}, {"x": 5, "fields": {}}, {"x": {"shape": [3]}, "fields": {}},
+  {"x": {"shape": "/bin/sh", "levels": None, "names": [], "aligned": False}, "fields": {}},
+  {"x": {"shape": [3.5], "levels": None, "names": [], "aligned": False}, "fields": {}},
+  {"x": {"shape": [3], "levels": "id", "names": [], "aligned": False}, "fields": {}},
+  {"x": {"shape": [3], "levels": 2, "names": [1], "aligned": False}, "fields": {}},
+  {"x": {"shape": [3], "levels": 2, "names": [], "aligned": False, "y": 1}, "fields": {}},
+  {"x": {"shape": [3], "levels": 2, "names": [], "aligned": False}, "fields": 5},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_spec_that_is_none_is_refused_in_one_line(tmp_path, spec):
+  claim(tmp_path)
+  change(tmp_path / "config.json", spec=spec)
+  with pytest.raises(UserError, match="the run folder is damaged"):
+    folder.specs_of(folder.read_record(tmp_path))
+
+
+@pytest.mark.parametrize("config", [5, None, [], {}, {"builder": 5}, {"builder": toy.BUILDER}])
+def test_a_config_that_is_none_is_refused_in_one_line(tmp_path, config):
+  claim(tmp_path)
+  change(tmp_path / "config.json", config=config)
+  with pytest.raises(UserError):
+    recorded(tmp_path)
+
+
+def test_every_bit_of_a_record_counts(tmp_path):
+  claim(tmp_path)
+  path = tmp_path / "config.json"
+  good, rng = path.read_bytes(), random.Random(0)
+  for _ in range(400):
+    data = bytearray(good)
+    data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    path.write_bytes(data)
+    try:
+      same = recorded(tmp_path)[0] == json.loads(good)
+    except UserError:
+      continue
+    assert same, data  # white space, at most
