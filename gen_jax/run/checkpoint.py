@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,17 @@ def without_closed_loops(hook: Callable) -> Callable:
 
 
 @contextlib.contextmanager
+def quiet() -> Iterator[None]:
+  """Orbax warns of what is meant, such as reading only."""
+  logger, worth = getLogger("absl"), lambda line: "orbax" not in line.pathname or line.levelno >= 40
+  logger.addFilter(worth)
+  try:
+    yield
+  finally:
+    logger.removeFilter(worth)
+
+
+@contextlib.contextmanager
 def reading() -> Iterator[None]:
   """Orbax raises whatever its readers raise: here that is damage."""
   try:
@@ -140,9 +152,10 @@ class Checkpoints:
     if not writable and not self.folder.exists():
       raise UserError(f"{self.folder} does not exist: there is no checkpoint to read")
     place = self.folder.resolve() if "://" not in str(folder) else self.folder
-    self.manager = self.settled(
-      lambda: ocp.CheckpointManager(place, options=options, item_names=("state", "meta"))
-    )
+    with quiet():
+      self.manager = self.settled(
+        lambda: ocp.CheckpointManager(place, options=options, item_names=("state", "meta"))
+      )
 
   def settled(self, read: Callable[[], Any]) -> Any:
     """read(), again where the trainer deleted a checkpoint meanwhile."""
