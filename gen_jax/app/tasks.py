@@ -23,7 +23,8 @@ from gen_jax.run.files import check_writable, folder_in, write_arrays, write_jso
 from gen_jax.run.folder import locked, recorded
 from gen_jax.run.load import opened, restore
 from gen_jax.run.setup import set_up
-from gen_jax.run.system import Trained
+from gen_jax.run.system import Trained, check_digests
+from gen_jax.schema import OPTIONS
 
 
 def config_of(workdir: Path) -> dict:
@@ -51,7 +52,9 @@ def draw(
   values = parse_given(model, spec, given)
   split = None
   if set(model.cond) - {"label"} - values.keys():
-    splits = data.load(**system.experiment.data).splits
+    source = data.load(**system.experiment.data)
+    check_digests([source.digest], recorded(workdir, [system.config["builder"]])[0], workdir)
+    splits = source.splits
     split = splits.get(system.experiment.evaluate.split, splits["train"])
   cond = conditions(model, spec, n, split=split, given=values, spread=True)
   take = functools.partial(
@@ -59,9 +62,9 @@ def draw(
     chunk=sample.chunk_size(system.experiment.evaluate.batch_size, system.mesh),
   )  # fmt: skip
   x = take(sample.compiled(model.sample, system.mesh), n=n, cond=cond)
-  options = changed(system.config["sample"], recorded_options(workdir, system.config))
-  options |= {} if checkpoint == "newest" else {"checkpoint": checkpoint}
-  folder, name = folder_in(workdir, "samples"), name_of(seed, n, given | options)
+  options = name_of(dict(given) | other_options(workdir, system.config, checkpoint))
+  folder = folder_in(workdir, "samples")
+  name = f"seed{seed}-n{n}" + (options and f"-{options}")
   write_arrays(folder / f"{name}.npz", {"x": x, **cond})
   pictures.show(folder / f"{name}.png", x, spec.levels, math.ceil(math.sqrt(n)))
   files = ["npz", "png"]
@@ -79,19 +82,18 @@ def draw(
   return 0
 
 
-def recorded_options(workdir: Path, config: Mapping) -> dict:
-  """The sampling options that the run folder records."""
-  return recorded(workdir, allow=(config["builder"],))[1].config["sample"]
+def other_options(workdir: Path, config: Mapping, checkpoint: str) -> dict:
+  """The options that are not those that the run folder records."""
+  before = recorded(workdir, allow=(config["builder"],))[1].config
+  given = {} if checkpoint == "newest" else {"checkpoint": checkpoint}
+  for group in OPTIONS:
+    given |= {k: v for k, v in config[group].items() if v != before[group].get(k)}
+  return given
 
 
-def changed(given: Mapping, before: Mapping) -> dict:
-  """The options that are not as before."""
-  return {name: value for name, value in given.items() if value != before.get(name)}
-
-
-def name_of(seed: int, n: int, options: Mapping) -> str:
-  """The name of a set of samples: other options have other names."""
-  return f"seed{seed}-n{n}" + "".join(f"-{k}{safe(str(v))}" for k, v in options.items())
+def name_of(options: Mapping) -> str:
+  """Options as a part of a file's name: what is made with others has another name."""
+  return "-".join(f"{name}{safe(str(value))}" for name, value in options.items())
 
 
 def safe(text: str) -> str:
@@ -170,7 +172,8 @@ def use(
     field = given_field(trained) if mode == "transform" else trained.spec.x
     inputs = data.read_input(input, field, stride if mode in ("transform", "predict") else 0)
   values = parse_given(trained.model, trained.spec, given)
-  print(USES[mode].run(Use(trained, n, inputs, values)))
+  apart = name_of(dict(given) | other_options(workdir, trained.system.config, checkpoint))
+  print(USES[mode].run(Use(trained, n, inputs, values, apart)))
   return 0
 
 

@@ -78,10 +78,10 @@ def check_apart(workdir: Path, system: System) -> None:
   Raises:
     UserError: in one line.
   """
-  here = workdir.absolute()
+  here = workdir.resolve()
   for name in ("path", "other", "data_dir"):
     where = system.experiment.data.get(name) or ""
-    folder = Path(where).expanduser().absolute()
+    folder = Path(where).expanduser().resolve()
     if where and folder.is_dir() and here.is_relative_to(folder):
       raise UserError(f"{workdir} lies inside config.data.{name}={where}: give another --workdir")
 
@@ -165,7 +165,7 @@ class Tracer:
   closed, since a run may end before."""
 
   def __init__(self, workdir: Path, steps: int):
-    self.folder, self.steps = workdir / "profile", steps
+    self.workdir, self.steps = workdir, steps
     self.earliest = self.first = self.last = None
 
   def __call__(self, step: int) -> None:
@@ -173,13 +173,14 @@ class Tracer:
     if self.first is not None and step >= self.first + self.steps:
       self.close()
     elif self.first is None and self.steps > 0 and step >= self.earliest:
-      jax.profiler.start_trace(str(self.folder))
+      jax.profiler.start_trace(str(folder_in(self.workdir, "profile")))
       self.first = step
 
   def close(self) -> None:
     if self.first is not None:
       jax.profiler.stop_trace()
-      print(f"profile of {self.last - self.first} steps from step {self.first} on: {self.folder}")
+      steps = f"{self.last - self.first} steps from step {self.first} on"
+      print(f"profile of {steps}: {self.workdir}/profile")
     self.first, self.steps = None, 0
 
 

@@ -33,6 +33,8 @@ class Use:
     n: how many samples or examples.
     inputs: the user's own examples, or None.
     given: conditions by name, in place of the examples' own.
+    apart: folder of what is made below that of the mode, where options are not the run's own; or
+      empty.
   """
 
   def __init__(
@@ -41,8 +43,10 @@ class Use:
     n: int,
     inputs: Inputs | None = None,
     given: Mapping[str, np.ndarray] | None = None,
+    apart: str = "",
   ):
     self.trained, self.n, self.inputs, self.given = trained, n, inputs, given or {}
+    self.apart = apart
     self.model, self.states, self.spec = trained.model, trained.states, trained.spec
     self.source, self.mesh, self.workdir = trained.source, trained.system.mesh, trained.workdir
     self.settings, self.levels = trained.system.experiment.evaluate, trained.spec.levels
@@ -73,7 +77,8 @@ class Use:
     return np.asarray(jax.jit(self.model.decode)(self.states, code, cond))
 
   def folder(self, mode: str) -> Path:
-    return folder_in(self.workdir, mode)
+    path = folder_in(self.workdir, mode)
+    return folder_in(path, self.apart) if self.apart else path
 
   def save_each(self, mode: str, x: np.ndarray, levels: int | None) -> None:
     """One picture for each of the user's own examples, under its name."""
