@@ -22,7 +22,8 @@ def mark_complete(system: System, workdir: Path) -> None:
   """Writes the marker, the last file of a run: its step, what was asked for, and digests of what
   was made, so that a file that is lost or damaged later is made anew."""
   if processes.is_first():
-    made = [workdir / "curves.png", workdir / "weights.safetensors", *pictures(system, workdir)]
+    made = [workdir / name for name in ("metrics.jsonl", "curves.png", "weights.safetensors")]
+    made += pictures(system, workdir)
     files = {str(path.relative_to(workdir)): digest(path) for path in made if path.exists()}
     marker = {"step": system.total, "fingerprint": read_record(workdir)["fingerprint"]}
     write_json(workdir / remote.MARKER, {**marker, "asked": asked(system.config), "files": files})
@@ -64,7 +65,7 @@ def missing(system: System, workdir: Path) -> str:
       return "other figures are asked for"
     for name, was in marker["files"].items():
       if digest(workdir / name) != was:
-        return f"{name} is damaged"
+        return f"{name} is not as it was left"
     figures = read_json(workdir / FIGURES, dict)
     if any(record["step"] != system.total for record in figures.values()):
       return f"figures in {FIGURES} are of another step"

@@ -57,7 +57,8 @@ def train(
     if done == system.total:
       why = missing(system, workdir)
       if processes.is_first():
-        print(f"{workdir}: {why}; it is made now" if why else complete(system, workdir, done))
+        told = f"{workdir}: {why}: what can be made of the last checkpoint is made again"
+        print(told if why else complete(system, workdir, done))
       if not why:
         return 0
     if processes.is_first():
