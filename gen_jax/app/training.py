@@ -134,8 +134,7 @@ def take_measures(trained: Trained) -> dict[str, Any]:
   path = workdir / "evaluation.json"
   write_json(path, (read_json(path) if path.exists() else {}) | records)
   for name, record in records.items():
-    says = record.get("says") or f"{record['examples']} of {record['split']}"
-    print(f"{name:30s} {record['value']:10.4f}   {says}")
+    print(measures.line(name, record))
   return records
 
 
