@@ -7,14 +7,16 @@ From what the game logged over the last quarter of its training, and from sample
              data's mean as data do
   saturated  the critic is sure of more than 90% of the examples, real and fake
              (`critic_saturation`), so that its loss is flat there
-  collapsed  samples fill less than half as many cells as data do, or a cell or a class has less
-             than a tenth of the share of samples that it has of the data
+  collapsed  samples fill less than half as many cells as data do, or a tenth of the data lies in
+             lost cells, or a class is lost: has less than a tenth of the share of samples that it
+             has of the data
   healthy    none of these
 
 in this order: each of the first two can bring about the next. Cells are those of 20 centres that
 k-means finds in the data (the bins of Richardson & Weiss 2018); how many a set fills is the
-exponential of the entropy of its shares. Cells and classes of which fewer than 3 samples are to be
-expected are not judged. Healthy is not good: samples may still look like no data.
+exponential of the entropy of its shares. Cells where fewer than 10 samples are to be expected, and
+classes of which fewer than 3 are, are not judged. Healthy is not good: samples may still look like
+no data.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from gen_jax import core
 
 SCORE, GROWTH, SPREAD, SATURATION, DIVERSITY = 1000.0, 30.0, 3.0, 0.9, 0.5
 CELLS, FITTED = 20, 5000
-LOST, EXPECTED = 0.1, 3
+LOST, PARTS, IN_CELL, OF_CLASS = 0.1, 0.1, 10, 3
 
 
 class Health(NamedTuple):
@@ -57,16 +59,17 @@ class Kinds(NamedTuple):
     samples, data = (np.exp(entr(share).sum()) for share in self.shares())
     return float(samples / data)
 
-  def smallest_ratio(self) -> float:
-    """The smallest share of samples over that of data, of the kinds that are judged; 1 if none."""
+  def lost(self, expected: int) -> float:
+    """The share of the data that is of lost kinds, of those of which at least `expected` samples
+    are to be expected."""
     samples, data = self.shares()
-    judged = data * len(self.samples) >= EXPECTED
-    return float(min(samples[judged] / data[judged], default=1.0))
+    gone = (data * len(self.samples) >= expected) & (samples < LOST * data)
+    return float(data[gone].sum())
 
-  def unjudged(self) -> int:
-    """How many kinds of the data no sample is of, and few samples were to be expected."""
+  def unjudged(self, expected: int) -> int:
+    """How many kinds of the data no sample is of, and fewer than `expected` were to be."""
     samples, data = self.shares()
-    few = data * len(self.samples) < EXPECTED
+    few = data * len(self.samples) < expected
     return int((few & (data > 0) & (samples == 0)).sum())
 
 
@@ -135,11 +138,11 @@ def game_health(
       "gradient_growth": max((mean(n) / max(mean(n, before), 1e-12) for n in norms), default=1.0),
       "spread_ratio": spread_ratio(samples, data),
       "cell_perplexity_ratio": cells.perplexity_ratio(),
-      "smallest_cell_ratio": cells.smallest_ratio(),
+      "lost_in_cells": cells.lost(IN_CELL),
     }
     if classes is not None:
-      figures["smallest_class_ratio"] = classes.smallest_ratio()
-      figures["unjudged_classes"] = classes.unjudged()
+      figures["lost_in_classes"] = classes.lost(OF_CLASS)
+      figures["unjudged_classes"] = classes.unjudged(OF_CLASS)
   verdict, why = judged(figures)
   return Health(verdict, why, figures)
 
@@ -168,13 +171,10 @@ def judged(figures: Mapping[str, float]) -> tuple[str, str]:
     return "collapsed", (
       f"samples fill {cells:.0%} as many cells as data, less than {DIVERSITY:.0%}"
     )
-  for kind in ("cell", "class"):
-    ratio = figures.get(f"smallest_{kind}_ratio", 1.0)
-    if ratio < LOST:
-      return "collapsed", (
-        f"a {kind} has {ratio:.0%} of the share of samples that it has of the data, less than"
-        f" {LOST:.0%}"
-      )
+  if (gone := figures["lost_in_cells"]) > PARTS:
+    return "collapsed", f"{gone:.0%} of the data lie in cells that are lost, more than {PARTS:.0%}"
+  if gone := figures.get("lost_in_classes"):
+    return "collapsed", f"{gone:.1%} of the data are of classes that are lost"
   stands = f"samples fill {cells:.0%} as many cells as data"
   if unjudged := figures.get("unjudged_classes"):
     stands += f"; they are too few to tell whether {unjudged} classes without a sample are lost"
