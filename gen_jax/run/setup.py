@@ -101,7 +101,8 @@ def shapes_of_codes(system: System) -> list[np.dtype]:
 
   def codes(states, batches, key, keys):
     batch = batches[-1]
-    return model.encode(states, batch["x"], None, {name: batch[name] for name in model.cond})
+    cond = {name: batch[name] for name in model.cond} or None
+    return model.encode(states, batch["x"], None, cond)
 
   return [leaf.dtype for leaf in jax.tree.leaves(shapes_of(system, codes, 1))]
 

@@ -65,7 +65,7 @@ def check(system: System) -> None:
       if note not in source.notes:
         raise UserError(f"the measure {name} needs data with known {note}, unlike {source.name}")
     if found := measure.obstacle(system):
-      raise UserError(f"the measure {name} {found}")
+      raise UserError(f"the measure {name} {found} (or take it out of config.measures)")
 
 
 def take(names: tuple[str, ...], scene: Scene) -> dict[str, Record]:

@@ -37,7 +37,8 @@ def too_few_neighbours(system: System) -> str:
   evaluate = system.experiment.evaluate
   k = evaluate.neighbours
   what = f"more examples of each set than config.evaluate.neighbours={k}"
-  return too_few(system, k + 1, what, evaluate.split, "samples")
+  found = too_few(system, k + 1, what, evaluate.split, "samples")
+  return f"{found}, lower config.evaluate.neighbours" if found else ""
 
 
 @measure(

@@ -14,7 +14,7 @@ class Measure(NamedTuple):
   capabilities of the model. cond: fields it must be conditioned on. fields: what the data must
   have. notes: what the source must state besides (`Source.notes`). settings: fields of config.data
   that must be given. obstacle: what else is known before training to stand against it, in words
-  that follow the measure's name; "" for nothing."""
+  that go on from the measure's name; "" for nothing."""
 
   take: Callable[[Scene], dict[str, Record]]
   figures: tuple[str, ...] = ()
@@ -51,8 +51,10 @@ def too_few(system: System, least: int, what: str, *sets: str) -> str:
   for name in sets:
     if name == "samples":
       count, which = system.experiment.evaluate.samples, "config.evaluate.samples is"
+      remedy = "raise it"
     else:
       count, which = len(system.source.splits.get(name, ())), f"the split {name} has"
+      remedy = "give more data, or split them otherwise"
     if count < least:
-      return f"needs {what}, and {which} {count}"
+      return f"needs {what}, and {which} {count}: {remedy}"
   return ""
