@@ -79,7 +79,7 @@ def kept_states(judge: System, kept: Path) -> list[PyTree]:
     return train(judge, workdir=folder, fingerprint=mark).states
 
   try:
-    agree(lambda: folder.unlink() if folder.is_symlink() or folder.is_file() else None)
+    agree(lambda: remove_if_no_folder(folder))
     with locked(folder, wait=True):
       try:
         return read_or_train()
@@ -103,7 +103,9 @@ def check_is_of(folder: Path, config: Mapping, mark: str) -> None:
   Raises:
     UserError: in one line.
   """
-  path = folder / "config.json"
+  path, checkpoints = folder / "config.json", folder / "checkpoints"
+  if checkpoints.exists() and not checkpoints.is_dir():
+    raise UserError(f"{checkpoints} is no folder")
   if not path.exists():
     if any(each.name != ".lock" for each in folder.iterdir()):
       raise UserError(f"{folder} has no config.json")
@@ -116,6 +118,13 @@ def check_is_of(folder: Path, config: Mapping, mark: str) -> None:
     ours = False
   if not ours:
     raise UserError(f"{path} is another classifier's, or damaged")
+
+
+def remove_if_no_folder(path: Path) -> None:
+  """Makes way for a folder; of a link, the link is removed and not what it leads to."""
+  if path.is_symlink() or path.is_file():
+    logging.warning("%s is removed and trained anew: it is no folder", path)
+    path.unlink()
 
 
 def empty(folder: Path) -> None:
