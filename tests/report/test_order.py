@@ -34,6 +34,11 @@ def vectors(seed):
   return {"x": near(), "label": label, "twin": near(), "factors": rng.integers(4, size=(N, 2))}
 
 
+def factored(seed):
+  """Examples and their factors alone, by which they are sorted."""
+  return {name: value for name, value in vectors(seed).items() if name in ("x", "factors")}
+
+
 def images(seed):
   """Pixels that are 40 times the class and a little more, their twins, and label images."""
   rng = np.random.default_rng(seed)
@@ -150,7 +155,7 @@ MEASURED = {
   "health": (TWINS, vectors, VECTORS, {}, {"health": 0, "cell_perplexity_ratio": 0.2}),
   "active_units": (TWINS, vectors, VECTORS, {}, {"": EXACT}),
   "code_use": (ROUNDED, vectors, VECTORS, {}, {"": EXACT}),
-  "disentanglement": (FACTORS, vectors, VECTORS, {}, {"": 0.02}),
+  "disentanglement": (FACTORS, factored, VECTORS, {}, {"": 0.02}),
   "fairness": (FAIR, two_classes, GROUPS, {}, {"": EXACT, "group_auroc": 1e-3}),
   "segmentation": (PIXELS, images, IMAGES, {}, {"": EXACT}),
   "words": (WORDS, sentences, Spec(WORD_FIELD, {"y": WORD_FIELD}), {}, {"": EXACT}),
