@@ -26,7 +26,7 @@ from benchmarks.common import chosen, distance, refusing, table
 from gen_jax.app import cli
 from gen_jax.core import PyTree
 from gen_jax.run import loop, mesh
-from gen_jax.run.folder import read_rows
+from gen_jax.run.rows import read_rows
 from tests.conformance.systems import SYSTEMS, System, build
 
 DEVICES, STEPS = 8, 4

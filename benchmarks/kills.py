@@ -1,12 +1,13 @@
-"""SIGKILL at random moments, and again: does every model end as if nothing had happened?
+"""SIGKILL at every kind of moment, and again: does every model end as if nothing had happened?
 
   python -m benchmarks.kills [--kills 2] [--steps 240] [--seed 0] [--only ddpm,gan] [--workdir DIR]
 
 trains the tiny variant of each config once without interruption, then again with a process that is
-killed at random moments and restarted, half of the moments falling while a checkpoint is being
-written, and compares the two run folders: the final weights, every row of metrics.jsonl but its
-clocks, the sample grids and the figures, bit for bit. It writes kills.json and kills.md into the
-workdir; the same command leaves out the systems that are done there.
+killed and restarted: at random steps, while a checkpoint is half written, while samples are drawn,
+between two stages, and while the finished run is measured. It compares the two run folders: the
+final weights, every row of metrics.jsonl but its clocks, the sample grids, the pictures and the
+figures, bit for bit. It writes kills.json and kills.md into the workdir; the same command leaves
+out the systems that are done there.
 """
 
 from __future__ import annotations
@@ -20,15 +21,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from benchmarks.common import chosen, refusing, table
 from gen_jax.app import cli
 from gen_jax.core import UserError
-from gen_jax.run.folder import read_json, read_rows, write_json
+from gen_jax.run.files import read_json, write_json
+from gen_jax.run.rows import read_rows
 
 CLOCKS = ("seconds", "examples_per_second")
+KINDS = ("training", "saving", "sampling", "between stages", "measuring")
 PATIENCE = 600  # seconds for one launch
 
 
@@ -49,7 +53,7 @@ def command(name: str, steps: int, workdir: Path) -> list[str]:
   }  # fmt: skip
   return [
     sys.executable, "-m", "gen_jax.main", f"--config={cli.CONFIGS / name}.py:tiny",
-    f"--workdir={workdir}", "--config.measures=()",
+    f"--workdir={workdir}", "--config.measures=('likelihood',)",
     *(f"--config.train.{field}={value}" for field, value in settings.items()),
   ]  # fmt: skip
 
@@ -86,20 +90,52 @@ def trained(workdir: Path) -> int:
   return sum("split" not in row for row in read_rows(workdir / "metrics.jsonl"))
 
 
-def kill_once(arguments: list[str], workdir: Path, rows: int, rng: random.Random) -> str | None:
-  """Starts the run and kills it behind `rows` rows; returns where it was, None if it was over."""
-  process = launch(arguments)
-  half_written, until = rng.random() < 0.5, time.monotonic() + PATIENCE
-  while process.poll() is None and time.monotonic() < until:
-    if trained(workdir) >= rows and (not half_written or writing(workdir)):
-      break
+def sampling(workdir: Path, steps: int) -> bool:
+  """Whether a grid of samples is due, and not there yet."""
+  rows = [row for row in read_rows(workdir / "metrics.jsonl") if "split" not in row]
+  if not rows or rows[-1]["step"] % (steps // 4):
+    return False
+  total = rows[-1]["stage"] * steps + rows[-1]["step"]
+  return not (workdir / "samples" / f"{total:06d}.png").exists()
+
+
+def between(workdir: Path, steps: int) -> bool:
+  """Whether the last step of a first stage is saved, and the next stage has no row."""
+  last = {row["stage"] for row in read_rows(workdir / "metrics.jsonl")}
+  return last == {0} and (workdir / "checkpoints" / str(steps)).exists()
+
+
+def measuring(workdir: Path) -> bool:
+  """Whether training is over and the run is not complete."""
+  return (workdir / "weights.safetensors").exists() and not (workdir / "complete.json").exists()
+
+
+def kill_once(arguments: list[str], ripe: Callable[[], bool], wait: float) -> bool:
+  """Starts the run and kills it `wait` seconds after the moment; whether it came to that."""
+  process, until = launch(arguments), time.monotonic() + PATIENCE
+  while process.poll() is None and time.monotonic() < until and not ripe():
     time.sleep(0.001)
-  if not half_written:
-    time.sleep(rng.random() * 0.2)
-  moment = "saving" if writing(workdir) else "training"
+  time.sleep(wait if process.poll() is None else 0)
   process.send_signal(signal.SIGKILL)
   process.communicate()
-  return moment if process.returncode == -signal.SIGKILL else None
+  return process.returncode == -signal.SIGKILL
+
+
+def moments(
+  workdir: Path, kills: int, steps: int, stages: int, total: int, rng: random.Random
+) -> Iterator[tuple[str, Callable[[], bool], float]]:
+  """(kind, whether it has come, seconds to wait then) of each kill, in the order of a run."""
+  for behind in sorted(rng.sample(range(1, total), min(kills, total - 1))):
+    ripe = lambda behind=behind: trained(workdir) >= behind
+    if rng.random() < 0.5:
+      yield "saving", lambda ripe=ripe: ripe() and writing(workdir), 0.0
+    else:
+      yield "training", ripe, rng.random() * 0.2
+    if behind < total // stages:
+      yield "sampling", lambda: sampling(workdir, steps), 0.0
+  if stages > 1:
+    yield "between stages", lambda: between(workdir, steps), rng.random() * 0.2
+  yield "measuring", lambda: measuring(workdir), rng.random() * 0.5
 
 
 def content(workdir: Path) -> dict[str, Any]:
@@ -108,8 +144,9 @@ def content(workdir: Path) -> dict[str, Any]:
   found: dict[str, Any] = {
     "metrics.jsonl": [{k: v for k, v in row.items() if k not in CLOCKS} for row in rows]
   }
-  files = [workdir / "weights.safetensors", *sorted(workdir.glob("samples/*.png"))]
-  return found | {f.relative_to(workdir).as_posix(): f.read_bytes() for f in files}
+  made = ("samples/*.png", "pictures/*.png", "samples/*.gif", "evaluation.json", "complete.json")
+  files = [workdir / "weights.safetensors", *(f for each in made for f in workdir.glob(each))]
+  return found | {f.relative_to(workdir).as_posix(): f.read_bytes() for f in sorted(files)}
 
 
 def differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
@@ -124,14 +161,13 @@ def killed(name: str, kills: int, steps: int, seed: int, workdir: Path) -> dict[
   for folder in (whole, pieces):
     shutil.rmtree(folder, ignore_errors=True)
   seconds = finish(command(name, steps, whole))
-  total = trained(whole)
-  arguments, moments = command(name, steps, pieces), []
-  for behind in sorted(rng.sample(range(1, total), min(kills, total - 1))):
-    moments.append(kill_once(arguments, pieces, behind, rng))
+  total, stages = trained(whole), 1 + max(r["stage"] for r in read_rows(whole / "metrics.jsonl"))
+  arguments, came = command(name, steps, pieces), dict.fromkeys(KINDS, 0)
+  for kind, ripe, wait in moments(pieces, kills, steps, stages, total, rng):
+    came[kind] += kill_once(arguments, ripe, wait)
   finish(arguments)
   return {
-    "kills": sum(m is not None for m in moments),
-    "while_saving": moments.count("saving"),
+    "kills": came,
     "launches": len(read_json(pieces / "provenance.json")),
     "compared": len(content(whole)),
     "differences": differences(content(whole), content(pieces)),
@@ -141,13 +177,15 @@ def killed(name: str, kills: int, steps: int, seed: int, workdir: Path) -> dict[
 
 def markdown(rows: dict[str, dict]) -> str:
   """The table."""
-  head = ("system", "kills", "of them while saving", "files compared", "differences")
   lines = [
-    (name, row["kills"], row["while_saving"], row["compared"], ", ".join(row["differences"]) or "0")
+    (name, *(row["kills"][kind] for kind in KINDS), row["compared"],
+     ", ".join(row["differences"]) or "0")
     for name, row in rows.items()
-  ]
-  sums = [sum(row[k] for row in rows.values()) for k in ("kills", "while_saving", "compared")]
+  ]  # fmt: skip
+  sums = [sum(row["kills"][kind] for row in rows.values()) for kind in KINDS]
+  sums += [sum(row["compared"] for row in rows.values())]
   sums.append(sum(len(row["differences"]) for row in rows.values()))
+  head = ("system", *(f"killed {kind}" for kind in KINDS), "files compared", "differences")
   return table(head, [*lines, ("all", *sums)])
 
 

@@ -29,7 +29,8 @@ from gen_jax.core import UserError, single
 from gen_jax.learn.replicas import replicas
 from gen_jax.main import use_compilation_cache
 from gen_jax.run import pictures, sample
-from gen_jax.run.folder import locked, write_json
+from gen_jax.run.files import write_json
+from gen_jax.run.folder import locked
 from gen_jax.run.loop import train
 from gen_jax.run.mesh import make_mesh
 from gen_jax.run.signals import Stopped
@@ -64,7 +65,7 @@ def coverage(name: str, steps: int, seeds: int, workdir: Path) -> tuple[dict[str
   program = configs.build(experiment.config, source.spec)
   (stage,) = program.stages
   sizes = {split: len(examples) for split, examples in source.splits.items()}
-  mark = configs.fingerprint(experiment.config, [source.spec], sizes)
+  mark = configs.fingerprint(experiment.config, [source.spec], sizes, [source.digest])
   folder = workdir / f"{name}-{seeds}seeds-{mark}"
   with locked(folder):
     (folder / "checkpoints").mkdir(exist_ok=True)

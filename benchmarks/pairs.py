@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.common import chosen, refusing, table
 from gen_jax.core import UserError
-from gen_jax.run.folder import write_json
+from gen_jax.run.files import write_json
 
 HERE = Path(__file__).resolve().parent
 SIDES = HERE / "sides"

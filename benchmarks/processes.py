@@ -23,7 +23,7 @@ from pathlib import Path
 from benchmarks.common import chosen, distance, refusing, table
 from benchmarks.kills import CLOCKS, command, content, differences, systems, trained
 from gen_jax.app.cli import CONFIGS
-from gen_jax.run.folder import read_rows
+from gen_jax.run.rows import read_rows
 
 COUNTS = (1, 2, 4)
 HEADER = (

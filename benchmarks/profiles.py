@@ -25,7 +25,7 @@ from pathlib import Path
 from benchmarks.common import chosen, refusing, table
 from benchmarks.pairs import HERE, PAIRS, Pair
 from gen_jax.core import UserError
-from gen_jax.run.folder import write_json
+from gen_jax.run.files import write_json
 
 KINDS = (
   "convolutions", "products", "copies", "sums", "random numbers", "reads and writes", "rest"

@@ -35,7 +35,7 @@ VARIANTS = {
         generator=dict(widths=(4,), blocks=1), critic=dict(widths=(4,)), pool=12, ema=0.9,
         generator_optimizer=dict(decay_steps=8), critic_optimizer=dict(decay_steps=8),
       ),
-      data=dict(resolution=8, batch_size=8),
+      data=dict(resolution=8, batch_size=8, validation=0.02, test=0.02),
     ),
   ),
 }  # fmt: skip

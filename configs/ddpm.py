@@ -142,7 +142,7 @@ VARIANTS = {
         text=dict(width=8, heads=2),
         optimizer=dict(warmup=2, decay_steps=8),
       ),
-      data=dict(resolution=8, batch_size=16),
+      data=dict(resolution=8, batch_size=16, validation=0.003, test=0.003),
       sample=dict(steps=4),
       likelihood=dict(times=2),
       measures=("memorisation",),

@@ -26,7 +26,7 @@ VARIANTS = {
     SPRITES,
     dict(
       model=dict(latent=4, widths=(4, 4, 4), fade=2),
-      data=dict(resolution=16, batch_size=16),
+      data=dict(resolution=16, batch_size=16, validation=0.003, test=0.003),
       train=dict(steps=(4, 4)),
       measures=("memorisation",),
     ),

@@ -22,7 +22,7 @@ VARIANTS = {
     SHAPES,
     dict(
       model=dict(widths=(4, 8), optimizer=dict(decay_steps=8)),
-      data=dict(batch_size=16),
+      data=dict(batch_size=16, validation=0.01, test=0.02),
       train=dict(steps=8, log_every=2, validate_every=4, sample_every=8, checkpoint_every=4),
       evaluate=dict(samples=40, batch_size=40, classifier_steps=20),
     ),

@@ -14,6 +14,7 @@ import inspect
 import json
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import MinLen
@@ -23,6 +24,7 @@ from gen_jax import data as sources
 from gen_jax.core import Field, Program, Spec, UserError
 from gen_jax.data import Feed
 from gen_jax.schema import (
+  BUILDER,
   OPTIONS,
   Count,
   Natural,
@@ -94,8 +96,10 @@ FIELDS: dict[str, tuple[Any, Any]] = {
   "measures": (tuple[str, ...], ()),
   **{name: (dict, {}) for name in GROUPS},
 }
-# Fields of `data` that say where or how it is read, not what it is.
-WHERE = ("data_dir", "resident", "threads")
+# What a config is told from another by, and the fields of `data` in it that say where the data are
+# or how they are read, not what they are: a digest of the data says that.
+IDENTITY = ("builder", "model", "data", "seed")
+WHERE = ("path", "data_dir", "resident", "threads", "batch_size")
 
 
 def resolve(builder: str) -> Callable[..., Program]:
@@ -109,6 +113,30 @@ def resolve(builder: str) -> Callable[..., Program]:
     return getattr(importlib.import_module(module), name)
   except (ImportError, AttributeError, ValueError) as error:
     raise UserError(f"config.builder={builder!r} cannot be imported: {error}") from error
+
+
+def check_registered(config: Any, where: Any, allow: Sequence[str] = ()) -> None:
+  """Refuses a config that a file holds and whose builder is neither one of gen_jax.models nor
+  allowed by name. Decided before anything is imported: a run folder is data, not code.
+
+  Raises:
+    UserError: naming the builder.
+  """
+  builder = config.get("builder") if isinstance(config, Mapping) else None
+  if not isinstance(builder, str):
+    raise UserError(f"{where} names no builder: it is not the record of a run of this program")
+  if builder in allow:
+    return
+  *package, module, name = ["", "", *builder.split(".")]
+  known = package == ["", "", "gen_jax", "models"] and module.isidentifier()
+  if known and (Path(__file__).parent / "models" / f"{module}.py").is_file():
+    found = getattr(importlib.import_module(f"gen_jax.models.{module}"), name, None)
+    if getattr(found, BUILDER, False):
+      return
+  raise UserError(
+    f"{where} names the builder {builder!r}, which is none of gen_jax.models: give the --config"
+    " that the run was made with, or name it in gen_jax.load(..., builders=[...])"
+  )
 
 
 def schema(builder: Callable) -> dict[str, dict[str, tuple[Any, Any]]]:
@@ -236,11 +264,14 @@ def build(config: Mapping, spec: Spec) -> Program:
 def identity(config: Mapping) -> list:
   """What makes a complete config itself: the model with its optimiser, the data, the seed.
 
-  Not the run's length, logging, sampling or evaluation, nor where the data lie.
+  Not the run's length, logging, sampling or evaluation, nor where the data lie, nor how many
+  examples a batch has, which may change where a run goes on with other devices.
   """
   data = {k: v for k, v in config["data"].items() if k not in WHERE}
-  what = [config["builder"], config["model"], data, config["seed"]]
-  return json.loads(json.dumps(what, default=list))
+  if sources.is_path(data["other"]):
+    data["other"] = "a folder"
+  what = {**config, "data": data}
+  return json.loads(json.dumps([what[name] for name in IDENTITY], default=list))
 
 
 def spec_record(spec: Spec) -> dict:
@@ -249,18 +280,36 @@ def spec_record(spec: Spec) -> dict:
   return {"x": spec.x._asdict(), "fields": fields}
 
 
-def read_spec(record: Mapping) -> Spec:
-  """The Spec of a record that `spec_record` made, before or after JSON."""
+def read_spec(record: Any) -> Spec:
+  """The Spec of a record that `spec_record` made, before or after JSON.
+
+  Raises:
+    UserError: if it is none.
+  """
 
   def field(given):
+    kinds = {"shape": list, "levels": int | None, "names": list, "aligned": bool}
+    given = {k: list(v) if isinstance(v, tuple) else v for k, v in given.items()}
+    if given.keys() != kinds.keys() or not all(isinstance(given[k], kinds[k]) for k in kinds):
+      raise ValueError
+    sized = all(type(n) is int and n >= 0 for n in given["shape"])
+    if not sized or not all(isinstance(n, str) for n in given["names"]):
+      raise ValueError
     return Field(tuple(given["shape"]), given["levels"], tuple(given["names"]), given["aligned"])
 
-  return Spec(field(record["x"]), {name: field(f) for name, f in record["fields"].items()})
+  try:
+    return Spec(field(record["x"]), {name: field(f) for name, f in record["fields"].items()})
+  except (ValueError, TypeError, KeyError, AttributeError):
+    raise UserError("the spec of the data in config.json is none: the run folder is damaged") from (
+      None
+    )
 
 
-def fingerprint(config: Mapping, specs: Sequence[Spec], sizes: Mapping[str, int]) -> str:
+def fingerprint(
+  config: Mapping, specs: Sequence[Spec], sizes: Mapping[str, int], digests: Sequence[str]
+) -> str:
   """A digest of what a checkpoint depends on: the config's identity, and what the data of each
   stage are."""
-  what = [*identity(config), [spec_record(spec) for spec in specs], dict(sizes)]
+  what = [*identity(config), [spec_record(spec) for spec in specs], dict(sizes), [*digests]]
   text = json.dumps(what, sort_keys=True, default=list)
   return hashlib.sha256(text.encode()).hexdigest()[:16]

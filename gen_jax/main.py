@@ -8,22 +8,24 @@
   python -m gen_jax.main collage OUT.png runs/a runs/b
   python -m gen_jax.main results OUT.md runs/a runs/b
 
-Running the same command again resumes. Exit status: 0 done, or stopped by SIGINT and saved; 1 a
-metric became non-finite, or the disk is full; 2 the input was refused, in one line; 75 stopped by
-SIGTERM and saved.
+Running the same command again resumes. Exit status: 0 done, or training stopped by SIGINT and
+saved; 1 a metric became non-finite, or a file cannot be written; 2 the input was refused, in one
+line; 75 stopped by SIGTERM, and saved where there was a state; 130 stopped by SIGINT elsewhere.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from logging import getLogger
 from pathlib import Path
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from gen_jax.app import cli
+from gen_jax import early  # noqa: F401  first: signals and streams while the rest is imported
+from gen_jax.app import cli, terminal
 from gen_jax.core import UserError
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "config file, with :VARIANT if wanted")
@@ -125,6 +127,7 @@ def dispatch(argv: list[str]) -> int:
   where = WORKDIR.value
   if CONFIG.value is None and (where is None or MODE.value == "train"):
     raise UserError("give --config configs/NAME.py[:VARIANT]; --list shows what there is")
+  cli.check_workdir(where)
   if where is None:
     where = cli.default_workdir(flags.FLAGS["config"].config_filename)
   if DRY_RUN.value:
@@ -189,91 +192,62 @@ def swept() -> int:
   if remote.is_remote(WORKDIR.value or ""):
     raise UserError(f"--sweep needs a local --workdir, and {WORKDIR.value} is not one")
   file = flags.FLAGS["config"].config_filename
-  workdir = Path(WORKDIR.value) if WORKDIR.value else cli.default_workdir(file)
+  cli.check_workdir(WORKDIR.value)
+  workdir = Path(WORKDIR.value).expanduser() if WORKDIR.value else cli.default_workdir(file)
   if WORKDIR.value is None:
     workdir = workdir.with_name(f"{workdir.name}-sweep")
   return sweep.sweep(file, SWEEP.value, workdir, sweep.shared_arguments(sys.argv))
 
 
 def main(argv: list[str]) -> None:
-  import jax
+  from gen_jax.run.signals import handled, interrupt
 
-  from gen_jax.run.folder import unwritable
-  from gen_jax.run.job import NonFinite
-  from gen_jax.run.signals import Stopped
-
-  sys.stdout = Tolerant(sys.stdout)
+  sys.stdout, sys.stderr = terminal.Tolerant(sys.stdout), terminal.Tolerant(sys.stderr)
   logging.set_verbosity(logging.WARNING)
   for name in ("absl", "asyncio"):
-    getLogger(name).addFilter(worth_telling)
+    getLogger(name).addFilter(terminal.worth_telling)
+  with handled(interrupt):
+    code = ended(lambda: dispatch(argv))
+  sys.stdout.flush()
+  sys.exit(code)
+
+
+def ended(work: Callable[[], int]) -> int:
+  """Does the work; says in one line how it ended, where it did not end well. The exit status."""
+  import jax
+
+  from gen_jax.run.files import unwritable
+  from gen_jax.run.job import NonFinite
+  from gen_jax.run.processes import end, leave
+  from gen_jax.run.signals import Interrupted, Stopped
+
   try:
-    code = dispatch(argv)
+    return work()
   except UserError as error:
-    code = refuse(error)
+    return terminal.refuse(error)
   except NonFinite as error:
-    print(f"gen_jax: stopped: {error}", file=sys.stderr)
-    code = 1
+    terminal.tell(f"stopped: {error}")
+    return 1
   except Stopped as stop:
     print(f"gen_jax: stopped and saved at step {stop.step}; the same command goes on from there")
-    code = stop.code
+    return stop.code
+  except KeyboardInterrupt as stop:
+    signal = stop if isinstance(stop, Interrupted) else Interrupted(2)
+    terminal.tell(
+      f"stopped by {'Ctrl-C' if signal.number == 2 else 'SIGTERM'}; what was saved before is whole:"
+      " the same command goes on from there"
+    )
+    end(signal.code)  # at once: what was going on has no state to save
   except Exception as error:
-    from gen_jax.run.processes import end, leave
-
     if reason := unwritable(error):
-      print(
-        f"gen_jax: stopped: a file cannot be written: {reason}. What was saved before is whole: the"
-        " same command goes on from the last checkpoint",
-        file=sys.stderr,
+      terminal.tell(
+        f"stopped: a file cannot be read or written: {reason}. What was saved before is whole: once"
+        " that is mended, the same command goes on from there"
       )
       end(1)  # at once: the threads of a save that failed have no good end
     if jax.process_count() == 1:
       raise
     leave(error)
-  sys.stdout.flush()
-  sys.exit(code)
-
-
-class Tolerant:
-  """Standard output whose reader may leave, as in `... | head`: what is said then is said to
-  nobody, and ends nothing."""
-
-  def __init__(self, stream):
-    self.stream = stream
-
-  def write(self, text: str) -> int:
-    return self.attempt(self.stream.write, text)
-
-  def flush(self) -> None:
-    self.attempt(self.stream.flush)
-
-  def attempt(self, act, *args):
-    try:
-      return act(*args)
-    except BrokenPipeError:
-      os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
-      return act(*args)
-
-  def __getattr__(self, name: str):
-    return getattr(self.stream, name)
-
-
-def worth_telling(record) -> bool:
-  """Whether a line of the log is. Orbax warns of what is meant, such as reading only, and of its
-  own deprecations; of a full disk each of its threads tells at length what one line says, and so
-  do its reads of a damaged checkpoint's further arrays, where the first one's error is raised."""
-  if record.name == "asyncio":
-    return "exception was never retrieved" not in record.getMessage()  # of a task or a future
-  if "orbax" not in record.pathname:
-    return True
-  from gen_jax.run.folder import unwritable
-
-  return record.levelno >= 40 and not unwritable(record.exc_info[1] if record.exc_info else None)
-
-
-def refuse(error: Exception) -> int:
-  """Says what was wrong, in one line."""
-  print(f"gen_jax: error: {' '.join(str(error).split())}", file=sys.stderr)
-  return 2
 
 
 def parse_flags(argv: list[str]) -> list[str]:
@@ -284,7 +258,7 @@ def parse_flags(argv: list[str]) -> list[str]:
     cli.check_overrides(argv)
     return flags.FLAGS(argv)
   except (flags.Error, ValueError, TypeError, KeyError, AttributeError, OSError) as error:
-    sys.exit(refuse(error))
+    sys.exit(terminal.refuse(error))
 
 
 def run() -> None:

@@ -1,18 +1,20 @@
 """Folders that are elsewhere: gs://bucket/run, s3://bucket/run, file:///mnt/share/run.
 
 An object store cannot append, rename or lock. So a job works in a local copy of its run folder,
-which is a run folder like any other, with a file that says where it belongs: what changed is copied
-there before each checkpoint and at the end. Checkpoints are written and read there directly.
+which is a run folder like any other: what changed is copied to where it belongs before each
+checkpoint and at the end. Checkpoints are written and read there directly. Which folders are copies
+is known to the process that made them alone: a file of a run folder could name any place.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
 import jax
 from etils import epath
@@ -20,9 +22,19 @@ from etils import epath
 from gen_jax.core import UserError
 
 SCHEMES = ("gs", "s3", "file")
-HOME, COPIED = ".remote", ".copied"  # files of a copy: its URL, and the files that are there
 CHECKPOINTS = "checkpoints"
+MARKER = "complete.json"  # the last file of a run, by which it is known to be complete
 APART = (CHECKPOINTS, "damaged")  # what is never copied
+
+
+class Home(NamedTuple):
+  """Of a copy: the URL that it is of, and time and size of the files that are there."""
+
+  url: str
+  copied: dict[str, list[int]]
+
+
+HOMES: dict[Path, Home] = {}  # the copies that this process works in
 
 
 def is_remote(path: str | PurePath) -> bool:
@@ -66,7 +78,7 @@ def opened(workdir: str | PurePath) -> Iterator[Path]:
     UserError: if it cannot be reached.
   """
   if not is_remote(workdir):
-    yield Path(workdir)
+    yield Path(workdir).expanduser()
     return
   there, url = locate(workdir), str(workdir).rstrip("/")
   with tempfile.TemporaryDirectory(prefix="gen_jax-") as folder:
@@ -74,8 +86,7 @@ def opened(workdir: str | PurePath) -> Iterator[Path]:
     here.mkdir()
     with reaching(url):
       pull(there, here)
-    (here / HOME).write_text(url)
-    (here / COPIED).write_text(json.dumps(stamps(here)))
+    HOMES[here] = Home(url, stamps(here))
     try:
       with contextlib.redirect_stdout(Renaming(str(here), url)):
         yield here
@@ -83,6 +94,7 @@ def opened(workdir: str | PurePath) -> Iterator[Path]:
       raise UserError(str(error).replace(str(here), url)) from error
     finally:
       push(here)
+      del HOMES[here]
 
 
 class Renaming:
@@ -109,6 +121,8 @@ def pull(there: epath.Path, here: Path) -> None:
     if entry.is_dir():
       (here / name).mkdir()
       pull(entry, here / name)
+    elif os.path.exists(entry) and not os.path.isfile(entry):
+      raise UserError(f"{entry} is not a file: the run folder is damaged")
     else:
       (here / name).write_bytes(entry.read_bytes())
 
@@ -132,12 +146,12 @@ def push(here: Path) -> None:
   Raises:
     UserError: if it cannot be written there.
   """
-  if not (here / HOME).exists() or jax.process_index():
+  if here not in HOMES or jax.process_index():
     return
-  url = (here / HOME).read_text()
-  copied, now = json.loads((here / COPIED).read_text()), stamps(here)
+  (url, copied), now = HOMES[here], stamps(here)
   with reaching(url):
-    for name in [name for name, stamp in now.items() if copied.get(name) != stamp]:
+    changed = [name for name, stamp in now.items() if copied.get(name) != stamp]
+    for name in sorted(changed, key=lambda name: (name == MARKER, name)):
       target = locate(f"{url}/{name}")
       target.parent.mkdir(parents=True, exist_ok=True)
       # An object comes to be whole or not at all; a file does so by being renamed.
@@ -145,10 +159,10 @@ def push(here: Path) -> None:
       first.write_bytes((here / name).read_bytes())
       if first != target:
         first.replace(target)
-  (here / COPIED).write_text(json.dumps(now))
+  HOMES[here] = Home(url, now)
 
 
 def checkpoints(workdir: Path) -> epath.Path:
   """Where the checkpoints of a run folder, or of a copy of one, are."""
-  home = workdir / HOME
-  return (locate(home.read_text()) if home.exists() else epath.Path(workdir)) / CHECKPOINTS
+  home = HOMES.get(workdir)
+  return (locate(home.url) if home else epath.Path(workdir)) / CHECKPOINTS

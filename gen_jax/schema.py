@@ -97,6 +97,9 @@ def check(kind: Any, value: Any, where: str) -> None:
 OPTIONS = ("sample", "likelihood")
 
 
+BUILDER = "is_builder"  # the attribute by which a builder is known
+
+
 def builder(build: Callable) -> Callable:
   """A builder that refuses what lies outside the ranges of its signature, also in a direct call."""
 
@@ -107,6 +110,7 @@ def builder(build: Callable) -> Callable:
       check(hints[name], given[name], name if name in OPTIONS else f"model.{name}")
     return build(spec, **given)
 
+  setattr(checked, BUILDER, True)
   return checked
 
 

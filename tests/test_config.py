@@ -171,23 +171,24 @@ def test_config_dicts_take_overrides():
 SPEC, SIZES = Spec.of((8, 8, 1), 17, 10), {"train": 100, "test": 10}
 
 
-def mark(path=None, value=None, spec=SPEC, sizes=SIZES):
+def mark(path=None, value=None, spec=SPEC, sizes=SIZES, digest=""):
   plain = changed(path, value) if path else changed("seed", 0)
-  return configs.fingerprint(configs.parse(plain).config, [spec], sizes)
+  return configs.fingerprint(configs.parse(plain).config, [spec], sizes, [digest])
 
 
 @pytest.mark.parametrize(
   "path,value",
   [
     ("model.width", 64), ("model.multipliers", (1, 2)), ("model.optimizer.learning_rate", 1e-3),
-    ("data.name", "shapes"), ("data.batch_size", 64), ("data.augment", ("flip",)),
-    ("data.split_seed", 1), ("seed", 1), ("builder", "gen_jax.models.classifier.build"),
+    ("data.name", "shapes"), ("data.validation", 0.3), ("data.other", "digits"),
+    ("data.augment", ("flip",)), ("data.split_seed", 1), ("seed", 1),
+    ("builder", "gen_jax.models.classifier.build"),
   ],
 )  # fmt: skip
 def test_what_a_checkpoint_depends_on_changes_the_fingerprint(path, value):
   if path == "builder":
     plain = configs.parse(config("gen_jax.models.classifier.build")).config
-    assert configs.fingerprint(plain, [SPEC], SIZES) != mark()
+    assert configs.fingerprint(plain, [SPEC], SIZES, [""]) != mark()
     return
   assert mark(path, value) != mark()
 
@@ -199,6 +200,7 @@ def test_what_a_checkpoint_depends_on_changes_the_fingerprint(path, value):
     ("train.checkpoint_every", 100), ("train.best", "nll"), ("sample.steps", 5),
     ("likelihood.times", 3), ("evaluate.samples", 7), ("measures", ("likelihood",)),
     ("data.data_dir", "/elsewhere"), ("data.resident", "no"), ("data.threads", 1),
+    ("data.batch_size", 64), ("data.path", "/elsewhere"),
   ],
 )  # fmt: skip
 def test_what_it_does_not_depend_on_leaves_the_fingerprint(path, value):
@@ -207,12 +209,16 @@ def test_what_it_does_not_depend_on_leaves_the_fingerprint(path, value):
 
 def test_other_data_change_the_fingerprint():
   assert len({mark(), mark(spec=Spec.of((8, 8, 1), 17, 9)), mark(sizes={"train": 99})}) == 3
+  assert mark(digest="other bytes") != mark()
+  assert mark("data.other", "/a") == mark("data.other", "/b") != mark("data.other", "digits")
 
 
 def test_the_fingerprint_survives_json():
   parsed = configs.parse(config(DDPM)).config
   again = json.loads(json.dumps(parsed))
-  assert configs.fingerprint(again, [SPEC], SIZES) == configs.fingerprint(parsed, [SPEC], SIZES)
+  assert configs.fingerprint(again, [SPEC], SIZES, [""]) == configs.fingerprint(
+    parsed, [SPEC], SIZES, [""]
+  )
 
 
 def test_merge_and_variant():

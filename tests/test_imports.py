@@ -26,7 +26,8 @@ ALLOWED = {
   "run": {"core", "schema", "config", "remote", "data"},
   "report": {"core", "schema", "config", "remote", "data", "metrics", "run"},
   "app": {"core", "schema", "config", "remote", "data", "run", "report"},
-  "main": {"core", "schema", "config", "remote", "app", "report", "run"},
+  "early": set(),
+  "main": {"early", "core", "schema", "config", "remote", "app", "report", "run"},
   "__init__": {"run"},
 }
 FACES = ("data", "metrics")  # outside their folder these are reached by their public face only

@@ -233,7 +233,7 @@ def test_a_full_disk_is_told_in_one_line_and_harms_nothing(tmp_path):
   process = start(*command, environment={"GEN_JAX_CACHE": ""}, before=full)
   _, err = process.communicate(timeout=280)
   assert process.returncode == 1, err
-  assert err.count("\n") == 1 and "cannot be written: File too large" in err
+  assert err.count("\n") == 1 and "a file cannot be read or written: File too large" in err
   run(*command)
   assert [r["step"] for r in rows(workdir) if "split" not in r] == [2, 4, 6, 8, 10, 12]
   assert (workdir / "weights.safetensors").exists() and (workdir / "evaluation.json").exists()

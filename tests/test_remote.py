@@ -52,7 +52,7 @@ def test_a_run_at_a_url_is_the_run_here(mesh, whole, tmp_path):
   names = {p.name for p in there.iterdir()}
   assert {"config.json", "metrics.jsonl", "checkpoints"} <= names
   assert not any(name.startswith(".") for name in names)
-  _, state = gen_jax.load(f"file://{there}")
+  _, state = toy.load(f"file://{there}")
   toy.equal(state, result.states)
   assert "evaluation" not in compare([f"file://{there}", whole[0]])
 

@@ -60,6 +60,23 @@ def default_workdir(name: str) -> Path:
   return Path("runs") / f"{Path(file).stem}{suffix}"
 
 
+def check_workdir(where: str | None) -> None:
+  """Refuses a --workdir that is no name of a folder.
+
+  Raises:
+    UserError: if it is empty, such as from an unset variable of a shell, or is not UTF-8.
+  """
+  if where is None:
+    return
+  if not where.strip():
+    raise UserError("--workdir is empty: give a folder, or leave it out for runs/<config>")
+  try:
+    where.encode()
+  except UnicodeEncodeError:
+    shown = where.encode(errors="backslashreplace").decode()
+    raise UserError(f"--workdir={shown} is not UTF-8: give another name") from None
+
+
 def split_conditions(argv: list[str]) -> tuple[list[str], dict[str, str]]:
   """The other arguments, and the conditions among them: --cond.FIELD=VALUE.
 

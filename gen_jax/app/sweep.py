@@ -93,7 +93,7 @@ def sweep(file: str, given: Sequence[str], workdir: Path, others: Sequence[str])
   Raises:
     UserError: see `parse`.
   """
-  from gen_jax.run.folder import write_json
+  from gen_jax.run.files import write_json, write_text
 
   runs = {choice: workdir / folder_of(choice) for choice in choices(parse(given))}
   if len(set(runs.values())) < len(runs):
@@ -106,7 +106,7 @@ def sweep(file: str, given: Sequence[str], workdir: Path, others: Sequence[str])
   rows = table(runs)
   write_json(workdir / "sweep.json", rows)
   text = markdown(rows)
-  (workdir / "sweep.md").write_text(text)
+  write_text(workdir / "sweep.md", text)
   print(text, end="")
   return 0
 
@@ -130,7 +130,7 @@ def finished(argv: Sequence[str]) -> int:
 def table(runs: Mapping[Choice, Path]) -> list[dict[str, Any]]:
   """A row for each combination without its seed: {fields..., "runs": n, "figures": {name:
   {"mean", "deviation" (of a sample, absent for one run), "values"}}}."""
-  from gen_jax.run.folder import read_json
+  from gen_jax.run.files import read_json
 
   groups: dict[Choice, list[dict]] = {}
   for choice, folder in runs.items():
@@ -139,9 +139,15 @@ def table(runs: Mapping[Choice, Path]) -> list[dict[str, Any]]:
   rows = []
   for choice, records in groups.items():
     names = [n for n in records[0] if all(isinstance(r.get(n), Mapping) for r in records)]
-    figures = {name: summary([r[name].get("value") for r in records]) for name in names}
+    figures = {name: summary([number_of(r[name]) for r in records]) for name in names}
     rows.append({"fields": dict(choice), "runs": len(records), "figures": figures})
   return rows
+
+
+def number_of(record: Mapping[str, Any]) -> float | None:
+  """The value of a figure; None where it is missing."""
+  value = record.get("value")
+  return value if isinstance(value, int | float) else None
 
 
 def summary(values: Sequence[float | None]) -> dict[str, Any]:

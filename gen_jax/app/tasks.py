@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,21 +13,23 @@ import numpy as np
 
 from gen_jax import data
 from gen_jax.app.training import take_measures
-from gen_jax.core import Field, UserError
+from gen_jax.core import Field, Spec, UserError
 from gen_jax.report import measures
 from gen_jax.report.export import write_weights
 from gen_jax.report.uses import USES, Use
 from gen_jax.run import pictures, replay, sample
 from gen_jax.run.conditions import conditions, parse_given
-from gen_jax.run.folder import locked, read_record
+from gen_jax.run.files import check_writable, folder_in, write_arrays, write_json
+from gen_jax.run.folder import locked, recorded
 from gen_jax.run.load import opened, restore
 from gen_jax.run.setup import set_up
-from gen_jax.run.system import Trained
+from gen_jax.run.system import Trained, check_digests
+from gen_jax.schema import OPTIONS
 
 
 def config_of(workdir: Path) -> dict:
   """The config that a run folder holds."""
-  return read_record(workdir)["config"]
+  return recorded(workdir)[1].config
 
 
 def draw(
@@ -42,13 +45,16 @@ def draw(
     checkpoint: newest or best.
   """
   trained = opened(config, workdir, checkpoint)
+  check_writable(workdir, "samples")
   model, spec, system = trained.model, trained.spec, trained.system
   if model.sample is None:
     raise UserError(f"{workdir} holds a model that cannot be sampled")
   values = parse_given(model, spec, given)
   split = None
   if set(model.cond) - {"label"} - values.keys():
-    splits = data.load(**system.experiment.data).splits
+    source = data.load(**system.experiment.data)
+    check_digests([source.digest], recorded(workdir, [system.config["builder"]])[0], workdir)
+    splits = source.splits
     split = splits.get(system.experiment.evaluate.split, splits["train"])
   cond = conditions(model, spec, n, split=split, given=values, spread=True)
   take = functools.partial(
@@ -56,10 +62,10 @@ def draw(
     chunk=sample.chunk_size(system.experiment.evaluate.batch_size, system.mesh),
   )  # fmt: skip
   x = take(sample.compiled(model.sample, system.mesh), n=n, cond=cond)
-  name = f"seed{seed}-n{n}" + "".join(f"-{k}{safe(v)}" for k, v in given.items())
-  folder = workdir / "samples"
-  folder.mkdir(exist_ok=True)
-  np.savez(folder / f"{name}.npz", x=x, **cond)
+  options = name_of(dict(given) | other_options(workdir, system.config, checkpoint))
+  folder = folder_in(workdir, "samples")
+  name = f"seed{seed}-n{n}" + (options and f"-{options}")
+  write_arrays(folder / f"{name}.npz", {"x": x, **cond})
   pictures.show(folder / f"{name}.png", x, spec.levels, math.ceil(math.sqrt(n)))
   files = ["npz", "png"]
   if model.trajectory is not None:
@@ -70,13 +76,40 @@ def draw(
     )  # fmt: skip
     pictures.show_gif(folder / f"{name}.gif", frames, spec.levels, math.ceil(math.sqrt(shown)))
     files.append("gif")
-  print(f"{n} samples: {folder}/{name}.{{{','.join(files)}}}")
+  told = {"n": n, "seed": seed, "cond": dict(given), "checkpoint": checkpoint, "step": trained.step}
+  write_json(folder / f"{name}.json", told | {"sample": system.config["sample"]})
+  print(f"{n} samples{said(spec, values)}: {folder}/{name}.{{{','.join(files)}}}")
   return 0
 
 
+def other_options(workdir: Path, config: Mapping, checkpoint: str) -> dict:
+  """The options that are not those that the run folder records."""
+  before = recorded(workdir, allow=(config["builder"],))[1].config
+  given = {} if checkpoint == "newest" else {"checkpoint": checkpoint}
+  for group in OPTIONS:
+    given |= {k: v for k, v in config[group].items() if v != before[group].get(k)}
+  return given
+
+
+def name_of(options: Mapping) -> str:
+  """Options as a part of a file's name: what is made with others has another name."""
+  return "-".join(f"{name}{safe(str(value))}" for name, value in options.items())
+
+
 def safe(text: str) -> str:
-  """A text as a part of a file's name."""
-  return "".join(c if c.isalnum() else "_" for c in text)[:60]
+  """A text as a part of a file's name; where that says less than the text, with its digest."""
+  name = "".join(c if c.isalnum() or c in ".,-" else "_" for c in text)[:60]
+  return name if name == text else f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def said(spec: Spec, values: Mapping[str, np.ndarray]) -> str:
+  """The conditions that were given, by name where they have names."""
+  parts = []
+  for name, value in values.items():
+    field = spec.fields[name]
+    if field.names and not field.shape:
+      parts.append(f"{name} {int(value)} is {field.names[int(value)]!r}")
+  return f" ({', '.join(parts)})" if parts else ""
 
 
 def evaluate(config: Mapping, workdir: Path, *, checkpoint: str) -> int:
@@ -87,23 +120,23 @@ def evaluate(config: Mapping, workdir: Path, *, checkpoint: str) -> int:
   """
   system = set_up(config)
   measures.check(system)
-  read_record(workdir)
+  recorded(workdir, allow=(system.config["builder"],))
   with locked(workdir):
-    system.claim(workdir)
+    system.claim(workdir, write=False)
     states, step = restore(system, workdir, checkpoint)
     count = len(system.program.stages)
     if len(states) < count:
       raise UserError(f"{workdir} is at stage {len(states)} of {count}: train it further")
-    take_measures(Trained(system, states, workdir, step))
+    take_measures(Trained(system, states, workdir, step), checkpoint)
   return 0
 
 
 def replay_failure(config: Mapping, workdir: Path) -> int:
   """Replays the failure that a run stopped at."""
   system = set_up(config)
-  read_record(workdir)
+  recorded(workdir, allow=(system.config["builder"],))
   with locked(workdir):
-    system.claim(workdir)
+    system.claim(workdir, write=False)
     said = replay.replay(system, workdir)
   print(said)
   return 0
@@ -128,6 +161,7 @@ def use(
     UserError: if the model lacks what the mode needs.
   """
   trained = opened(config, workdir, checkpoint, data=True)
+  check_writable(workdir, mode)
   missing = [name for name in USES[mode].needs if getattr(trained.model, name) is None]
   if missing:
     raise UserError(f"--mode={mode} needs a model with {', '.join(missing)}; {workdir} has none")
@@ -138,7 +172,8 @@ def use(
     field = given_field(trained) if mode == "transform" else trained.spec.x
     inputs = data.read_input(input, field, stride if mode in ("transform", "predict") else 0)
   values = parse_given(trained.model, trained.spec, given)
-  print(USES[mode].run(Use(trained, n, inputs, values)))
+  apart = name_of(dict(given) | other_options(workdir, trained.system.config, checkpoint))
+  print(USES[mode].run(Use(trained, n, inputs, values, apart)))
   return 0
 
 
@@ -158,5 +193,6 @@ def given_field(trained: Trained) -> Field:
 def export(config: Mapping, workdir: Path, *, checkpoint: str) -> int:
   """Writes the learnt weights as <workdir>/weights.safetensors."""
   trained = opened(config, workdir, checkpoint)
+  check_writable(workdir)
   print(f"weights: {write_weights(workdir, trained.system.program, trained.states)}")
   return 0

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from gen_jax import remote
+from gen_jax.app.completion import FIGURES, figures_of_step, mark_complete, missing
 from gen_jax.app.provenance import provenance
 from gen_jax.core import PyTree, UserError
 from gen_jax.report import measures
@@ -20,8 +21,10 @@ from gen_jax.report.scene import Scene
 from gen_jax.run import loop, pictures, processes, sample
 from gen_jax.run.checkpoint import Checkpoints
 from gen_jax.run.conditions import by_class, conditions
-from gen_jax.run.folder import locked, note_launch, read_json, read_rows, write_json
+from gen_jax.run.files import folder_in, write_json
+from gen_jax.run.folder import locked, note_launch
 from gen_jax.run.load import load_run
+from gen_jax.run.rows import read_rows
 from gen_jax.run.setup import set_up
 from gen_jax.run.states import abstract_states, batches_of
 from gen_jax.run.system import System, Trained
@@ -44,16 +47,20 @@ def train(
   """Trains, resumes, or says that there is nothing left to do; then evaluates."""
   system = set_up(config)
   measures.check(system)
+  check_apart(workdir, system)
   warm = warm_start(init_from, system) if init_from else None
   with locked(workdir):
     done = steps_done(workdir)
     if done > system.total:
       raise UserError(f"{workdir} is at step {done}, past config.train.steps={system.total}")
     mark = system.claim(workdir)
-    if done == system.total and (workdir / "evaluation.json").exists():
+    if done == system.total:
+      why = missing(system, workdir)
       if processes.is_first():
-        print(complete(system, workdir, done))
-      return 0
+        told = f"{workdir}: {why}: what can be made of the last checkpoint is made again"
+        print(told if why else complete(system, workdir, done))
+      if not why:
+        return 0
     if processes.is_first():
       note_launch(workdir, provenance() | {"from_step": done, "init_from": init_from})
     with contextlib.closing(Tracer(workdir, profile)) as tracer:
@@ -62,7 +69,22 @@ def train(
         warm=None if done else warm, on_step=tracer,
       )  # fmt: skip
     finish(Trained(system, result.states, workdir, system.total))
+    mark_complete(system, workdir)
   return 0
+
+
+def check_apart(workdir: Path, system: System) -> None:
+  """Refuses a run folder inside the folder of the data, where its pictures would become examples.
+
+  Raises:
+    UserError: in one line.
+  """
+  here = workdir.resolve()
+  for name in ("path", "other", "data_dir"):
+    where = system.experiment.data.get(name) or ""
+    folder = Path(where).expanduser().resolve()
+    if where and folder.is_dir() and here.is_relative_to(folder):
+      raise UserError(f"{workdir} lies inside config.data.{name}={where}: give another --workdir")
 
 
 def complete(system: System, workdir: Path, done: int) -> str:
@@ -77,8 +99,7 @@ def complete(system: System, workdir: Path, done: int) -> str:
 
 
 def finish(trained: Trained) -> None:
-  """What a completed run leaves behind: curves, samples, weights, and at last the figures, by
-  whose presence a run is known to be complete."""
+  """What a completed run leaves behind: curves, samples, weights, and at last the figures."""
   workdir, model = trained.workdir, trained.model
   rows = [r for r in read_rows(workdir / "metrics.jsonl") if "split" not in r]
   facts = {"stage", "step", "seconds", "examples_per_second"}
@@ -86,9 +107,10 @@ def finish(trained: Trained) -> None:
   if rows and processes.is_first():
     pictures.curves(workdir / "curves.png", rows, terms)
   if model.trajectory is not None:
-    save_trajectory(workdir / "samples" / "trajectory.gif", trained)
+    save_trajectory(folder_in(workdir, "samples") / "trajectory.gif", trained)
   if model.pictures is not None:
-    save_pictures(workdir / "pictures", model.pictures(trained.states), trained.spec.levels)
+    folder, shown = folder_in(workdir, "pictures"), model.pictures(trained.states)
+    save_pictures(folder, shown, trained.spec.levels)
   write_weights(workdir, trained.system.program, trained.states)
   take_measures(trained)
   grid = workdir / "samples" / f"{trained.system.total:06d}.png"
@@ -100,7 +122,6 @@ def save_pictures(folder: Path, shown: Mapping[str, Any], levels: int | None) ->
   """Each set of x [n, ...] as <folder>/<name>.png, where examples can be drawn at all."""
   shown = {name: np.asarray(x) for name, x in shown.items()}
   if shown and processes.is_first():
-    folder.mkdir(exist_ok=True)
     for name, x in shown.items():
       pictures.show(folder / f"{name}.png", x, levels)
 
@@ -117,22 +138,23 @@ def save_trajectory(path: Path, trained: Trained) -> None:
     mesh=system.mesh, axis=1,
   )[:, order]  # fmt: skip
   if processes.is_first():
-    path.parent.mkdir(exist_ok=True)
     pictures.show_gif(path, frames, spec.levels, columns)
 
 
-def take_measures(trained: Trained) -> dict[str, Any]:
-  """Takes the config's measures, writes evaluation.json, prints the figures."""
+def take_measures(trained: Trained, checkpoint: str = "newest") -> dict[str, Any]:
+  """Takes the config's measures, writes evaluation.json, or evaluation-best.json of the best
+  checkpoint, and prints the figures. Figures of other steps go: they are of another model."""
   workdir, system = trained.workdir, trained.system
   rows = [row for row in read_rows(workdir / "metrics.jsonl") if "split" not in row]
   last = len(system.program.stages) - 1
   scene = Scene(trained, [row for row in rows if row["stage"] == last])
   taken = measures.take(tuple(system.config["measures"]), scene)
-  records = {name: record | {"step": trained.step} for name, record in taken.items()}
+  of = {"step": trained.step, "checkpoint": checkpoint}
+  records = {name: record | of for name, record in taken.items()}
   if not processes.is_first():
     return records
-  path = workdir / "evaluation.json"
-  write_json(path, (read_json(path) if path.exists() else {}) | records)
+  path = workdir / (FIGURES if checkpoint == "newest" else f"evaluation-{checkpoint}.json")
+  write_json(path, figures_of_step(path, trained.step) | records)
   for name, record in records.items():
     print(measures.line(name, record))
   return records
@@ -143,7 +165,7 @@ class Tracer:
   closed, since a run may end before."""
 
   def __init__(self, workdir: Path, steps: int):
-    self.folder, self.steps = workdir / "profile", steps
+    self.workdir, self.steps = workdir, steps
     self.earliest = self.first = self.last = None
 
   def __call__(self, step: int) -> None:
@@ -151,13 +173,14 @@ class Tracer:
     if self.first is not None and step >= self.first + self.steps:
       self.close()
     elif self.first is None and self.steps > 0 and step >= self.earliest:
-      jax.profiler.start_trace(str(self.folder))
+      jax.profiler.start_trace(str(folder_in(self.workdir, "profile")))
       self.first = step
 
   def close(self) -> None:
     if self.first is not None:
       jax.profiler.stop_trace()
-      print(f"profile of {self.last - self.first} steps from step {self.first} on: {self.folder}")
+      steps = f"{self.last - self.first} steps from step {self.first} on"
+      print(f"profile of {steps}: {self.workdir}/profile")
     self.first, self.steps = None, 0
 
 
@@ -169,7 +192,7 @@ def warm_start(folder: str, system: System) -> Callable[[list[PyTree], PyTree], 
   """
   stages = system.program.stages
   with remote.opened(folder) as workdir:
-    others = load_run(workdir, mesh=system.mesh).states
+    others = load_run(workdir, mesh=system.mesh, builders=(system.config["builder"],)).states
 
   def by_name(index, states):
     """{path: array} of the weights of a stage, of another program's or of this one's states."""

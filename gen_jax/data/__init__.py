@@ -204,6 +204,11 @@ def load(
   return binary.binarize(keep_classes(source, only), binarize, split_seed)
 
 
+def is_path(other: str) -> bool:
+  """Whether config.data.other names a folder, not a source."""
+  return bool(other) and other not in SOURCES and f"{other.partition(':')[0]}:" not in SOURCES
+
+
 def _find(name: str) -> Callable[..., Source]:
   """What opens the source of that name.
 

@@ -156,6 +156,7 @@ class Source(NamedTuple):
   spec: core.Spec
   splits: dict[str, Split]
   notes: dict = {}
+  digest: str = ""
 
 
 def reason(error: BaseException) -> str:

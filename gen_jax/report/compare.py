@@ -9,7 +9,9 @@ from typing import Any
 
 from gen_jax import remote
 from gen_jax.core import UserError
-from gen_jax.run.folder import flat, read_json, read_rows
+from gen_jax.run.files import read_json
+from gen_jax.run.folder import flat
+from gen_jax.run.rows import read_rows
 
 MISSING = "-"
 

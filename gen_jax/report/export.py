@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import jax
@@ -12,6 +11,7 @@ import safetensors.numpy
 
 from gen_jax.core import Program, PyTree, UserError
 from gen_jax.run import processes
+from gen_jax.run.files import write_bytes
 from gen_jax.run.folder import read_record
 
 
@@ -35,9 +35,7 @@ def export_safetensors(path: str | Path, tree: PyTree, metadata: dict[str, str])
     if name in arrays:
       raise ValueError(f"two arrays of the tree are called {name}")
     arrays[name] = np.asarray(jax.device_get(leaf), order="C")  # the format knows no strides
-  temporary = path.with_name(f".{path.name}.tmp")
-  safetensors.numpy.save_file(arrays, temporary, metadata)
-  os.replace(temporary, path)
+  write_bytes(path, safetensors.numpy.save(arrays, metadata))
 
 
 def load_safetensors(path: str | Path) -> dict[str, np.ndarray]:

@@ -15,7 +15,8 @@ from absl import logging
 from gen_jax import config as configs
 from gen_jax.core import Model, PyTree, UserError
 from gen_jax.data import Source
-from gen_jax.run.folder import locked, read_json
+from gen_jax.run.files import read_json
+from gen_jax.run.folder import locked
 from gen_jax.run.job import NonFinite
 from gen_jax.run.loop import train
 from gen_jax.run.processes import agree
@@ -69,8 +70,8 @@ def kept_states(judge: System, kept: Path) -> list[PyTree]:
   cannot be written, the classifier is trained without it.
   """
   source, steps = judge.source, judge.total
-  sizes = {name: len(split) for name, split in source.splits.items()}
-  mark = configs.fingerprint(judge.config, [judge.spec, *judge.specs], sizes)
+  specs = [judge.spec, *judge.specs]
+  mark = configs.fingerprint(judge.config, specs, judge.sizes, judge.digests)
   folder = kept / f"{source.name.replace(':', '-').replace('/', '-')}-{mark}-{steps}"
 
   def read_or_train():

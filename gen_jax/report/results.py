@@ -8,7 +8,8 @@ from pathlib import Path
 
 from gen_jax import remote
 from gen_jax.core import UserError
-from gen_jax.run.folder import read_json, read_record, write_text
+from gen_jax.run.files import read_json, write_text
+from gen_jax.run.folder import read_record
 
 HEAD = """# Results
 

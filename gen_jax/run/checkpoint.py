@@ -10,8 +10,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import sys
+import time
 from collections.abc import Callable, Iterator
+from logging import getLogger
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -25,6 +29,13 @@ from gen_jax.core import PyTree, UserError
 from gen_jax.run.processes import agree
 
 BEST = "best"
+ASIDE = "damaged"  # where checkpoints that are not what was saved are moved to
+# What a record holds at least.
+RECORD = {
+  "stage": int, "step": int, "attempt": int, "terms": list, "fingerprint": str, "digests": dict,
+  "layout": dict,
+}  # fmt: skip
+TRIES, PAUSE = 40, 0.1  # of reading what training deletes meanwhile; seconds between
 
 
 def digest(leaf: jax.Array) -> str | None:
@@ -55,6 +66,13 @@ def digest_of_record(meta: dict[str, Any]) -> str:
   return hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()
 
 
+def links(folder: epath.Path) -> list[str]:
+  """What leads out of a run folder where checkpoints are written, moved and deleted."""
+  aside = folder.parent / ASIDE
+  inside = [p for f in (folder, aside) if os.path.isdir(f) for p in Path(f).iterdir()]
+  return [str(path) for path in (folder, aside, *inside) if os.path.islink(path)]
+
+
 class Damaged(Exception):
   """A checkpoint whose content is not what was saved."""
 
@@ -75,6 +93,17 @@ def without_closed_loops(hook: Callable) -> Callable:
 
 
 @contextlib.contextmanager
+def quiet() -> Iterator[None]:
+  """Orbax warns of what is meant, such as reading only."""
+  logger, worth = getLogger("absl"), lambda line: "orbax" not in line.pathname or line.levelno >= 40
+  logger.addFilter(worth)
+  try:
+    yield
+  finally:
+    logger.removeFilter(worth)
+
+
+@contextlib.contextmanager
 def reading() -> Iterator[None]:
   """Orbax raises whatever its readers raise: here that is damage."""
   try:
@@ -91,11 +120,25 @@ class Checkpoints:
     folder: where they are.
     keep: how many of the newest are kept.
     writable: False to only read, such as for sampling while training goes on.
+    fingerprint: of the run that they must be of; None for any.
+
+  Raises:
+    UserError: if there is nothing to read, or the folder is a link, through which something
+      outside the run folder would be written and deleted.
   """
 
-  def __init__(self, folder: epath.PathLike, *, keep: int = 2, writable: bool = True):
+  def __init__(
+    self,
+    folder: epath.PathLike,
+    *,
+    keep: int = 2,
+    writable: bool = True,
+    fingerprint: str | None = None,
+  ):
     sys.unraisablehook = without_closed_loops(sys.unraisablehook)
-    self.folder, self.writable = epath.Path(folder), writable
+    self.folder, self.writable, self.fingerprint = epath.Path(folder), writable, fingerprint
+    for path in links(self.folder) if writable else ():
+      raise UserError(f"{path} is a link out of the run folder: nothing is written through it")
     policy = preservation.AnyPreservationPolicy([
       preservation.LatestN(keep),
       preservation.BestN(
@@ -108,10 +151,30 @@ class Checkpoints:
     )  # fmt: skip
     if not writable and not self.folder.exists():
       raise UserError(f"{self.folder} does not exist: there is no checkpoint to read")
-    self.manager = ocp.CheckpointManager(
-      self.folder.resolve() if "://" not in str(folder) else self.folder, options=options,
-      item_names=("state", "meta"),
-    )  # fmt: skip
+    place = self.folder.resolve() if "://" not in str(folder) else self.folder
+    with quiet():
+      self.manager = self.settled(
+        lambda: ocp.CheckpointManager(place, options=options, item_names=("state", "meta"))
+      )
+
+  def settled(self, read: Callable[[], Any]) -> Any:
+    """read(), again where the trainer deleted a checkpoint meanwhile."""
+    for _ in range(TRIES - 1):
+      try:
+        return read()
+      except FileNotFoundError:
+        if self.writable:
+          raise
+        time.sleep(PAUSE)
+    return read()
+
+  def gone(self, step: int) -> bool:
+    """Whether a checkpoint that could not be read has been deleted, as by training that goes on."""
+    if self.writable:
+      return False
+    time.sleep(PAUSE)
+    self.settled(self.manager.reload)
+    return step not in self.steps()
 
   def steps(self) -> list[int]:
     """Total steps of the checkpoints there are, ascending."""
@@ -132,14 +195,22 @@ class Checkpoints:
 
     Raises:
       Damaged: if it cannot be read, or is not what was saved.
+      UserError: if it is another run's.
     """
     args = ocp.args.Composite(meta=ocp.args.JsonRestore())
     with reading():
       meta = dict(self.manager.restore(step, args=args)["meta"])
-    # Checkpoints of before records had a digest go without.
-    if meta.pop("digest", None) not in (None, digest_of_record(meta)):
+    if meta.pop("digest", None) != digest_of_record(meta):
       raise Damaged("its record is not what was saved")
-    return meta
+    for name, kind in RECORD.items():
+      if not isinstance(meta.get(name), kind):
+        raise Damaged(f"its record has no {name}")
+    if self.fingerprint is not None and meta["fingerprint"] != self.fingerprint:
+      raise UserError(
+        f"checkpoint {step} in {self.folder} is another run's than config.json beside it, which was"
+        " lost or replaced: put that back, or give another --workdir"
+      )
+    return meta | {"total": step}
 
   def restore(self, step: int, abstract: Callable[[dict], PyTree]) -> tuple[PyTree, dict]:
     """State and meta of one checkpoint.
@@ -154,7 +225,7 @@ class Checkpoints:
     """
     meta = self.meta(step)
     target = abstract(meta)
-    wanted, saved = layout(target), meta.get("layout", layout(target))
+    wanted, saved = layout(target), meta["layout"]
     for path in sorted(wanted.keys() | saved.keys()):
       if wanted.get(path) != saved.get(path):
         raise UserError(
@@ -179,18 +250,25 @@ class Checkpoints:
       UserError: if there are checkpoints, and all are damaged; they stay where they are.
     """
     damaged = []
-    for step in reversed(self.steps()):
+    for _ in range(TRIES):
+      remaining = [step for step in self.steps() if step not in damaged]
+      if not remaining:
+        break
+      step = remaining[-1]
       try:
         found = self.restore(step, abstract)
       except Damaged as error:
-        logging.warning("checkpoint %d in %s is damaged (%s)", step, self.folder, error)
-        damaged.append(step)
+        if not self.gone(step):
+          logging.warning("checkpoint %d in %s is damaged (%s)", step, self.folder, error)
+          damaged.append(step)
         continue
       for newer in damaged:
         self.set_aside(newer)
       return found
     if damaged:
       raise UserError(f"every checkpoint in {self.folder} is damaged: give another --workdir")
+    if self.steps():
+      raise UserError(f"checkpoints in {self.folder} change faster than they are read: try again")
     return None
 
   def set_aside(self, step: int) -> None:
@@ -199,7 +277,7 @@ class Checkpoints:
       return
 
     def move():
-      aside = self.folder.parent / "damaged"
+      aside = self.folder.parent / ASIDE
       aside.mkdir(parents=True, exist_ok=True)
       target = aside / str(step)
       target.rmtree(missing_ok=True)
@@ -215,7 +293,8 @@ class Checkpoints:
       try:
         best = self.meta(step).get(BEST)
       except Damaged as error:
-        logging.warning("checkpoint %d in %s is damaged (%s)", step, self.folder, error)
+        if not self.gone(step):
+          logging.warning("checkpoint %d in %s is damaged (%s)", step, self.folder, error)
         continue
       if best is not None:
         scored.append((best, step))

@@ -1,59 +1,25 @@
-"""A run folder: whose it is, who is in it, and the files that are written whole or not at all."""
+"""A run folder: whose it is, and who is in it."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
+import hashlib
 import json
-import math
-import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from gen_jax.config import fingerprint, parse, read_spec, spec_record
+from absl import logging
+
+from gen_jax import config as configs
+from gen_jax.config import fingerprint, identity, read_spec, spec_record
 from gen_jax.core import Spec, UserError
-from gen_jax.run.processes import agree
+from gen_jax.run.files import jsonable, keep_aside, read_json, write_json
+from gen_jax.run.processes import agree, shared
 
-
-def write_json(path: Path, value: Any) -> None:
-  """Writes JSON under a temporary name, then gives it its name: never half a file."""
-  write_text(path, json.dumps(value, indent=2, default=list) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-  """Writes text under a temporary name, then gives it its name: never half a file."""
-  temporary = path.with_name(f".{path.name}.tmp")
-  temporary.write_text(text)
-  os.replace(temporary, path)
-
-
-def unwritable(error: BaseException | None) -> str | None:
-  """What the file system says where that is why something could not be written; None otherwise.
-
-  Libraries wrap it in errors of their own, with the system's words in their text.
-  """
-  while error is not None:
-    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
-      if getattr(error, "errno", None) == number or os.strerror(number) in str(error):
-        return os.strerror(number)
-    error = error.__cause__ or error.__context__
-  return None
-
-
-def read_json(path: Path) -> Any:
-  """The content of a JSON file.
-
-  Raises:
-    UserError: if it is missing or is not JSON.
-  """
-  try:
-    return json.loads(path.read_text())
-  except (FileNotFoundError, NotADirectoryError):
-    raise UserError(f"{path} does not exist: {path.parent} is not a run folder") from None
-  except ValueError as error:
-    raise UserError(f"{path} is not JSON ({error}): the run folder is damaged") from error
+RECORDED = ("config", "spec", "specs", "sizes", "data", "fingerprint")  # in config.json
 
 
 @contextlib.contextmanager
@@ -70,9 +36,12 @@ def locked(workdir: Path, wait: bool = False) -> Iterator[None]:
 
 def open_locked(workdir: Path, wait: bool) -> IO[str]:
   """The lock file of the folder, locked until it is closed."""
+  path = workdir / ".lock"
   try:
     workdir.mkdir(parents=True, exist_ok=True)
-    handle = open(workdir / ".lock", "w")  # noqa: SIM115
+    if path.is_symlink() or (path.exists() and not stat.S_ISREG(path.stat().st_mode)):
+      raise UserError(f"{path} is not a file: remove it")
+    handle = open(path, "w")  # noqa: SIM115
   except OSError as error:
     raise UserError(f"the run folder {workdir} cannot be written: {error.strerror}") from error
   try:
@@ -82,66 +51,142 @@ def open_locked(workdir: Path, wait: bool) -> IO[str]:
     raise UserError(
       f"another process is running in {workdir}: wait for it, or give another --workdir"
     ) from None
+  except OSError as error:
+    handle.close()
+    raise UserError(
+      f"{workdir} is on a file system that cannot lock files ({error.strerror}): give the folder as"
+      f" --workdir=file://{workdir.absolute()}"
+    ) from error
   return handle
 
 
 def read_record(workdir: Path) -> dict:
-  """What config.json records: config, spec, sizes of the splits, fingerprint.
+  """What config.json records: see RECORDED. Nothing that it names is imported.
 
   Raises:
-    UserError: if the folder is no run folder, or the record is not whole.
+    UserError: if the folder is no run folder, or the record is not what the program wrote.
   """
   path = workdir / "config.json"
-  record = read_json(path)
-  if isinstance(record, dict) and "specs" not in record and "spec" in record:
+  record = read_json(path, dict)
+  if "config" in record and "spec" in record and not {"specs", "digest"} <= record.keys():
     raise UserError(f"{workdir} was made by an earlier version of gen_jax, which alone reads it")
-  for name in ("config", "spec", "specs", "sizes", "fingerprint"):
-    if not isinstance(record, dict) or name not in record:
+  for name in (*RECORDED, "digest"):
+    if name not in record:
       raise UserError(f"{path} lacks {name!r}: it is not the record of a run of this program")
+  if record["digest"] != digest_of(record):
+    raise UserError(
+      f"{path} was changed after the program wrote it: put the original back; other options are"
+      " given on the command line, as --config.FIELD=VALUE"
+    )
   return record
 
 
-def claim(
-  workdir: Path, config: Mapping, spec: Spec, specs: Sequence[Spec], sizes: Mapping[str, int]
-) -> str:
-  """Makes the folder this config's, or checks that it is; returns the config's fingerprint.
+def digest_of(record: Mapping) -> str:
+  """SHA-256 of a record's content, whatever the order of its fields."""
+  what = json.dumps(jsonable({name: record[name] for name in RECORDED}), sort_keys=True)
+  return hashlib.sha256(what.encode()).hexdigest()
 
-  The record's own fingerprint is computed anew, so that a field that has come into being since, and
-  stands at its default, makes no difference.
+
+def recorded(workdir: Path, allow: Sequence[str] = ()) -> tuple[dict, configs.Experiment]:
+  """The record of a run folder, and its config checked against the builder that it names.
+
+  Args:
+    workdir: the run folder, which somebody else may have made.
+    allow: dotted names of builders that the caller trusts, besides those of gen_jax.models.
+
+  Raises:
+    UserError: as of `read_record`; or if the builder is another one, which is not imported.
+  """
+  record = read_record(workdir)
+  configs.check_registered(record["config"], workdir / "config.json", allow)
+  return record, configs.parse(record["config"])
+
+
+def claim(
+  workdir: Path,
+  config: Mapping,
+  specs: Sequence[Spec],
+  sizes: Mapping[str, int],
+  digests: Sequence[str],
+  *,
+  passes: bool = False,
+  write: bool = True,
+) -> str:
+  """Makes the folder this config's, or checks that it is; returns the fingerprint of the run.
+
+  The record's own fingerprint is computed anew before it is compared, so that a field that has come
+  into being since, and stands at its default, makes no difference; what the run was first given,
+  which its checkpoints bear, stays.
+
+  Args:
+    workdir: the run folder.
+    config: complete.
+    specs: of the config's data, then of each stage's.
+    sizes: of the splits.
+    digests: of the data, in the order of `specs`.
+    passes: whether it learns from whole passes over the data, in the middle of which the size of
+      its batches cannot change.
+    write: whether the record becomes this config's, with its lengths; False to check alone.
 
   Raises:
     UserError: if it belongs to another config; names the fields that differ.
   """
-  path, mark = workdir / "config.json", fingerprint(config, [spec, *specs], sizes)
+  path = workdir / "config.json"
+  mark = fingerprint(config, specs, sizes, digests)
+  first, *rest = map(spec_record, specs)
   record = {
-    "config": config, "spec": spec_record(spec), "specs": [spec_record(s) for s in specs],
-    "sizes": dict(sizes), "fingerprint": mark,
+    "config": config, "spec": first, "specs": rest, "sizes": dict(sizes), "data": [*digests],
+    "fingerprint": mark,
   }  # fmt: skip
 
   def check_and_write():
-    if path.exists():
-      other = read_record(workdir)
-      theirs = parse(other["config"]).config
-      if fingerprint(theirs, specs_of(other), other["sizes"]) != mark:
+    if path.exists() or path.is_symlink():
+      other, theirs = recorded(workdir, allow=(config["builder"],))
+      was = fingerprint(theirs.config, specs_of(other), other["sizes"], other["data"])
+      if was != mark:
         raise UserError(
-          f"{workdir} belongs to another config ({differences(theirs, config)}): give another"
-          " --workdir, or remove the folder to start over"
+          f"{workdir} belongs to {why_other(theirs.config, config)}: give another --workdir, with"
+          f" --init_from={workdir} to start from its weights, or remove the folder to start over"
         )
-    write_json(path, record)
+      check_batch_size(workdir, theirs.config, config, passes)
+      record["fingerprint"] = other["fingerprint"]
+    if write:
+      write_json(path, record | {"digest": digest_of(record)})
 
   agree(check_and_write)
-  return mark
+  return shared(record["fingerprint"])
 
 
-def differences(a: Mapping, b: Mapping) -> str:
-  """The first few fields of model and data in which two configs differ, as "field a, here b"."""
-  # JSON knows no tuples: both sides go through it before they are compared.
-  a, b = (flat(json.loads(json.dumps(c, default=list))) for c in (a, b))
-  named = ("builder", "model", "data", "seed")
-  keys = [k for k in sorted(a.keys() | b.keys()) if k.split(".")[0] in named]
-  found = [f"{k} {a.get(k)!r} there, {b.get(k)!r} here" for k in keys if a.get(k) != b.get(k)]
+def check_batch_size(workdir: Path, theirs: Mapping, ours: Mapping, passes: bool) -> None:
+  """Says that a run goes on with batches of another size, or refuses it."""
+  was, now = (config["data"]["batch_size"] for config in (theirs, ours))
+  if was == now:
+    return
+  if passes:
+    raise UserError(
+      f"{workdir} learns from whole passes over the data: go on with config.data.batch_size={was}"
+    )
+  logging.warning("%s had batches of %s, and goes on with batches of %s", workdir, was, now)
+
+
+def why_other(theirs: Mapping, ours: Mapping) -> str:
+  """What a run of another fingerprint is, in words."""
+  if identity(theirs) != identity(ours):
+    return f"another config ({differences(theirs, ours)})"
+  return "other data (files have changed, come or gone since)"
+
+
+def differences(theirs: Mapping, ours: Mapping) -> str:
+  """The first few fields in which the identities of two configs differ, as "field a there, b
+  here"."""
+  a, b = (flat(dict(zip(configs.IDENTITY, identity(c), strict=True))) for c in (theirs, ours))
+  found = [
+    f"{k} {a.get(k)!r} there, {b.get(k)!r} here"
+    for k in sorted(a.keys() | b.keys())
+    if a.get(k) != b.get(k)
+  ]
   more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-  return ", ".join(found[:3]) + more if found else "its data differ"
+  return ", ".join(found[:3]) + more
 
 
 def flat(tree: Mapping, prefix: str = "") -> dict[str, Any]:
@@ -159,32 +204,12 @@ def specs_of(record: Mapping) -> list[Spec]:
 
 
 def note_launch(workdir: Path, launch: Mapping) -> None:
-  """Adds one launch to provenance.json, the list of all launches of this run."""
-  path = workdir / "provenance.json"
-  launches = read_json(path) if path.exists() else []
+  """Adds one launch to provenance.json, the list of all launches of this run; one that is damaged
+  is kept under another name, and begun anew."""
+  path, launches = workdir / "provenance.json", []
+  if path.exists():
+    try:
+      launches = read_json(path, list)
+    except UserError as error:
+      logging.warning("%s; it is kept as %s", error, keep_aside(path).name)
   write_json(path, [*launches, dict(launch)])
-
-
-def read_rows(path: Path) -> list[dict]:
-  """The rows of a metrics.jsonl; a last line that was cut off is left out."""
-  rows = []
-  if path.exists():
-    for line in path.read_text().splitlines():
-      try:
-        rows.append(json.loads(line))
-      except ValueError:
-        break
-  return rows
-
-
-def drop_rows_after(path: Path, stage: int, step: int) -> float:
-  """Keeps the rows up to `step` of `stage`; returns the seconds that the last of them states."""
-  rows = [r for r in read_rows(path) if (r["stage"], r["step"]) <= (stage, step)]
-  if path.exists():
-    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
-  return max((row.get("seconds", 0.0) for row in rows), default=0.0)
-
-
-def jsonable(value: float) -> float | str:
-  """A float as JSON can hold it: NaN and infinities by name."""
-  return value if math.isfinite(value) else str(value)

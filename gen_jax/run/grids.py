@@ -13,7 +13,7 @@ from gen_jax.core import Model, PyTree, Spec, fold_each, permutation, stream
 from gen_jax.data import Vocabulary, is_text
 from gen_jax.run import pictures, processes, sample
 from gen_jax.run.conditions import by_class, conditions
-from gen_jax.run.folder import write_text
+from gen_jax.run.files import folder_in, write_text
 from gen_jax.run.system import System
 
 EXAMPLES, COLUMNS = 16, 8  # of a grid of examples
@@ -51,7 +51,7 @@ class Grid:
       draw = lambda: pictures.save_png(path, grid)
     if not processes.is_first():
       return None
-    path.parent.mkdir(exist_ok=True)
+    folder_in(path.parent.parent, path.parent.name)
     return draw()
 
   def samples(self, states: list[PyTree]) -> tuple[np.ndarray, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,7 +72,7 @@ def job_of(
   """What the stages of a run share; see `loop.train`."""
   saver, keep = None, system.experiment.train.keep
   if workdir is not None:
-    saver = Checkpoints(remote.checkpoints(workdir), keep=keep)
+    saver = Checkpoints(remote.checkpoints(workdir), keep=keep, fingerprint=fingerprint)
   log = Log(workdir, system.total, title, wandb, system.config)
   return Job(system, workdir, saver, log, fingerprint, stopping, on_step)
 
@@ -95,6 +95,8 @@ def restore(job: Job, saver: Checkpoints | None = None, at: int | None = None) -
   settings = system.experiment.train
 
   def abstract(meta):
+    check_stage(system, meta, job.workdir)
+    check_lengths(system, meta, job.workdir)
     states = abstract_states(
       system.program, meta["stage"] + 1, batches_of(system), system.mesh, settings.layout
     )
@@ -105,12 +107,37 @@ def restore(job: Job, saver: Checkpoints | None = None, at: int | None = None) -
     return Start()
   content, meta = found
   stage, step = meta["stage"], meta["step"]
-  length = system.lengths[stage]
-  if step > length:
-    raise UserError(f"{job.workdir} is at step {step}, past config.train.steps={length}")
   if step % (calls := settings.steps_per_call):
     raise UserError(
       f"{job.workdir} is at step {step}, which config.train.steps_per_call={calls} does not divide:"
       " go on with the number it was trained with"
     )
-  return Start(stage, step, content["states"], content["tally"], meta.get("attempt", 0))
+  return Start(stage, step, content["states"], content["tally"], meta["attempt"])
+
+
+def check_stage(system: System, meta: Mapping, workdir: Path | None) -> None:
+  """Refuses a checkpoint of a stage that the program lacks.
+
+  Raises:
+    UserError: in one line.
+  """
+  stage, stages = meta["stage"], len(system.program.stages)
+  if not 0 <= stage < stages:
+    raise UserError(f"{workdir} is at stage {stage}, and this program has {stages} stages")
+
+
+def check_lengths(system: System, meta: Mapping, workdir: Path | None) -> None:
+  """Refuses to train on from a step that is none under the config's lengths.
+
+  Raises:
+    UserError: in one line.
+  """
+  stage, step, lengths = meta["stage"], meta["step"], system.lengths
+  if step > lengths[stage]:
+    raise UserError(f"{workdir} is at step {step}, past config.train.steps={lengths[stage]}")
+  before = meta["total"] - step
+  if before != system.offsets[stage]:
+    raise UserError(
+      f"{workdir} was trained for {before} steps before stage {stage}, and config.train.steps says"
+      f" {system.offsets[stage]}: only the stage that a run is in, and later ones, can be extended"
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from gen_jax import config as configs
 from gen_jax import remote
 from gen_jax.core import Model, PyTree, UserError
 from gen_jax.run.checkpoint import Checkpoints, Damaged
-from gen_jax.run.folder import differences, read_record, specs_of
+from gen_jax.run.folder import differences, read_record, recorded, specs_of
+from gen_jax.run.job import check_stage
 from gen_jax.run.mesh import make_mesh, placed
 from gen_jax.run.setup import set_up
 from gen_jax.run.states import abstract_states, batches_of
@@ -22,7 +23,11 @@ from gen_jax.schema import OPTIONS
 
 
 def load(
-  workdir: str | Path, *, checkpoint: str = "newest", **options: Mapping
+  workdir: str | Path,
+  *,
+  checkpoint: str = "newest",
+  builders: Sequence[str] = (),
+  **options: Mapping,
 ) -> tuple[Model, Any]:
   """The model of a run and its state: `model, state = gen_jax.load("runs/ddpm")`.
 
@@ -31,6 +36,8 @@ def load(
   Args:
     workdir: a run folder, or the URL of one.
     checkpoint: newest, or best (by the validation term that the config names).
+    builders: dotted names of builders of your own that the folder may name; of those that it names,
+      only these and gen_jax's are ever imported.
     **options: changes to the config groups `sample` and `likelihood`, such as
       sample=dict(steps=50); they rebuild the functions and leave the state as it is.
 
@@ -38,18 +45,23 @@ def load(
     UserError: if there is no such run, checkpoint or option.
   """
   with remote.opened(workdir) as folder:
-    trained = load_run(folder, checkpoint=checkpoint, **options)
+    trained = load_run(folder, checkpoint=checkpoint, builders=builders, **options)
   return trained.model, trained.states
 
 
 def load_run(
-  workdir: Path, *, checkpoint: str = "newest", mesh: Mesh | None = None, **options: Mapping
+  workdir: Path,
+  *,
+  checkpoint: str = "newest",
+  mesh: Mesh | None = None,
+  builders: Sequence[str] = (),
+  **options: Mapping,
 ) -> Trained:
   """A run without its data; see `load`."""
   for name in options:
     if name not in OPTIONS:
       raise UserError(f"load takes {' and '.join(OPTIONS)}, not {name!r}")
-  config = configs.merge(read_record(workdir)["config"], options)
+  config = configs.merge(recorded(workdir, builders)[1].config, options)
   return opened(config, workdir, checkpoint, mesh=mesh)
 
 
@@ -68,17 +80,19 @@ def opened(
   Raises:
     UserError: if the folder is another config's, or holds no checkpoint.
   """
-  record, experiment = read_record(workdir), configs.parse(config)
-  theirs = configs.parse(record["config"]).config
+  experiment = configs.parse(config)
+  record, recorded_ = recorded(workdir, allow=(experiment.config["builder"],))
+  theirs = recorded_.config
   if configs.identity(experiment.config) != configs.identity(theirs):
     raise UserError(
       f"{workdir} belongs to another config ({differences(theirs, experiment.config)}): give its"
       " --workdir"
     )
+  spec, *specs = specs_of(record)
   if data:
     system = set_up(experiment.config, mesh)
+    system.check_data(record, workdir)
   else:
-    spec, *specs = specs_of(record)
     program = configs.build(experiment.config, spec)
     system = System(program, experiment, mesh or make_mesh(), spec, tuple(specs))
   states, step = restore(system, workdir, checkpoint)
@@ -95,23 +109,39 @@ def restore(system: System, workdir: Path, checkpoint: str) -> tuple[list[PyTree
     raise UserError(f"checkpoint {checkpoint!r}: newest or best")
 
   def abstract(meta):
+    check_stage(system, meta, workdir)
     count = meta["stage"] + 1
     shapes = abstract_states(system.program, count, batches_of(system, 1), system.mesh)
     return {"states": shapes, "tally": placed(Tally.zero(meta["terms"]), system.mesh)}
 
-  saved = Checkpoints(remote.checkpoints(workdir), writable=False)
-  if checkpoint == "best":
-    step = saved.best_step()
-    if step is None:
-      raise UserError(f"{workdir} has no best checkpoint: train with config.train.best set")
-    try:
-      found = saved.restore(step, abstract)
-    except Damaged as error:
-      raise UserError(f"checkpoint {step}, the best of {workdir}, is damaged ({error})") from error
-  else:
-    found = saved.restore_newest(abstract)
-  saved.close()
+  mark = read_record(workdir)["fingerprint"]
+  saved = Checkpoints(remote.checkpoints(workdir), writable=False, fingerprint=mark)
+  try:
+    found = saved.restore_newest(abstract) if checkpoint == "newest" else best(saved, abstract)
+  finally:
+    saved.close()
   if found is None:
-    raise UserError(f"{workdir} has no checkpoint yet: train it first")
+    raise UserError(
+      f"{workdir} has no checkpoint yet: train it first"
+      if checkpoint == "newest"
+      else f"{workdir} has no best checkpoint: train with config.train.best set"
+    )
   content, meta = found
-  return list(content["states"]), system.offsets[meta["stage"]] + meta["step"]
+  return list(content["states"]), meta["total"]
+
+
+def best(saved: Checkpoints, abstract: Callable) -> tuple[PyTree, dict] | None:
+  """State and meta of the best checkpoint, None where there is none. While training goes on, it may
+  be deleted for a better one before it is read.
+
+  Raises:
+    UserError: if it is damaged.
+  """
+  while (step := saved.best_step()) is not None:
+    try:
+      return saved.restore(step, abstract)
+    except Damaged as error:
+      if not saved.gone(step):
+        why = f"checkpoint {step}, the best in {saved.folder}, is damaged ({error})"
+        raise UserError(why) from error
+  return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import numpy as np
 from tqdm import tqdm
 
 from gen_jax.core import UserError
-from gen_jax.run.folder import drop_rows_after, jsonable
+from gen_jax.run.files import jsonable, read_json, write_json
 from gen_jax.run.processes import is_first
+from gen_jax.run.rows import drop_rows_after
 
 
 class Log:
@@ -119,6 +121,18 @@ def open_wandb(project: str, workdir: Path, config: Mapping | None):
   except ImportError:
     raise UserError("--wandb needs the package wandb: python -m pip install wandb") from None
   return wandb.init(
-    project=project, name=workdir.name, id=workdir.name, resume="allow", dir=workdir,
+    project=project, name=workdir.name, id=wandb_id(workdir), resume="allow", dir=workdir,
     config=dict(config or {}),
   )  # fmt: skip
+
+
+def wandb_id(workdir: Path) -> str:
+  """The id by which W&B knows this run folder, kept in it: two of one name have two."""
+  path = workdir / "wandb.json"
+  if path.exists():
+    known = read_json(path, dict).get("id")
+    if isinstance(known, str) and known:
+      return known
+  made = f"{workdir.name}-{uuid.uuid4().hex[:8]}"
+  write_json(path, {"id": made})
+  return made

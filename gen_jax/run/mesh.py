@@ -87,10 +87,18 @@ def assemble(batch: PyTree, mesh: Mesh, axis: int) -> PyTree:
   return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), batch)
 
 
+def fewer(mesh: Mesh) -> str:
+  """How a process is shown fewer devices."""
+  names = {"gpu": "CUDA_VISIBLE_DEVICES=0", "tpu": "TPU_VISIBLE_CHIPS=0"}
+  platform = mesh.devices.flat[0].platform
+  return names.get(platform, "XLA_FLAGS=--xla_force_host_platform_device_count=1")
+
+
 def check_divides(batch_size: int, mesh: Mesh, name: str) -> None:
   """Refuses a batch that the devices cannot share equally."""
   if batch_size % mesh.size:
     raise UserError(
-      f"config.{name}={batch_size} must be a multiple of the {mesh.size} devices, such as"
-      f" {-(-batch_size // mesh.size) * mesh.size}"
+      f"config.{name}={batch_size} cannot be shared by {mesh.size} devices: show the program fewer"
+      f" ({fewer(mesh)}), or set a multiple such as {-(-batch_size // mesh.size) * mesh.size}, with"
+      " which a run may go on, too"
     )

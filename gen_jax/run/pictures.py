@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import chex
 import numpy as np
 from PIL import Image
+
+from gen_jax.run.files import write_bytes
 
 WIDTH = 600  # pixels that a grid of small images is enlarged to, at least
 CLIPS = 16  # at most, as film strips
@@ -102,7 +103,7 @@ def save_png(path: str | Path, image: np.ndarray) -> np.ndarray:
   """
   data = io.BytesIO()
   _pillow(image).save(data, format="png")
-  _write(path, data.getvalue())
+  write_bytes(Path(path), data.getvalue())
   return image
 
 
@@ -119,7 +120,7 @@ def save_gif(path: str | Path, frames: np.ndarray, ms: int) -> None:
   data = io.BytesIO()
   duration = [ms] * len(rest) + [ms + HOLD_MS]
   first.save(data, format="gif", save_all=True, append_images=rest, duration=duration, loop=0)
-  _write(path, data.getvalue())
+  write_bytes(Path(path), data.getvalue())
 
 
 def scatter(
@@ -295,11 +296,3 @@ def _pillow(image: np.ndarray) -> Image.Image:
   chex.assert_type(image, np.uint8)
   assert image.shape[-1] in (1, 3, 4), f"no picture has {image.shape[-1]} channels"
   return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-
-
-def _write(path: str | Path, data: bytes) -> None:
-  """Under a temporary name first: never half a file."""
-  path = Path(path)
-  temporary = path.with_name(f".{path.name}.tmp")
-  temporary.write_bytes(data)
-  os.replace(temporary, path)

@@ -10,11 +10,14 @@ import numpy as np
 from gen_jax import remote
 from gen_jax.core import UserError
 from gen_jax.run.checkpoint import Checkpoints, Damaged
-from gen_jax.run.folder import read_json
+from gen_jax.run.files import folder_in, read_json, write_arrays
 from gen_jax.run.job import Job, NonFinite, Start, job_of, restore
 from gen_jax.run.loop import go
 from gen_jax.run.stage import Run
 from gen_jax.run.system import System
+
+# What a record of a failure holds at least.
+FAILURE = {"step": int, "term": str, "noticed": int, "checkpoint": int, "attempt": int}
 
 
 class Past(Exception):
@@ -37,7 +40,10 @@ def replay(system: System, workdir: Path) -> str:
   path = workdir / "failure" / "record.json"
   if not path.exists():
     raise UserError(f"{path} does not exist: nothing failed in this run")
-  record = read_json(path)
+  record = read_json(path, dict)
+  for name, kind in FAILURE.items():
+    if not isinstance(record.get(name), kind):
+      raise UserError(f"{path} has no {name}: the run folder is damaged")
 
   def on_step(step: int) -> None:
     if step > record["noticed"]:
@@ -55,7 +61,7 @@ def replay(system: System, workdir: Path) -> str:
     found = f"{error.term} is not finite at step {error.step}"
   if found != told:
     raise UserError(f"the failure did not come again: {found}, and {path} says that {told}")
-  batch = save_batch(job, start, record["step"], path.with_name("batch.npz"))
+  batch = save_batch(job, start, record["step"], folder_in(workdir, "failure") / "batch.npz")
   return f"replayed from step {record['checkpoint']}: {told}; its batch: {batch}"
 
 
@@ -79,5 +85,5 @@ def save_batch(job: Job, start: Start, step: int, path: Path) -> Path:
   index = int(np.searchsorted(job.system.offsets, step, side="right")) - 1
   run = Run(job, index, list(start.states[:index]), start.attempt)
   batch = jax.device_get(run.batch(step - run.offset))
-  np.savez(path, **batch)
+  write_arrays(path, batch)
   return path

@@ -12,7 +12,7 @@ import numpy as np
 from gen_jax import data, remote
 from gen_jax.core import PyTree, stream
 from gen_jax.run import evaluate, processes
-from gen_jax.run.folder import write_json
+from gen_jax.run.files import folder_in, write_json
 from gen_jax.run.grids import Grid
 from gen_jax.run.job import Job, NonFinite
 from gen_jax.run.mesh import check_divides, layout_of, put, replicate
@@ -152,8 +152,7 @@ class Run:
     term = min(bad, key=lambda name: bad[name])
     newest = max(self.job.saver.steps(), default=0) if self.job.saver is not None else 0
     if self.job.workdir is not None and processes.is_first():
-      folder = self.job.workdir / "failure"
-      folder.mkdir(exist_ok=True)
+      folder = folder_in(self.job.workdir, "failure")
       record = {
         "step": bad[term], "term": term, "first_bad_steps": bad, "noticed": self.offset + step,
         "checkpoint": newest, "attempt": self.attempt,

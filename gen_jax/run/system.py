@@ -6,6 +6,7 @@ The trainer, the measures, the modes and the command line all start from one of 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,10 +80,25 @@ class System(NamedTuple):
     own = {k: v for k, v in given.items() if k in FEED}
     return dataclasses.replace(self.experiment.feed, **own)
 
-  def claim(self, workdir: Path) -> str:
-    """Makes the folder this system's, or refuses; returns the fingerprint."""
-    sizes = {name: len(split) for name, split in self.source.splits.items()}
-    return claim(workdir, self.config, self.spec, self.specs, sizes)
+  @property
+  def digests(self) -> list[str]:
+    """Of the config's data, then of each stage's."""
+    return [source.digest for source in (self.source, *self.sources)]
+
+  @property
+  def sizes(self) -> dict[str, int]:
+    """Examples of each split."""
+    return {name: len(split) for name, split in self.source.splits.items()}
+
+  def claim(self, workdir: Path, write: bool = True) -> str:
+    """Makes the folder this system's, or refuses; see `folder.claim`."""
+    specs = [self.spec, *self.specs]
+    passes = any(stage.model.passes for stage in self.program.stages)
+    return claim(workdir, self.config, specs, self.sizes, self.digests, passes=passes, write=write)
+
+  def check_data(self, record: Mapping, workdir: Path) -> None:
+    """Refuses data that are not those of the run, whatever their place; see `check_digests`."""
+    check_digests(self.digests, record, workdir)
 
   def model(self, index: int) -> Model:
     """The system as it stands in a stage; its state is the list of the states so far."""
@@ -93,6 +109,18 @@ class System(NamedTuple):
     if index + 1 == len(self.program.stages):
       return self.spec, self.source
     return self.specs[index], self.sources[index] if self.sources else None
+
+
+def check_digests(digests: Sequence[str], record: Mapping, workdir: Path) -> None:
+  """Refuses data that are not those that a run folder records, as far as both are given.
+
+  Raises:
+    UserError: in one line.
+  """
+  if any(a != b for a, b in zip(digests, record["data"], strict=False)):
+    raise UserError(
+      f"the data differ from those of {workdir}: files have changed, come or gone since"
+    )
 
 
 FEED = tuple(f.name for f in dataclasses.fields(Feed))

@@ -245,10 +245,13 @@ def test_capabilities_have_the_shapes_of_the_contract(system, trained):
   if model.predict is not None:
     assert shape(model.predict, x).shape[0] == n
   if model.encode is not None:
-    code = shape(model.encode, x, keys, cond)
+    # With keys it may be drawn; without, as reconstruction, maps and probes ask for it, it is not.
+    code, fixed = (shape(model.encode, x, k, cond) for k in (keys, None))
     assert all(leaf.shape[0] == n for leaf in jax.tree.leaves(code))
+    assert jax.tree.map(lambda a: a.shape, code) == jax.tree.map(lambda a: a.shape, fixed)
     if model.decode is not None:
       assert shape(model.decode, code, cond).shape == x.shape
+      assert shape(model.decode, fixed, cond).shape == x.shape
   if model.prior is not None and model.decode is not None:
     code = shape(model.prior, keys, cond)
     assert shape(model.decode, code, cond).shape == x.shape

@@ -45,7 +45,7 @@ def test_a_dry_run_looks_at_every_stage(run, capsys):
 
 def test_it_loads_and_draws_without_its_data(run):
   config, workdir = run
-  model, states = gen_jax.load(workdir)
+  model, states = gen_jax.load(workdir, builders=[config["builder"]])
   keys = fold_each(jax.random.key(0), np.arange(3))
   size = config["data"]["resolution"]
   cond = {"segmentation": np.zeros((3, size, size), np.uint8)} if model.cond else None
@@ -59,7 +59,7 @@ def test_samples_take_their_conditions_from_the_data_that_there_are(run, capsys)
   assert tasks.draw(config, workdir, n=4, seed=0, given={}, checkpoint="newest") == 0
   drawn = np.load(workdir / "samples" / "seed0-n4.npz")
   assert drawn["x"].shape[0] == 4
-  if load_run(workdir).model.cond:
+  if load_run(workdir, builders=[config["builder"]]).model.cond:
     assert drawn["segmentation"].shape == (4, 8, 8)
     with pytest.raises(UserError, match="no text: it is an image"):
       tasks.draw(config, workdir, n=4, seed=0, given={"segmentation": "1"}, checkpoint="newest")

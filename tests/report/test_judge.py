@@ -90,8 +90,6 @@ def damages():
     "config emptied": text("config.json", b""),
     "config no object": text("config.json", b"[1]"),
     "config lost": lambda folder: (folder / "config.json").unlink(),
-    "metrics no rows": text("metrics.jsonl", b"7\n[]\n"),
-    "metrics not text": text("metrics.jsonl", b"\xff\xfe\x00"),
     "another fingerprint": record(fingerprint="0123456789abcdef"),
     "another version": record(config={"builder": "x"}),
     "another program": builder,
@@ -127,6 +125,14 @@ def test_what_is_damaged_or_another_s_is_trained_anew(train, name, caplog):
   assert train.fresh.count(True) == 2  # what is kept now is whole
   elsewhere = train.kept.parent / "elsewhere"
   assert not elsewhere.exists() or (elsewhere / "precious").read_text() == "stays"
+
+
+@pytest.mark.parametrize("noise", [b"7\n[]\n", b"\xff\xfe\x00", b'{"stage": "x"}\n'])
+def test_its_log_is_in_nobody_s_way(train, noise):
+  first = train()
+  (folder,) = train.kept.iterdir()
+  (folder / "metrics.jsonl").write_bytes(noise)
+  np.testing.assert_array_equal(train(), first)
 
 
 def test_what_cannot_be_kept_is_trained_all_the_same(train, caplog):

@@ -15,7 +15,8 @@ from gen_jax.report import measures
 from gen_jax.report.compare import compare
 from gen_jax.report.judge import Judge
 from gen_jax.report.results import results
-from gen_jax.run.folder import write_json
+from gen_jax.run.files import write_json
+from gen_jax.run.folder import digest_of
 from gen_jax.run.system import system_of
 from tests.report import made
 
@@ -156,8 +157,8 @@ def test_numbers_of_every_kind_become_json():
 def run(folder, **figures):
   folder.mkdir()
   config = {"builder": "gen_jax.models.vae.build", "data": {"name": "digits"}}
-  record = {"config": config, "spec": {}, "specs": [], "sizes": {}, "fingerprint": "f"}
-  write_json(folder / "config.json", record)
+  record = {"config": config, "spec": {}, "specs": [], "sizes": {}, "data": [], "fingerprint": "f"}
+  write_json(folder / "config.json", record | {"digest": digest_of(record)})
   write_json(folder / "evaluation.json", figures)
   return folder
 

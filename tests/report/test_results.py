@@ -6,12 +6,14 @@ import pytest
 
 from gen_jax.core import UserError
 from gen_jax.report.results import results
+from gen_jax.run.folder import digest_of
 
 
 def run(folder, value, builder="gen_jax.models.vae.build"):
   folder.mkdir()
   config = {"builder": builder, "data": {"name": "digits"}}
-  record = {"config": config, "spec": {}, "specs": [], "sizes": {}, "fingerprint": "f"}
+  record = {"config": config, "spec": {}, "specs": [], "sizes": {}, "data": [], "fingerprint": "f"}
+  record["digest"] = digest_of(record)
   (folder / "config.json").write_text(json.dumps(record))
   figure = {"value": value, "examples": 359, "split": "test", "standard_error": 0.25, "step": 8}
   (folder / "evaluation.json").write_text(json.dumps({"nll": figure}))

@@ -44,11 +44,15 @@ def abstract(meta):
   return placed(state(), make_mesh(jax.devices()[:1]))
 
 
+def meta_of(step):
+  return {"stage": 0, "step": step, "attempt": 0, "terms": ["loss"], "fingerprint": "f"}
+
+
 def save(folder, steps, keep=2, scores=None):
   saved = Checkpoints(folder, keep=keep)
   for step in steps:
     score = None if scores is None else scores[step]
-    saved.save(step, state(step), {"stage": 0, "step": step, "terms": ["loss"]}, score)
+    saved.save(step, state(step), meta_of(step), score)
   saved.close()
   return folder
 
@@ -95,7 +99,7 @@ def test_the_newest_and_the_best_are_kept(tmp_path):
 def test_the_arrays_may_be_given_away_once_saved(tmp_path):
   saved = Checkpoints(tmp_path / "c")
   given = state(1)
-  saved.save(1, given, {})
+  saved.save(1, given, meta_of(1))
   jax.jit(lambda s: jax.tree.map(lambda x: x + x, s), donate_argnums=0)(given)
   saved.close()
   equal(read(tmp_path / "c").restore(1, abstract)[0], state(1))
@@ -155,7 +159,7 @@ def test_a_damaged_newest_checkpoint_is_set_aside_for_the_one_before(tmp_path, w
   equal(saved.restore_newest(abstract)[0], state(7))
   assert saved.steps() == [7]
   assert [p.name for p in (tmp_path / "damaged").iterdir()] == ["9"]
-  saved.save(9, state(9), {})  # its place is free again
+  saved.save(9, state(9), meta_of(9))  # its place is free again
   saved.close()
   equal(read(folder).restore(9, abstract)[0], state(9))
 
@@ -206,7 +210,7 @@ def test_a_save_that_was_cut_off_is_no_checkpoint(tmp_path, warnings):
   saved = Checkpoints(folder)
   assert saved.steps() == [7]
   equal(saved.restore_newest(abstract)[0], state(7))
-  saved.save(9, state(9), {})
+  saved.save(9, state(9), meta_of(9))
   saved.close()
   assert read(folder).steps() == [7, 9] and not half.exists()
   assert not warnings
@@ -252,3 +256,53 @@ def test_damage_names_the_array(tmp_path):
   flip_bit(folder / "1")
   with pytest.raises(Damaged, match="weights"):
     read(folder).restore(1, abstract)
+
+
+def test_a_checkpoint_that_training_deletes_while_it_is_read_is_not_damaged(tmp_path, warnings):
+  folder = save(tmp_path / "c", [7, 9])
+  reader = read(folder)
+  real, reads = reader.restore, []
+
+  def restore(step, abstract):
+    reads.append(step)
+    if len(reads) == 1:  # training goes on: 11 is saved, 7 and 9 go
+      save(folder, [11], keep=1)
+    return real(step, abstract)
+
+  reader.restore = restore
+  found, meta = reader.restore_newest(abstract)
+  assert meta["total"] == 11 and reads[0] == 9 and not warnings
+  equal(found, state(11))
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+  folder = save(tmp_path / "c", [7])
+  assert read(folder, fingerprint="f").restore_newest(abstract)[1]["total"] == 7
+  with pytest.raises(UserError, match="is another run's than config.json beside it"):
+    read(folder, fingerprint="g").restore_newest(abstract)
+
+
+@pytest.mark.parametrize("name", list(checkpoint.RECORD))
+@pytest.mark.parametrize("value", [None, 1.5])
+def test_a_record_that_is_sealed_and_lacks_something_is_damage(tmp_path, name, value, monkeypatch):
+  folder = save(tmp_path / "c", [7])
+  reader = read(folder)
+  meta = reader.manager.restore(7, args=checkpoint.ocp.args.Composite(
+    meta=checkpoint.ocp.args.JsonRestore()))["meta"]  # fmt: skip
+  meta = {k: v for k, v in meta.items() if k != "digest"} | {name: value}
+  sealed = meta | {"digest": checkpoint.digest_of_record(meta)}
+  monkeypatch.setattr(reader.manager, "restore", lambda step, args: {"meta": sealed})
+  with pytest.raises(Damaged, match=f"its record has no {name}"):
+    reader.meta(7)
+
+
+@pytest.mark.parametrize("link", ["c", "damaged", "damaged/7", "c/7"])
+def test_nothing_outside_of_a_run_folder_is_written_or_removed_through_a_link(tmp_path, link):
+  elsewhere = tmp_path / "elsewhere"
+  save(elsewhere, [7])
+  run = tmp_path / "run"
+  (run / link).parent.mkdir(parents=True)
+  (run / link).symlink_to(elsewhere)
+  with pytest.raises(UserError, match="is a link out of the run folder"):
+    Checkpoints(run / "c")
+  assert (elsewhere / "7").is_dir()

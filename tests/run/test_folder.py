@@ -2,6 +2,8 @@
 
 import errno
 import json
+import os
+import random
 import subprocess
 import sys
 import threading
@@ -10,6 +12,7 @@ import pytest
 
 from gen_jax.core import Field, Spec, UserError
 from gen_jax.run import folder
+from gen_jax.run.files import read_json
 from tests.run import toy
 
 HOLD = """
@@ -68,8 +71,19 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
 SIZES = {"train": 24}
 
 
-def claim(workdir, sizes=SIZES, spec=toy.SPEC, **groups):
-  return folder.claim(workdir, toy.experiment(**groups).config, spec, [spec], sizes)
+def claim(workdir, sizes=SIZES, spec=toy.SPEC, digest="", **groups):
+  config = toy.experiment(**groups).config
+  return folder.claim(workdir, config, [spec, spec], sizes, [digest, digest])
+
+
+def recorded(workdir):
+  return folder.recorded(workdir, allow=[toy.BUILDER])
+
+
+def change(path, **fields):
+  """Changes config.json as someone might who knows how it is sealed."""
+  record = json.loads(path.read_text()) | fields
+  path.write_text(json.dumps(record | {"digest": folder.digest_of(record)}))
 
 
 def test_a_folder_is_told_by_its_config(tmp_path):
@@ -80,21 +94,23 @@ def test_a_folder_is_told_by_its_config(tmp_path):
   assert claim(tmp_path, train={"steps": 99}) == mark
   assert folder.read_record(tmp_path)["config"]["train"]["steps"] == 99  # as it was last run
   with pytest.raises(UserError) as refused:
-    claim(tmp_path, model={"noise": 0.5}, data={"batch_size": 4}, seed=3)
+    claim(tmp_path, model={"noise": 0.5}, data={"validation": 0.3}, seed=3)
   message = str(refused.value)
-  assert "data.batch_size 8 there, 4 here" in message
+  assert "data.validation 0.1 there, 0.3 here" in message
   assert "model.noise 0.0 there, 0.5 here" in message
   assert "seed 0 there, 3 here" in message and "train" not in message
-  assert "give another --workdir" in message
-  with pytest.raises(UserError, match="data.batch_size .* and 1 more"):
-    claim(tmp_path, model={"noise": 0.5, "ema": 0.1, "stages": 2}, data={"batch_size": 4})
+  assert f"give another --workdir, with --init_from={tmp_path}" in message
+  with pytest.raises(UserError, match="data.validation .* and 1 more"):
+    claim(tmp_path, model={"noise": 0.5, "ema": 0.1, "stages": 2}, data={"validation": 0.3})
   assert claim(tmp_path) == mark
 
 
-@pytest.mark.parametrize("change", [{"sizes": {"train": 25}}, {"spec": Spec.of((4,))}])
+@pytest.mark.parametrize(
+  "change", [{"sizes": {"train": 25}}, {"spec": Spec.of((4,))}, {"digest": "b"}]
+)
 def test_other_data_of_the_same_name_are_refused(tmp_path, change):
   claim(tmp_path)
-  with pytest.raises(UserError, match="its data differ"):
+  with pytest.raises(UserError, match="belongs to other data"):
     claim(tmp_path, **change)
 
 
@@ -103,8 +119,8 @@ def test_a_field_that_is_new_since_makes_no_difference_at_its_default(tmp_path):
   path = tmp_path / "config.json"
   record = json.loads(path.read_text())
   del record["config"]["model"]["noise"]
-  path.write_text(json.dumps(record | {"fingerprint": "of other fields"}))
-  assert claim(tmp_path) == mark
+  change(path, config=record["config"], fingerprint="of other fields")
+  assert claim(tmp_path) == "of other fields" != mark  # which its checkpoints bear
   with pytest.raises(UserError, match="model.noise 0.0 there, 0.5 here"):
     claim(tmp_path, model={"noise": 0.5})
 
@@ -125,80 +141,10 @@ def test_a_damaged_record_is_refused(tmp_path, text):
   assert (tmp_path / "config.json").read_text() == text
 
 
-def test_what_is_no_run_folder_is_named(tmp_path):
-  with pytest.raises(UserError, match=f"{tmp_path} is not a run folder"):
-    folder.read_json(tmp_path / "config.json")
-  (tmp_path / "file").write_text("")
-  with pytest.raises(UserError, match="is not a run folder"):
-    folder.read_json(tmp_path / "file" / "config.json")
-
-
-def test_json_is_written_whole_or_not_at_all(tmp_path):
-  path = tmp_path / "a.json"
-  folder.write_json(path, {"a": (1, 2)})
-  with pytest.raises(TypeError):
-    folder.write_json(path, {"a": 1, "b": object()})
-  assert folder.read_json(path) == {"a": [1, 2]}
-
-
-ROWS = [
-  {"stage": 0, "step": 5, "seconds": 1.0},
-  {"stage": 0, "step": 10, "seconds": 2.0},
-  {"stage": 0, "step": 10, "split": "validation", "seconds": 2.5},
-  {"stage": 1, "step": 5, "seconds": 4.0},
-]
-
-
-def write_rows(path, tail=""):
-  path.write_text("".join(json.dumps(row) + "\n" for row in ROWS) + tail)
-  return path
-
-
-@pytest.mark.parametrize("tail", ["", '{"stage": 1, "st', "\x00\x00\x00"])
-def test_a_last_line_that_was_cut_off_is_left_out(tmp_path, tail):
-  path = write_rows(tmp_path / "metrics.jsonl", tail)
-  assert folder.read_rows(path) == ROWS
-  assert folder.read_rows(tmp_path / "none.jsonl") == []
-
-
-@pytest.mark.parametrize(
-  "stage,step,kept,seconds",
-  [(1, 5, 4, 4.0), (1, 0, 3, 2.5), (0, 10, 3, 2.5), (0, 9, 1, 1.0), (0, 0, 0, 0.0)],
-)
-def test_rows_behind_the_restored_step_are_dropped(tmp_path, stage, step, kept, seconds):
-  path = write_rows(tmp_path / "metrics.jsonl", '{"stage": 1, "step"')
-  assert folder.drop_rows_after(path, stage, step) == seconds
-  text = path.read_text()
-  assert [json.loads(line) for line in text.splitlines()] == ROWS[:kept]
-  assert not text or text.endswith("\n")
-
-
-def test_no_rows_are_no_file(tmp_path):
-  assert folder.drop_rows_after(tmp_path / "metrics.jsonl", 0, 0) == 0
-  assert not (tmp_path / "metrics.jsonl").exists()
-
-
 def test_every_launch_is_noted(tmp_path):
   for step in (0, 7):
     folder.note_launch(tmp_path, {"from_step": step})
-  assert folder.read_json(tmp_path / "provenance.json") == [{"from_step": 0}, {"from_step": 7}]
-
-
-def test_what_json_cannot_hold_goes_by_name():
-  values = [folder.jsonable(v) for v in (1.5, float("nan"), float("inf"), -float("inf"))]
-  assert values == [1.5, "nan", "inf", "-inf"]
-  assert [str(float(v)) for v in values] == ["1.5", "nan", "inf", "-inf"]
-
-
-def test_why_something_could_not_be_written_is_found_behind_other_errors():
-  full = OSError(errno.ENOSPC, "No space left on device")
-  wrapped = ValueError("saving failed")
-  wrapped.__cause__ = full
-  said = RuntimeError("RESOURCE_EXHAUSTED: write [OS error 28: No space left on device]")
-  for error in (full, wrapped, said):
-    assert folder.unwritable(error) == "No space left on device"
-  for other in (None, ValueError("x"), OSError(errno.ENOENT, "No such file or directory")):
-    assert folder.unwritable(other) is None
+  assert read_json(tmp_path / "provenance.json") == [{"from_step": 0}, {"from_step": 7}]
 
 
 def test_a_run_of_an_earlier_version_is_refused_in_one_line(tmp_path):
@@ -207,3 +153,80 @@ def test_a_run_of_an_earlier_version_is_refused_in_one_line(tmp_path):
   (tmp_path / "config.json").write_text(json.dumps(record))
   with pytest.raises(UserError, match="was made by an earlier version of gen_jax"):
     folder.read_record(tmp_path)
+
+
+def test_a_run_may_go_on_with_batches_of_another_size_unless_it_learns_from_passes(
+  tmp_path, caplog
+):
+  mark = claim(tmp_path)
+  assert claim(tmp_path, data={"batch_size": 4}) == mark
+  assert "had batches of 8, and goes on with batches of 4" in caplog.text
+  config = toy.experiment().config
+  with pytest.raises(UserError, match="whole passes .* go on with config.data.batch_size=4"):
+    folder.claim(tmp_path, config, [toy.SPEC] * 2, SIZES, ["", ""], passes=True)
+  assert folder.read_record(tmp_path)["config"]["data"]["batch_size"] == 4
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_told_with_the_way_on(tmp_path, monkeypatch, number):
+  def flock(handle, how):
+    raise OSError(number, os.strerror(number))
+
+  monkeypatch.setattr(folder.fcntl, "flock", flock)
+  with pytest.raises(UserError, match=f"cannot lock files .*--workdir=file://{tmp_path}"):
+    with folder.locked(tmp_path):
+      pass
+
+
+def test_a_lock_that_is_a_link_or_a_pipe_is_refused(tmp_path):
+  (tmp_path / "mine").write_text("mine")
+  (tmp_path / ".lock").symlink_to(tmp_path / "mine")
+  for _ in range(2):
+    with pytest.raises(UserError, match=".lock is not a file: remove it"):
+      with folder.locked(tmp_path):
+        pass
+    assert (tmp_path / "mine").read_text() == "mine"
+    (tmp_path / ".lock").unlink()
+    os.mkfifo(tmp_path / ".lock")
+
+
+SPECS = [
+  5, None, [], {}, {"x": 5, "fields": {}}, {"x": {"shape": [3]}, "fields": {}},
+  {"x": {"shape": "/bin/sh", "levels": None, "names": [], "aligned": False}, "fields": {}},
+  {"x": {"shape": [3.5], "levels": None, "names": [], "aligned": False}, "fields": {}},
+  {"x": {"shape": [3], "levels": "id", "names": [], "aligned": False}, "fields": {}},
+  {"x": {"shape": [3], "levels": 2, "names": [1], "aligned": False}, "fields": {}},
+  {"x": {"shape": [3], "levels": 2, "names": [], "aligned": False, "y": 1}, "fields": {}},
+  {"x": {"shape": [3], "levels": 2, "names": [], "aligned": False}, "fields": 5},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_spec_that_is_none_is_refused_in_one_line(tmp_path, spec):
+  claim(tmp_path)
+  change(tmp_path / "config.json", spec=spec)
+  with pytest.raises(UserError, match="the run folder is damaged"):
+    folder.specs_of(folder.read_record(tmp_path))
+
+
+@pytest.mark.parametrize("config", [5, None, [], {}, {"builder": 5}, {"builder": toy.BUILDER}])
+def test_a_config_that_is_none_is_refused_in_one_line(tmp_path, config):
+  claim(tmp_path)
+  change(tmp_path / "config.json", config=config)
+  with pytest.raises(UserError):
+    recorded(tmp_path)
+
+
+def test_every_bit_of_a_record_counts(tmp_path):
+  claim(tmp_path)
+  path = tmp_path / "config.json"
+  good, rng = path.read_bytes(), random.Random(0)
+  for _ in range(400):
+    data = bytearray(good)
+    data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    path.write_bytes(data)
+    try:
+      same = recorded(tmp_path)[0] == json.loads(good)
+    except UserError:
+      continue
+    assert same, data  # white space, at most

@@ -7,10 +7,10 @@ import jax
 import numpy as np
 import pytest
 
-import gen_jax
 from gen_jax.app import training
 from gen_jax.core import UserError, fold_each
 from gen_jax.run.checkpoint import Checkpoints
+from gen_jax.run.folder import digest_of
 from gen_jax.run.load import load_run
 from gen_jax.run.mesh import make_mesh
 from gen_jax.run.signals import Stopped
@@ -45,7 +45,7 @@ def draw(model, state, n=4):
 
 def test_gives_the_model_and_its_state(run):
   workdir, result = run
-  model, state = gen_jax.load(workdir)
+  model, state = toy.load(workdir)
   toy.equal(state, result.states)
   x = toy.source().splits["train"].arrays()
   batch = {"x": x["x"], "index": np.arange(toy.N)}
@@ -58,12 +58,12 @@ def test_gives_the_model_and_its_state(run):
 
 def test_options_of_sampling_change_the_functions_and_not_the_state(run):
   workdir, result = run
-  model, state = gen_jax.load(workdir)
-  still, same = gen_jax.load(str(workdir), sample=dict(scale=0.0))
+  model, state = toy.load(workdir)
+  still, same = toy.load(str(workdir), sample=dict(scale=0.0))
   toy.equal(state, same)
   mean = np.asarray(result.states[0]["ema"]["mean"]["w"])
   np.testing.assert_array_equal(draw(still, same), np.tile(mean, (4, 1)))
-  double, _ = gen_jax.load(workdir, sample=dict(scale=1.0))
+  double, _ = toy.load(workdir, sample=dict(scale=1.0))
   np.testing.assert_allclose(
     draw(double, state) - mean, 2 * (draw(model, state) - mean), rtol=1e-4, atol=1e-6
   )
@@ -74,7 +74,7 @@ def test_the_best_checkpoint_is_another_one(run):
   rows = toy.rows(workdir, "validation")
   best = min(rows, key=lambda row: row["nll"])["step"]
   assert best == 2
-  _, state = gen_jax.load(workdir, checkpoint="best")
+  _, state = toy.load(workdir, checkpoint="best")
   target = toy.source().splits["train"].arrays()["x"].mean(axis=0)
   np.testing.assert_allclose(state[0]["params"]["mean"]["w"], target * (1 - 0.9**2), rtol=1e-5)
 
@@ -91,20 +91,20 @@ def test_the_best_checkpoint_is_another_one(run):
 )
 def test_what_it_does_not_know_is_refused(run, options, message):
   with pytest.raises(UserError, match=message):
-    gen_jax.load(run[0], **options)
+    toy.load(run[0], **options)
 
 
 def test_what_is_no_trained_run_is_refused(tmp_path):
   with pytest.raises(UserError, match=f"{tmp_path / 'none'} is not a run folder"):
-    gen_jax.load(tmp_path / "none")
+    toy.load(tmp_path / "none")
   toy.claim(tmp_path, toy.experiment())
   with pytest.raises(UserError, match="does not exist: there is no checkpoint to read"):
-    gen_jax.load(tmp_path)
+    toy.load(tmp_path)
   Checkpoints(tmp_path / "checkpoints").close()
   with pytest.raises(UserError, match="has no checkpoint yet: train it first"):
-    gen_jax.load(tmp_path)
+    toy.load(tmp_path)
   with pytest.raises(UserError, match="no best checkpoint: train with config.train.best set"):
-    gen_jax.load(tmp_path, checkpoint="best")
+    toy.load(tmp_path, checkpoint="best")
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -112,32 +112,45 @@ def test_damaged_checkpoints_are_told_of_in_one_line(tmp_path):
   data = toy.source(validation_mean=0.8)
   trained(tmp_path, data, train={**BEST, "keep": 1})
   flip_bit(tmp_path / "checkpoints" / "2")
-  gen_jax.load(tmp_path)
-  with pytest.raises(UserError, match="checkpoint 2, the best of .*, is damaged"):
-    gen_jax.load(tmp_path, checkpoint="best")
-  # Of a config that has changed in ways that its record does not show.
+  toy.load(tmp_path)
+  with pytest.raises(UserError, match="checkpoint 2, the best in .*, is damaged"):
+    toy.load(tmp_path, checkpoint="best")
+
+
+def test_a_changed_record_is_told_before_anything_is_built(tmp_path):
+  trained(tmp_path)
   path = tmp_path / "config.json"
-  record = json.loads(path.read_text())
+  text = path.read_text()
+  record = json.loads(text)
   other = {"x": {**record["spec"]["x"], "shape": [7]}, "fields": {}}
-  path.write_text(json.dumps({**record, "spec": other, "specs": [other]}))
+  changed = {**record, "spec": other, "specs": [other]}
+  path.write_text(json.dumps(changed))
+  with pytest.raises(UserError, match="config.json was changed after the program wrote it"):
+    toy.load(tmp_path)
+  path.write_text(json.dumps({**changed, "digest": digest_of(changed)}))
   with pytest.raises(UserError, match="is another model's: .* is \\(3,\\) float32 there, \\(7,\\)"):
-    gen_jax.load(tmp_path)
+    toy.load(tmp_path)
+  (tmp_path / "b").mkdir()
+  toy.claim(tmp_path / "b", toy.experiment({"noise": 0.5}))
+  path.write_text((tmp_path / "b" / "config.json").read_text())
+  with pytest.raises(UserError, match="is another run's than config.json beside it"):
+    toy.load(tmp_path)
 
 
 def test_a_run_that_is_not_at_its_last_stage_is_loaded_as_far_as_it_has_come(tmp_path):
   parsed = toy.experiment({"stages": 2}, train={"steps": (3, 3)})
-  toy.claim(tmp_path, parsed)
+  mark = toy.claim(tmp_path, parsed)
   mesh = make_mesh(jax.devices()[:1])
   with pytest.raises(Stopped):
-    toy.go(mesh, parsed, workdir=tmp_path, on_step=sends(TERM, at=2))
-  model, states = gen_jax.load(tmp_path)
+    toy.go(mesh, parsed, workdir=tmp_path, fingerprint=mark, on_step=sends(TERM, at=2))
+  model, states = toy.load(tmp_path)
   assert len(states) == 1
   x = draw(model, states)
   assert x.shape == (4, toy.D)
   noise = draw(toy.program_of(toy.experiment()).model, [toy.zero_mean()])
   np.testing.assert_allclose(x, states[0]["params"]["mean"]["w"] + noise, rtol=1e-5)
-  result = toy.go(mesh, parsed, workdir=tmp_path)
-  found = load_run(tmp_path)
+  result = toy.go(mesh, parsed, workdir=tmp_path, fingerprint=mark)
+  found = load_run(tmp_path, builders=[toy.BUILDER])
   toy.equal(found.states, result.states)
   assert found.step == 6 and found.spec == toy.SPEC and found.source is None
   assert draw(found.model, found.states).shape == (4, toy.D)

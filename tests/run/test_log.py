@@ -143,5 +143,12 @@ def test_wandb_is_asked_for_only_where_it_is_wanted(tmp_path, monkeypatch):
   a.row(0, 4, 4, {"loss": 1.0})
   a.close()
   assert wandb.asked["project"] == "project" and wandb.asked["config"] == {"seed": 3}
-  assert wandb.asked["resume"] == "allow" and wandb.asked["id"] == tmp_path.name
+  assert wandb.asked["resume"] == "allow" and wandb.asked["id"].startswith(tmp_path.name)
   assert wandb.run.rows == [({"train/loss": 1.0}, 4)] and wandb.run.finished
+  same = wandb.asked["id"]
+  for folder, known in ((tmp_path, True), (tmp_path / "other" / tmp_path.name, False)):
+    folder.mkdir(parents=True, exist_ok=True)
+    again = log(folder, wandb="project")
+    again.open(0, 4, 4)
+    again.close()
+    assert (wandb.asked["id"] == same) == known  # a run of the same name elsewhere is another

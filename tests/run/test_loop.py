@@ -231,7 +231,7 @@ def test_validation_without_a_split_is_refused():
 
 
 def test_a_batch_that_the_devices_cannot_share_is_refused():
-  with pytest.raises(UserError, match="batch_size=12 must be a multiple of the 8 .* such as 16"):
+  with pytest.raises(UserError, match="batch_size=12 cannot be shared by 8 devices: .* such as 16"):
     toy.go(make_mesh(), toy.experiment(data={"batch_size": 12}))
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+import gen_jax
 from gen_jax import config as configs
 from gen_jax.core import Model, Program, Spec, Stage, single
 from gen_jax.data import ArraySplit, Source
@@ -19,6 +19,7 @@ from gen_jax.run.system import system_of
 from tests.rows import rows as all_rows
 
 N, D = 24, 3
+BUILDER = f"{__name__}.build"
 SPEC = Spec.of((D,))
 
 
@@ -36,7 +37,7 @@ def build(
   second: int | None = None,
   noise: float = 0.0,
   nan_at: int = -1,
-  nan_below: float = -math.inf,
+  nan_below: float = -1e30,
   ema: float = 0.0,
   optimizer: Optimizer = Optimizer("sgd", 0.1, b1=0.0),
   sample: Sampler = Sampler(),
@@ -133,7 +134,7 @@ def experiment(model=(), data=(), train=(), **groups) -> configs.Experiment:
   """The checked config of a short run that writes only when it ends."""
   return configs.parse(
     configs.experiment(
-      f"{__name__}.build",
+      BUILDER,
       model=dict(model),
       data={"name": "digits", "batch_size": 8, **dict(data)},  # no name of the toy's own: not read
       train={"steps": 12, "log_every": 4, "checkpoint_every": 0, **dict(train)},
@@ -154,7 +155,13 @@ def system(parsed: configs.Experiment, data: Source | None = None, mesh=None):
 def claim(workdir, parsed: configs.Experiment) -> str:
   """Makes the folder that run's; returns the fingerprint."""
   specs = [SPEC] * len(program_of(parsed).stages)
-  return folder.claim(workdir, parsed.config, SPEC, specs, {"train": N})
+  sizes = {"train": N}
+  return folder.claim(workdir, parsed.config, [SPEC, *specs], sizes, [""] * (1 + len(specs)))
+
+
+def load(workdir, **kwargs):
+  """gen_jax.load, which is told that it may call this builder."""
+  return gen_jax.load(workdir, builders=[BUILDER], **kwargs)
 
 
 def go(mesh, parsed: configs.Experiment, data: Source | None = None, **kwargs) -> loop.Result:

@@ -12,7 +12,7 @@ from gen_jax import metrics
 from gen_jax.core import Array, UserError
 from gen_jax.report.uses.use import Use, all_codes, unraveller, vectors
 from gen_jax.run import pictures
-from gen_jax.run.folder import write_json
+from gen_jax.run.files import write_arrays, write_json
 
 
 def slerp(a: Array, b: Array, t: Array) -> Array:
@@ -80,7 +80,7 @@ def encode(run: Use) -> str:
     if labels is not None:
       out[f"{name}_label"] = labels
   path = run.folder("encode") / "codes.npz"
-  np.savez(path, **out)
+  write_arrays(path, out)
   return f"{path}: " + ", ".join(f"{name} {array.shape}" for name, array in out.items())
 
 

@@ -10,7 +10,7 @@ from gen_jax.data import is_text
 from gen_jax.report.uses.use import Use, columns_of
 from gen_jax.run import pictures
 from gen_jax.run.conditions import conditions
-from gen_jax.run.folder import write_text
+from gen_jax.run.files import write_text
 from gen_jax.run.grids import has_wanted, made_of, sentences, shown
 
 

@@ -19,6 +19,7 @@ from gen_jax.core import Array, PyTree, UserError, permutation
 from gen_jax.data import Inputs, Split, passes
 from gen_jax.run import pictures
 from gen_jax.run.conditions import conditions
+from gen_jax.run.files import folder_in
 from gen_jax.run.system import Trained
 
 CODES_AT_ONCE = 256
@@ -32,6 +33,8 @@ class Use:
     n: how many samples or examples.
     inputs: the user's own examples, or None.
     given: conditions by name, in place of the examples' own.
+    apart: folder of what is made below that of the mode, where options are not the run's own; or
+      empty.
   """
 
   def __init__(
@@ -40,8 +43,10 @@ class Use:
     n: int,
     inputs: Inputs | None = None,
     given: Mapping[str, np.ndarray] | None = None,
+    apart: str = "",
   ):
     self.trained, self.n, self.inputs, self.given = trained, n, inputs, given or {}
+    self.apart = apart
     self.model, self.states, self.spec = trained.model, trained.states, trained.spec
     self.source, self.mesh, self.workdir = trained.source, trained.system.mesh, trained.workdir
     self.settings, self.levels = trained.system.experiment.evaluate, trained.spec.levels
@@ -73,9 +78,8 @@ class Use:
     return np.asarray(jax.jit(self.model.decode)(self.states, code, cond))
 
   def folder(self, mode: str) -> Path:
-    path = self.workdir / mode
-    path.mkdir(exist_ok=True)
-    return path
+    path = folder_in(self.workdir, mode)
+    return folder_in(path, self.apart) if self.apart else path
 
   def save_each(self, mode: str, x: np.ndarray, levels: int | None) -> None:
     """One picture for each of the user's own examples, under its name."""
