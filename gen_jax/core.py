@@ -267,6 +267,15 @@ def fold_all(keys: Array, i: Array | int) -> Array:
   return jax.vmap(lambda key: jax.random.fold_in(key, i))(keys)
 
 
+def permutation(n: int, seed: int = 0) -> np.ndarray:
+  """A permutation of range(n), int64 [n], the same for ever for the same arguments.
+
+  Where some of a split stand for all of it they are the first of these: data are often sorted.
+  """
+  # Raw bits, as numpy keeps a bit generator's stream for ever and a permutation's not.
+  return np.argsort(np.random.PCG64(seed).random_raw(n), kind="stable")
+
+
 def masked_mean(value: Array, mask: Array | None = None) -> Array:
   """Mean of value [B] over the examples with mask [B] True; of all without a mask."""
   if mask is None:

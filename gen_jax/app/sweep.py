@@ -138,19 +138,22 @@ def table(runs: Mapping[Choice, Path]) -> list[dict[str, Any]]:
     groups.setdefault(rest, []).append(read_json(folder / "evaluation.json"))
   rows = []
   for choice, records in groups.items():
-    names = [n for n in records[0] if all(has_figure(r.get(n)) for r in records)]
-    figures = {name: summary([r[name]["value"] for r in records]) for name in names}
+    names = [n for n in records[0] if all(isinstance(r.get(n), Mapping) for r in records)]
+    figures = {name: summary([number_of(r[name]) for r in records]) for name in names}
     rows.append({"fields": dict(choice), "runs": len(records), "figures": figures})
   return rows
 
 
-def has_figure(record: Any) -> bool:
-  """Whether this is the record of a figure that was taken."""
-  return isinstance(record, Mapping) and isinstance(record.get("value"), int | float)
+def number_of(record: Mapping[str, Any]) -> float | None:
+  """The value of a figure; None where it is missing."""
+  value = record.get("value")
+  return value if isinstance(value, int | float) else None
 
 
-def summary(values: Sequence[float]) -> dict[str, Any]:
-  """Mean and standard deviation of a sample."""
+def summary(values: Sequence[float | None]) -> dict[str, Any]:
+  """Mean and standard deviation of a sample; a mean of None where a run lacks the figure."""
+  if any(value is None for value in values):
+    return {"mean": None, "values": list(values)}
   mean = math.fsum(values) / len(values)
   out = {"mean": mean, "values": list(values)}
   if len(values) > 1:
@@ -174,9 +177,11 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def cell(figure: Mapping[str, Any] | None) -> str:
-  """ "mean" or "mean ± deviation"."""
+  """ "mean" or "mean ± deviation"; "-" where the figure is missing in a run."""
   if figure is None:
     return ""
+  if figure["mean"] is None:
+    return "-"
   mean = f"{figure['mean']:.4g}"
   return f"{mean} ± {figure['deviation']:.2g}" if "deviation" in figure else mean
 

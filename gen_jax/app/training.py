@@ -156,8 +156,7 @@ def take_measures(trained: Trained, checkpoint: str = "newest") -> dict[str, Any
   path = workdir / (FIGURES if checkpoint == "newest" else f"evaluation-{checkpoint}.json")
   write_json(path, figures_of_step(path, trained.step) | records)
   for name, record in records.items():
-    says = record.get("says") or f"{record['examples']} of {record['split']}"
-    print(f"{name:30s} {record['value']:10.4f}   {says}")
+    print(measures.line(name, record))
   return records
 
 

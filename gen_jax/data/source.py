@@ -184,9 +184,8 @@ def partition(n: int, fractions: Mapping[str, float], seed: int) -> dict[str, np
   values = list(fractions.values())
   if any(f < 0 for f in values) or sum(values) > 1 + 1e-9:
     raise ValueError(f"fractions must be positive and sum to at most 1: {dict(fractions)}")
-  # Raw bits, as numpy keeps a bit generator's stream for ever and a permutation's not: a split
-  # that moved with an upgrade would put test examples into training.
-  order = np.argsort(np.random.PCG64(seed).random_raw(n), kind="stable")
+  # A split that moved with an upgrade would put test examples into training.
+  order = core.permutation(n, seed)
   stops = np.rint(np.cumsum(values) * n).astype(int)
   starts = [0, *stops[:-1]]
   return {k: np.sort(order[a:b]) for k, a, b in zip(fractions, starts, stops)}

@@ -9,26 +9,32 @@ from gen_jax.metrics.disentanglement import (
 )
 from gen_jax.metrics.diversity import diversity_within_classes
 from gen_jax.metrics.fairness import gaps, rates
+from gen_jax.metrics.finite import finite
 from gen_jax.metrics.frechet import frechet_distance
-from gen_jax.metrics.health import game_health
+from gen_jax.metrics.health import Kinds, game_health
 from gen_jax.metrics.memorisation import (
+  data_copying,
   nearest_distance,
   nearest_indices,
-  nearest_train_ratio,
 )
-from gen_jax.metrics.modes import mode_coverage
+from gen_jax.metrics.modes import Modes, mode_coverage
 from gen_jax.metrics.prdc import precision_recall_density_coverage
-from gen_jax.metrics.probes import probe_errors
+from gen_jax.metrics.probes import balanced, probe_errors
 from gen_jax.metrics.segmentation import agreement, confusion_matrix
 
 __all__ = [
+  "Kinds",
+  "Modes",
   "agreement",
   "auroc",
+  "balanced",
   "beta_vae_score",
   "confusion_matrix",
+  "data_copying",
   "dci",
   "diversity_within_classes",
   "factor_vae_score",
+  "finite",
   "frechet_distance",
   "game_health",
   "gaps",
@@ -36,7 +42,6 @@ __all__ = [
   "mutual_information_gap",
   "nearest_distance",
   "nearest_indices",
-  "nearest_train_ratio",
   "noise_like",
   "precision_recall_density_coverage",
   "probe_errors",

@@ -12,23 +12,26 @@ def auroc(scores_in: np.ndarray, scores_out: np.ndarray) -> float:
   """Area under the ROC curve: the chance that a known example scores higher than a foreign one.
 
   Args:
-    scores_in: [n], such as log p(x), of what is known.
+    scores_in: [n], such as log p(x), of what is known; -inf is the lowest of all.
     scores_out: [m], of what is not.
 
   Returns:
     1 for a perfect score, 1/2 for one that says nothing; a tie counts half.
 
   Raises:
-    core.UserError: where a set is empty.
-    ValueError: where a score is not finite.
+    core.UserError: where a set is empty, or a score is NaN.
   """
+  from scipy.stats import rankdata
   from sklearn.metrics import roc_auc_score
 
   chex.assert_rank([scores_in, scores_out], 1)
   if not len(scores_in) or not len(scores_out):
     raise core.UserError("an AUROC needs scores of both sets, and one is empty")
+  scores = np.concatenate([scores_in, scores_out])
+  if np.isnan(scores).any():
+    raise core.UserError(f"{int(np.isnan(scores).sum())} of {len(scores)} scores are NaN")
   known = np.concatenate([np.ones(len(scores_in)), np.zeros(len(scores_out))])
-  return float(roc_auc_score(known, np.concatenate([scores_in, scores_out])))
+  return float(roc_auc_score(known, rankdata(scores)))
 
 
 def noise_like(

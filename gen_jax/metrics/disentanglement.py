@@ -8,6 +8,9 @@
   FactorVAE  the same from the latent that varies least where one factor is held, by majority vote
                                                                      (Kim & Mnih 2018, section 3)
 
+None depends on the unit of a latent. Factors that do not vary say nothing of a code and are left
+out; latents that do not vary tell nothing, so that constant codes have the scores of a guess.
+
 Shapes: codes [N, Z] real, factors [N, F] integer indices.
 """
 
@@ -17,8 +20,27 @@ import chex
 import numpy as np
 from scipy.special import entr
 
+from gen_jax.core import UserError
+from gen_jax.metrics.finite import finite
+
 BINS = 20  # of a latent, as in Locatello et al. 2019
-DEAD = 0.05  # standard deviation, over the largest, below which a latent says nothing (FactorVAE)
+ROUNDING = 1e-6  # standard deviation, over the largest magnitude, of a constant in float32
+
+
+def checked(codes: np.ndarray, factors: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:
+  """The codes, and of the factors those that vary.
+
+  Raises:
+    UserError: for codes that are not finite, or fewer than `least` factors that vary.
+  """
+  chex.assert_rank([codes, factors], 2)
+  chex.assert_equal_shape_prefix([codes, factors], 1)
+  varies = (factors != factors[:1]).any(axis=0)
+  if varies.sum() < least:
+    raise UserError(
+      f"this score needs {least} factors that vary, and {varies.sum()} of {len(varies)} do"
+    )
+  return finite(codes, "the codes"), factors[:, varies]
 
 
 def mutual_information(a: np.ndarray, b: np.ndarray) -> float:
@@ -36,8 +58,12 @@ def in_bins(codes: np.ndarray, bins: int = BINS) -> np.ndarray:
 
 
 def mutual_information_gap(codes: np.ndarray, factors: np.ndarray) -> float:
-  """MIG in [0, 1]; 0 for a single latent."""
-  chex.assert_rank([codes, factors], 2)
+  """MIG in [0, 1]; 0 for a single latent.
+
+  Raises:
+    UserError: see `checked`; one factor is enough.
+  """
+  codes, factors = checked(codes, factors, 1)
   binned = in_bins(codes)
   gaps = []
   for v in factors.T:
@@ -54,26 +80,33 @@ def dci(
 
   With R[z, v] the importance of latent z for factor v: disentanglement is 1 - the entropy, in units
   of its maximum, of a latent's row, weighted by the row's sum; completeness 1 - that of a factor's
-  column. Informativeness is the mean accuracy on the test codes.
+  column, 1 for a single latent. Both are 0 where no latent helps (as in Locatello et al. 2019).
+  Informativeness is the mean accuracy on the test codes.
 
   Args:
-    train: codes [n, Z], with factors [n, F], F and Z at least 2.
+    train: codes [n, Z], with factors [n, F].
     test: codes [m, Z], with test_factors [m, F].
+
+  Raises:
+    UserError: for codes that are not finite, or fewer than 2 factors that vary in `factors`.
   """
   from sklearn.ensemble import RandomForestClassifier
 
+  test_factors = test_factors[:, (factors != factors[:1]).any(axis=0)]
+  train, factors = checked(train, factors, 2)
+  test = finite(test, "the codes")
   importance, accuracy = [], []
   for v, test_v in zip(factors.T, test_factors.T, strict=True):
     forest = RandomForestClassifier(50, min_samples_leaf=4, max_features=None, random_state=0)
     forest.fit(train, v)
     importance.append(forest.feature_importances_)
     accuracy.append(forest.score(test, test_v))
-  r = np.stack(importance, 1)
-  rows, columns = r.sum(1), r.sum(0)
-  of_latent = 1 - entr(r / np.maximum(rows, 1e-12)[:, None]).sum(1) / np.log(r.shape[1])
-  of_factor = 1 - entr(r / columns).sum(0) / np.log(r.shape[0])
+  r = np.stack(importance, 1) + 1e-11  # what is of no importance at all is spread evenly
+  rows, columns = r.sum(1, keepdims=True), r.sum(0)
+  of_latent = 1 - entr(r / rows).sum(1) / np.log(r.shape[1])
+  of_factor = 1 - entr(r / columns).sum(0) / np.log(max(r.shape[0], 2))
   return {
-    "dci_disentanglement": float(of_latent @ rows / rows.sum()),
+    "dci_disentanglement": float(np.average(of_latent, weights=rows[:, 0])),
     "dci_completeness": float(of_factor.mean()),
     "dci_informativeness": float(np.mean(accuracy)),
   }
@@ -111,11 +144,15 @@ def beta_vae_score(
     rng: of the pairs; consumed.
     points: of the classifier's training, and half as many of its test.
     pairs: averaged for a point.
+
+  Raises:
+    UserError: see `checked`; two factors are needed.
   """
   from sklearn.linear_model import LogisticRegression
   from sklearn.pipeline import make_pipeline
   from sklearn.preprocessing import StandardScaler
 
+  codes, factors = checked(codes, factors, 2)
   holder = Holder(factors, rng)
   held = rng.integers(holder.count, size=points + points // 2)
   a, b = np.moveaxis(np.stack([holder.groups(k, pairs, 2) for k in held]), -1, 0)
@@ -133,17 +170,25 @@ def factor_vae_score(
   votes: int = 800,
   size: int = 64,
 ) -> float:
-  """Accuracy in [0, 1] of the majority vote on held-out points; 0 where all latents are dead.
+  """Accuracy in [0, 1] of the majority vote on held-out points; 0 where no latent varies.
+
+  The variance of a latent in a group is divided by that over the data, as in Locatello et al. 2019:
+  one that is noise has 1, whatever its scale, so that constants alone are pruned. (A latent that
+  collapsed to a prior is such noise, unless its mean still moves: they keep it too.)
 
   Args:
     codes, factors: see above.
     rng: consumed.
     votes: points that vote, and half as many that are tested.
     size: of the group behind a point.
+
+  Raises:
+    UserError: see `checked`; two factors are needed.
   """
+  codes, factors = checked(codes, factors, 2)
   std = codes.std(0)
-  alive = std > DEAD * std.max()
-  if not std.max() > 0:
+  alive = std > ROUNDING * np.abs(codes).max(0)
+  if not alive.any():
     return 0.0
   scaled, holder = codes[:, alive] / std[alive], Holder(factors, rng)
   held = rng.integers(holder.count, size=votes + votes // 2)

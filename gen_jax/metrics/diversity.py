@@ -7,6 +7,8 @@ import math
 import chex
 import numpy as np
 
+from gen_jax.metrics.finite import finite
+
 
 def mean_pairwise_distance(x: np.ndarray) -> float:
   """Mean Euclidean distance of two different rows of x [n, D], n > 1."""
@@ -29,9 +31,13 @@ def diversity_within_classes(
     labels: [n] classes that a classifier reads in them.
     real: [m, ...].
     real_labels: [m].
+
+  Raises:
+    core.UserError: where a value is not finite.
   """
   chex.assert_equal_shape_suffix([samples, real], samples.ndim - 1)
-  flat = lambda x: np.asarray(x, np.float64).reshape(len(x), math.prod(x.shape[1:]))
+  samples, real = finite(samples, "the samples"), finite(real, "the data")
+  flat = lambda x: x.reshape(len(x), math.prod(x.shape[1:]))
   ratios = []
   for c in np.unique(real_labels):
     own, theirs = flat(samples[labels == c]), flat(real[real_labels == c])

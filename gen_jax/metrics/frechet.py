@@ -11,6 +11,7 @@ import numpy as np
 import scipy.linalg
 
 from gen_jax import core
+from gen_jax.metrics.finite import finite
 
 
 def frechet_distance(features_a: np.ndarray, features_b: np.ndarray) -> float:
@@ -28,8 +29,7 @@ def frechet_distance(features_a: np.ndarray, features_b: np.ndarray) -> float:
     features, never negative.
 
   Raises:
-    core.UserError: where a set has fewer than two rows.
-    ValueError: where a feature is not finite.
+    core.UserError: where a set has fewer than two rows, or a feature is not finite.
   """
   chex.assert_rank([features_a, features_b], 2)
   chex.assert_equal_shape_suffix([features_a, features_b], 1)
@@ -37,7 +37,7 @@ def frechet_distance(features_a: np.ndarray, features_b: np.ndarray) -> float:
   for features in (features_a, features_b):
     if len(features) < 2:
       raise core.UserError(f"a Frechet distance needs two examples or more, not {len(features)}")
-    features = np.asarray(features, np.float64)
+    features = finite(features, "the features")
     moments += [features.mean(axis=0), np.atleast_2d(np.cov(features, rowvar=False))]
   return gaussian_frechet_distance(*moments)
 

@@ -7,12 +7,16 @@ From what the game logged over the last quarter of its training, and from sample
              data's mean as data do
   saturated  the critic is sure of more than 90% of the examples, real and fake
              (`critic_saturation`), so that its loss is flat there
-  collapsed  samples fill less than half as many cells as data do
+  collapsed  samples fill less than half as many cells as data do, or a tenth of the data lies in
+             lost cells, or a class is lost: has less than a tenth of the share of samples that it
+             has of the data
   healthy    none of these
 
 in this order: each of the first two can bring about the next. Cells are those of 20 centres that
 k-means finds in the data (the bins of Richardson & Weiss 2018); how many a set fills is the
-exponential of the entropy of its shares. Healthy is not good: samples may still look like no data.
+exponential of the entropy of its shares. Cells where fewer than 10 samples are to be expected, and
+classes of which fewer than 3 are, are not judged. Healthy is not good: samples may still look like
+no data.
 """
 
 from __future__ import annotations
@@ -22,11 +26,13 @@ from typing import NamedTuple
 
 import chex
 import numpy as np
+from scipy.special import entr
 
 from gen_jax import core
 
 SCORE, GROWTH, SPREAD, SATURATION, DIVERSITY = 1000.0, 30.0, 3.0, 0.9, 0.5
 CELLS, FITTED = 20, 5000
+LOST, PARTS, IN_CELL, OF_CLASS = 0.1, 0.1, 10, 3
 
 
 class Health(NamedTuple):
@@ -37,24 +43,50 @@ class Health(NamedTuple):
   figures: dict[str, float]
 
 
-def cell_perplexity_ratio(samples: np.ndarray, data: np.ndarray) -> float:
-  """How many of the data's cells samples [n, D] fill, over how many data [m, D] do: 1 if evenly."""
+class Kinds(NamedTuple):
+  """The kinds, cells or classes, of samples [n] and of data [m], as integers 0..K-1."""
+
+  samples: np.ndarray
+  data: np.ndarray
+
+  def shares(self) -> tuple[np.ndarray, np.ndarray]:
+    """Of the samples and of the data, of each kind [K]."""
+    count = 1 + max(self.samples.max(), self.data.max())
+    return tuple(np.bincount(kinds, minlength=count) / len(kinds) for kinds in self)
+
+  def perplexity_ratio(self) -> float:
+    """How many kinds samples fill, over how many data do: 1 if evenly."""
+    samples, data = (np.exp(entr(share).sum()) for share in self.shares())
+    return float(samples / data)
+
+  def lost(self, expected: int) -> float:
+    """The share of the data that is of lost kinds, of those of which at least `expected` samples
+    are to be expected."""
+    samples, data = self.shares()
+    gone = (data * len(self.samples) >= expected) & (samples < LOST * data)
+    return float(data[gone].sum())
+
+  def unjudged(self, expected: int) -> int:
+    """How many kinds of the data no sample is of, and fewer than `expected` were to be."""
+    samples, data = self.shares()
+    few = data * len(self.samples) < expected
+    return int((few & (data > 0) & (samples == 0)).sum())
+
+
+def cells_of(samples: np.ndarray, data: np.ndarray) -> Kinds:
+  """The cells that samples [n, D] and data [m, D] fall in."""
   from sklearn.cluster import KMeans
 
-  cells = KMeans(min(CELLS, len(data)), n_init=1, random_state=0).fit(data[:FITTED])
-
-  def filled(x):
-    share = np.bincount(cells.predict(x), minlength=cells.n_clusters) / len(x)
-    return np.exp(-(share[share > 0] * np.log(share[share > 0])).sum())
-
-  return float(filled(samples) / filled(data))
+  fitted = data[core.permutation(len(data))[:FITTED]]
+  cells = KMeans(min(CELLS, len(fitted)), n_init=1, random_state=0).fit(fitted)
+  return Kinds(cells.predict(samples), cells.predict(data))
 
 
 def spread_ratio(samples: np.ndarray, data: np.ndarray) -> float:
   """Root mean square distance of samples [n, D] from the mean of data [m, D], over that of data."""
   centre = data.mean(axis=0)
   reach = lambda x: np.sqrt(((x - centre) ** 2).sum(axis=1).mean())
-  return float(reach(samples) / reach(data))
+  return float(reach(samples) / max(reach(data), 1e-300))
 
 
 def quarter(rows: Sequence[Mapping], i: int) -> Sequence[Mapping]:
@@ -63,7 +95,12 @@ def quarter(rows: Sequence[Mapping], i: int) -> Sequence[Mapping]:
   return rows[start : max((i + 1) * len(rows) // 4, start + 1)]
 
 
-def game_health(rows: Sequence[Mapping], samples: np.ndarray, data: np.ndarray) -> Health:
+def game_health(
+  rows: Sequence[Mapping],
+  samples: np.ndarray,
+  data: np.ndarray,
+  classes: Kinds | None = None,
+) -> Health:
   """The verdict on a game.
 
   Args:
@@ -71,6 +108,7 @@ def game_health(rows: Sequence[Mapping], samples: np.ndarray, data: np.ndarray) 
       gradient_norm, and critic_accuracy and critic_saturation, which a game without logits lacks.
     samples: [n, ...].
     data: [m, ...], real examples.
+    classes: of samples and of real examples, where there are classes that can be read in them.
 
   Raises:
     core.UserError: where no row is of an adversarial game.
@@ -91,7 +129,7 @@ def game_health(rows: Sequence[Mapping], samples: np.ndarray, data: np.ndarray) 
   if finite:
     figures = {"critic_accuracy": mean("critic_accuracy")} if "critic_accuracy" in rows[0] else {}
     norms = [name for name in rows[0] if name.endswith("gradient_norm")]
-    before = quarter(rows, 1)
+    before, cells = quarter(rows, 1), cells_of(samples, data)
     figures |= {
       "critic_saturation": mean("critic_saturation"),
       "largest_score": max(
@@ -99,8 +137,12 @@ def game_health(rows: Sequence[Mapping], samples: np.ndarray, data: np.ndarray) 
       ),
       "gradient_growth": max((mean(n) / max(mean(n, before), 1e-12) for n in norms), default=1.0),
       "spread_ratio": spread_ratio(samples, data),
-      "cell_perplexity_ratio": cell_perplexity_ratio(samples, data),
+      "cell_perplexity_ratio": cells.perplexity_ratio(),
+      "lost_in_cells": cells.lost(IN_CELL),
     }
+    if classes is not None:
+      figures["lost_in_classes"] = classes.lost(OF_CLASS)
+      figures["unjudged_classes"] = classes.unjudged(OF_CLASS)
   verdict, why = judged(figures)
   return Health(verdict, why, figures)
 
@@ -129,7 +171,13 @@ def judged(figures: Mapping[str, float]) -> tuple[str, str]:
     return "collapsed", (
       f"samples fill {cells:.0%} as many cells as data, less than {DIVERSITY:.0%}"
     )
+  if (gone := figures["lost_in_cells"]) > PARTS:
+    return "collapsed", f"{gone:.0%} of the data lie in cells that are lost, more than {PARTS:.0%}"
+  if gone := figures.get("lost_in_classes"):
+    return "collapsed", f"{gone:.1%} of the data are of classes that are lost"
   stands = f"samples fill {cells:.0%} as many cells as data"
+  if unjudged := figures.get("unjudged_classes"):
+    stands += f"; they are too few to tell whether {unjudged} classes without a sample are lost"
   if "critic_accuracy" in figures:
     right = f"{figures['critic_accuracy']:.0%} of pairs rightly"
     stands = f"the critic ranks {right} and is sure of {saturation:.0%}; {stands}"

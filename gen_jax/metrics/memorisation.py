@@ -6,10 +6,14 @@ the same two sets of distances.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import chex
 import numpy as np
 
-from gen_jax import core
+from gen_jax.metrics.finite import finite
+
+NEAR = 0.01  # quantile of held-out examples' distances: what few of them lie within
 
 
 def nearest_distance(query: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -25,13 +29,15 @@ def nearest_distance(query: np.ndarray, reference: np.ndarray) -> np.ndarray:
     [n] float64, in the units of D.
 
   Raises:
-    ValueError: where a value is not finite, or a set is empty.
+    core.UserError: where a value is not finite.
+    ValueError: where a set is empty.
   """
   from sklearn.metrics import pairwise_distances_argmin
 
   chex.assert_rank([query, reference], 2)
   chex.assert_equal_shape_suffix([query, reference], 1)
-  query, reference = np.asarray(query, np.float64), np.asarray(reference, np.float64)
+  query = finite(query, "the samples or examples")
+  reference = finite(reference, "the training examples")
   if not len(query) or not len(reference):
     raise ValueError("no nearest distance from or to an empty set")
   centre = reference.mean(axis=0)  # an offset would cost digits where neighbours are compared
@@ -49,23 +55,38 @@ def nearest_indices(query: np.ndarray, reference: np.ndarray, k: int) -> np.ndar
   return search.fit(reference).kneighbors(query, return_distance=False)
 
 
-def nearest_train_ratio(samples: np.ndarray, held_out: np.ndarray, train: np.ndarray) -> float:
+class Copying(NamedTuple):
+  """ratio: the median distance of samples to their nearest training example over that of held-out
+  examples: about 1 for new samples as near to the data as data are, 0 where half are copies; None
+  where the median of held-out examples is 0. nearer: the share of samples at most as far from a
+  training example as `radius`, the NEAR quantile of those distances of held-out examples.
+  held_out_nearer: the share of held-out examples that are; samples that are no copies have about
+  the same.
+  """
+
+  ratio: float | None
+  nearer: float
+  held_out_nearer: float
+  radius: float
+
+
+def data_copying(samples: np.ndarray, held_out: np.ndarray, train: np.ndarray) -> Copying:
   """How near samples lie to the training set, against how near unseen data lie to it.
+
+  A median sees copies only where they are half of the samples; the share of those that lie nearer
+  than all but the nearest 1% of unseen data grows with each.
 
   Args:
     samples: [n, D].
     held_out: [h, D], real examples that are not in train.
     train: [m, D].
 
-  Returns:
-    Median distance of samples to their nearest in train, over that of held_out: about 1 for new
-    samples as near to the data as data are, 0 for copies.
-
   Raises:
-    core.UserError: where the median of held_out is 0, so that there is nothing to compare with.
-    ValueError: where a value is not finite, or a set is empty.
+    core.UserError: where a value is not finite.
+    ValueError: where a set is empty.
   """
-  unseen = np.median(nearest_distance(held_out, train))
-  if unseen == 0:
-    raise core.UserError("at least half of the held-out examples are in the training set too")
-  return float(np.median(nearest_distance(samples, train)) / unseen)
+  unseen, drawn = nearest_distance(held_out, train), nearest_distance(samples, train)
+  radius = float(np.quantile(unseen, NEAR, method="lower"))  # a distance that occurs
+  middle = float(np.median(unseen))
+  ratio = float(np.median(drawn)) / middle if middle > 0 else None
+  return Copying(ratio, float((drawn <= radius).mean()), float((unseen <= radius).mean()), radius)

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import chex
 import numpy as np
 
+from gen_jax.metrics.finite import finite
+
 
 class Modes(NamedTuple):
   """modes_covered: modes with a high-quality sample. high_quality_share: samples within three
@@ -33,10 +35,13 @@ def mode_coverage(
     centres: of the modes, [K, D].
     deviation: standard deviation of every mode.
     within: the largest distance of a high-quality sample, in standard deviations.
+
+  Raises:
+    core.UserError: where a value is not finite.
   """
   chex.assert_rank([samples, centres], 2)
   chex.assert_equal_shape_suffix([samples, centres], 1)
-  samples, centres = np.asarray(samples, np.float64), np.asarray(centres, np.float64)
+  samples, centres = finite(samples, "the samples"), np.asarray(centres, np.float64)
   distance = np.linalg.norm(samples[:, None] - centres, axis=-1)
   mode, good = distance.argmin(axis=1), distance.min(axis=1) <= within * deviation
   count = np.bincount(mode[good], minlength=len(centres))

@@ -11,6 +11,7 @@ import chex
 import numpy as np
 
 from gen_jax import core
+from gen_jax.metrics.finite import finite
 
 CHUNK_MIB = 64
 
@@ -34,8 +35,7 @@ def precision_recall_density_coverage(
     coverage: fraction of real whose ball holds a fake, in [0, 1].
 
   Raises:
-    core.UserError: where a set has not more than k examples, or k < 1.
-    ValueError: where a feature is not finite.
+    core.UserError: where a set has not more than k examples, k < 1, or a feature is not finite.
   """
   from sklearn.metrics import pairwise_distances_chunked
 
@@ -43,6 +43,7 @@ def precision_recall_density_coverage(
   chex.assert_equal_shape_suffix([real, fake], 1)
   if not 1 <= k < min(len(real), len(fake)):
     raise core.UserError(f"k={k} must be at least 1 and below both {len(real)=} and {len(fake)=}")
+  real, fake = finite(real, "the features"), finite(fake, "the features")
   centre = np.mean(real, axis=0, dtype=np.float64)  # an offset would cost digits of the distances
   real, fake = real - centre, fake - centre
   radius_real, radius_fake = _radius(real, k), _radius(fake, k)

@@ -5,7 +5,27 @@ from __future__ import annotations
 import chex
 import numpy as np
 
+from gen_jax import core
+from gen_jax.metrics.finite import finite
+
 RBF_LIMIT = 5000  # labels above which the kernel machine, quadratic in their number, is left out
+
+
+def balanced(labels: np.ndarray, count: int) -> np.ndarray:
+  """Positions of `count` examples, equally many of each class as far as there are so many: how
+  Kingma et al. 2014 ("Semi-Supervised Learning with Deep Generative Models", section 4) choose the
+  labelled ones. Which they are is picked by a fixed permutation.
+
+  Args:
+    labels: [N].
+    count: at most N.
+  """
+  order = core.permutation(len(labels))
+  by_class = np.argsort(labels[order], kind="stable")
+  grouped = labels[order][by_class]
+  turn = np.empty(len(labels), np.int64)  # how many of its class come before it
+  turn[by_class] = np.arange(len(labels)) - np.searchsorted(grouped, grouped)
+  return order[np.argsort(turn, kind="stable")[:count]]
 
 
 def probe_errors(
@@ -25,12 +45,18 @@ def probe_errors(
 
   Returns:
     Fraction of test codes whose class is not found, in [0, 1], by classifier.
+
+  Raises:
+    core.UserError: for labels of one class only, or codes that are not finite.
   """
   from sklearn.linear_model import LogisticRegression
   from sklearn.model_selection import GridSearchCV, StratifiedKFold
   from sklearn.svm import SVC
 
   chex.assert_rank([train, labels, test, test_labels], [2, 1, 2, 1])
+  train, test = finite(train, "the codes"), finite(test, "the codes")
+  if len(np.unique(labels)) < 2:
+    raise core.UserError("a probe needs labels of two classes or more, and these are of one")
   centre, scale = train.mean(axis=0), np.sqrt(train.var(axis=0).mean()) + 1e-12
   train, test = (train - centre) / scale, (test - centre) / scale
   folds = StratifiedKFold(3, shuffle=True, random_state=0)

@@ -81,6 +81,8 @@ def _figure(entry: Any) -> str:
 
 
 def _number(value: Any) -> str:
+  if value is None:
+    return MISSING
   return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import numpy as np
+from absl import logging
 
 from gen_jax import config as configs
-from gen_jax.core import Model, PyTree
+from gen_jax.core import Model, PyTree, UserError
 from gen_jax.data import Source
+from gen_jax.run.files import read_json
 from gen_jax.run.folder import locked
+from gen_jax.run.job import NonFinite
 from gen_jax.run.loop import train
+from gen_jax.run.processes import agree
+from gen_jax.run.signals import Stopped
 from gen_jax.run.system import System, system_of
 
+PASSED_ON = (Stopped, NonFinite)  # what is no fault of what was kept
 BUILDER = "gen_jax.models.classifier.build"
 
 
@@ -52,16 +59,88 @@ def train_judge(system: System, source: Source, kept: Path | None) -> Judge:
   )
   parsed = configs.parse(config)
   judge = system_of(configs.build(parsed.config, source.spec), source, parsed, mesh)
-  if kept is None:
-    result = train(judge)
-  else:
-    sizes = {name: len(split) for name, split in source.splits.items()}
-    mark = configs.fingerprint(judge.config, [judge.spec, *judge.specs], sizes, judge.digests)
-    folder = kept / f"{source.name.replace(':', '-')}-{mark}-{steps}"
+  states = train(judge).states if kept is None else kept_states(judge, kept)
+  return judge_of(judge.program.model, states, source.splits["test"].arrays())
+
+
+def kept_states(judge: System, kept: Path) -> list[PyTree]:
+  """The states of a classifier that is kept below a folder, trained where they are not there yet.
+
+  What is kept is a cache: where it is damaged or another's, it is removed and made anew; where it
+  cannot be written, the classifier is trained without it.
+  """
+  source, steps = judge.source, judge.total
+  specs = [judge.spec, *judge.specs]
+  mark = configs.fingerprint(judge.config, specs, judge.sizes, judge.digests)
+  folder = kept / f"{source.name.replace(':', '-').replace('/', '-')}-{mark}-{steps}"
+
+  def read_or_train():
+    agree(lambda: check_is_of(folder, judge.config, mark))
+    judge.claim(folder)
+    return train(judge, workdir=folder, fingerprint=mark).states
+
+  try:
+    agree(lambda: remove_if_no_folder(folder))
     with locked(folder, wait=True):
-      judge.claim(folder)
-      result = train(judge, workdir=folder, fingerprint=mark)
-  return judge_of(judge.program.model, result.states, source.splits["test"].arrays())
+      try:
+        return read_or_train()
+      except PASSED_ON:
+        raise
+      except Exception as error:
+        logging.warning("%s is removed and trained anew: %s", folder, reason(error))
+        agree(lambda: empty(folder))
+        return read_or_train()
+  except PASSED_ON:
+    raise
+  except Exception as error:
+    logging.warning("the classifier is trained and not kept in %s: %s", folder, reason(error))
+    return train(judge).states
+
+
+def check_is_of(folder: Path, config: Mapping, mark: str) -> None:
+  """Refuses a folder whose record is not that of this very config; nothing that the record names is
+  looked up.
+
+  Raises:
+    UserError: in one line.
+  """
+  path, checkpoints = folder / "config.json", folder / "checkpoints"
+  if checkpoints.exists() and not checkpoints.is_dir():
+    raise UserError(f"{checkpoints} is no folder")
+  if not path.exists():
+    if any(each.name != ".lock" for each in folder.iterdir()):
+      raise UserError(f"{folder} has no config.json")
+    return
+  record = read_json(path)
+  try:
+    ours = record["fingerprint"] == mark
+    ours &= configs.identity(record["config"]) == configs.identity(config)
+  except (KeyError, TypeError, AttributeError):
+    ours = False
+  if not ours:
+    raise UserError(f"{path} is another classifier's, or damaged")
+
+
+def remove_if_no_folder(path: Path) -> None:
+  """Makes way for a folder; of a link, the link is removed and not what it leads to."""
+  if path.is_symlink() or path.is_file():
+    logging.warning("%s is removed and trained anew: it is no folder", path)
+    path.unlink()
+
+
+def empty(folder: Path) -> None:
+  """Removes what is in a folder, but for the lock that this process holds. Links are removed, and
+  not what they lead to."""
+  for each in folder.iterdir():
+    if each.is_dir() and not each.is_symlink():
+      shutil.rmtree(each)
+    elif each.name != ".lock":
+      each.unlink()
+
+
+def reason(error: Exception) -> str:
+  """What an error says, in one line."""
+  return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def judge_of(

@@ -61,6 +61,13 @@ def to_json(value: dict) -> str:
   return json.dumps(value, indent=1, sort_keys=True, default=list) + "\n"
 
 
+def of_what(record: dict) -> str:
+  """The examples that a figure is of; of one that is missing, why."""
+  if record["value"] is None:
+    return "missing: " + record.get("why", "").replace("|", "/")
+  return f"{record['examples']} of {record['split']}"
+
+
 def section(name: str, run: dict) -> str:
   """One run: a table of its figures."""
   family = run["builder"].split(".")[-2]
@@ -75,9 +82,9 @@ def section(name: str, run: dict) -> str:
       error = record.get("standard_error")
       cells = [
         figure,
-        f"{record['value']:.4g}",
+        "-" if record["value"] is None else f"{record['value']:.4g}",
         "" if error is None else f"{error:.2g}",
-        f"{record['examples']} of {record['split']}",
+        of_what(record),
         str(record.get("step", "")),
       ]
       lines.append(f"| {' | '.join(cells)} |")

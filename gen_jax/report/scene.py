@@ -1,6 +1,7 @@
 """What measures see of a trained system; samples and features are made once, when first asked for.
 
-Every figure is a record {"value", "examples", "split", ...} that says how it came to be.
+Every figure is a record {"value", "examples", "split", ...} that says how it came to be; one that
+could not be taken has the value None and says "why".
 """
 
 from __future__ import annotations
@@ -125,10 +126,10 @@ class Scene:
     accuracy = round(self.judge.accuracy, 4)
     return {"extractor": "classifier of the training split", "extractor_accuracy": accuracy}
 
-  def record(self, value: float, **facts) -> Record:
+  def record(self, value: float | None, **facts) -> Record:
     """A figure over the samples, against the split."""
-    n = len(self.samples["x"])
-    return {"value": float(value), "examples": n, "split": self.settings.split, **facts}
+    value, n = None if value is None else float(value), len(self.samples["x"])
+    return {"value": value, "examples": n, "split": self.settings.split, **facts}
 
   def of_split(self, value: float, **facts) -> Record:
     """A figure over the examples of the split."""

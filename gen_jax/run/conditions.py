@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from gen_jax.core import Field, Model, Spec, UserError
+from gen_jax.core import Field, Model, Spec, UserError, permutation
 from gen_jax.data import SPECIAL, Split, Vocabulary, split_words
 from gen_jax.schema import nearest
 
@@ -22,8 +22,9 @@ def conditions(
 ) -> dict[str, np.ndarray]:
   """What each of n samples is conditioned on, {} for an unconditional model.
 
-  Entry i depends on i only: the fields of the split's example i % N, except that fields that are
-  `given` have that value everywhere, and with `spread` (or without a split) label i is i % classes.
+  Entry i depends on i and the split only: the fields of example i % N of a fixed permutation of the
+  split, whose order may be that of its classes; except that fields that are `given` have that value
+  everywhere, and with `spread` (or without a split) label i is i % classes.
 
   Args:
     model: whose `cond` it is.
@@ -45,7 +46,7 @@ def conditions(
     wanted = " ".join(f"--cond.{name}=..." for name in rest)
     raise UserError(f"this model is conditioned on {', '.join(rest)}: give {wanted}")
   if rest:
-    fields = split.take(rows % len(split))
+    fields = split.take(permutation(len(split))[rows % len(split)])
     out |= {name: fields[name] for name in rest}
   return out
 

@@ -32,7 +32,6 @@ def terms(
   *,
   batch_size: int,
   mesh: Mesh,
-  limit: int | None = None,
 ) -> dict[str, np.ndarray]:
   """{term: [N]} of every example of the split, in order, padding left out.
 
@@ -43,10 +42,9 @@ def terms(
     key: of the randomness.
     batch_size: of one call.
     mesh: the devices.
-    limit: number of examples, all where None.
   """
   pieces: dict[str, list[np.ndarray]] = {}
-  for batch in passes(split, chunk_size(batch_size, mesh), limit):
+  for batch in passes(split, chunk_size(batch_size, mesh)):
     mask = batch["mask"]
     values = compiled(states, put(batch, split_over(mesh, 0)), key)
     for name, value in values.items():

@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from gen_jax.core import Model, PyTree, Spec, fold_each, stream
+from gen_jax.core import Model, PyTree, Spec, fold_each, permutation, stream
 from gen_jax.data import Vocabulary, is_text
 from gen_jax.run import pictures, processes, sample
 from gen_jax.run.conditions import by_class, conditions
@@ -69,10 +69,10 @@ class Grid:
     return x[order], columns
 
   def examples(self, states: list[PyTree]) -> tuple[dict, np.ndarray, np.ndarray, bool]:
-    """The first examples that were not learnt from, what is given of them, what the model makes,
-    and whether it is known what was wanted."""
+    """Some examples that were not learnt from, the same at every step, what is given of them, what
+    the model makes, and whether it is known what was wanted."""
     split = self.source.splits.get("validation", self.source.splits["train"])
-    batch = split.take(np.arange(min(EXAMPLES, len(split))))
+    batch = split.take(permutation(len(split))[:EXAMPLES])
     if self.maker is None:
       self.maker = jax.jit(made_of(self.model))
     index = np.arange(len(batch["x"]))

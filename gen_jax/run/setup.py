@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from gen_jax import config as configs
 from gen_jax import data
-from gen_jax.core import Array, PyTree, UserError
-from gen_jax.run.states import batches_of, initialiser
+from gen_jax.core import Array, PyTree, Stage, UserError
+from gen_jax.run.states import batch_of_spec, batches_of, initialiser
 from gen_jax.run.system import System, stage_steps, system_of
 
 
@@ -73,19 +75,64 @@ def check_validation(system: System) -> None:
 
 def terms_of_last(system: System) -> list[str]:
   """Names of the terms of the last stage's evaluation."""
-  program, batches = system.program, batches_of(system, 1)
-  stage = program.stages[-1]
-  key = jax.eval_shape(lambda: jax.random.key(0))
-  keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
+  stage = system.program.stages[-1]
 
-  def terms(key: Array, keys: Array, *batches):
+  def terms(states, batches, key, keys):
+    return stage.model.evaluate(states[-1], seen_by_last(stage, states, batches, key), keys)
+
+  return list(shapes_of(system, terms, 1))
+
+
+def shapes_of_update(system: System) -> dict[str, jax.ShapeDtypeStruct]:
+  """The metrics of an update of the last stage."""
+  stage = system.program.stages[-1]
+
+  def metrics(states, batches, key, keys):
+    batch = seen_by_last(stage, states, batches, key)
+    batch = jax.tree.map(lambda x: jnp.stack([x] * stage.model.microbatches), batch)
+    return stage.model.update(states[-1], batch, keys[0], jnp.int32(0))[1]
+
+  return shapes_of(system, metrics)
+
+
+def shapes_of_codes(system: System) -> list[np.dtype]:
+  """The types of the arrays that the finished model encodes an example as."""
+  model = system.program.model
+
+  def codes(states, batches, key, keys):
+    batch = batches[-1]
+    cond = {name: batch[name] for name in model.cond} or None
+    return model.encode(states, batch["x"], None, cond)
+
+  return [leaf.dtype for leaf in jax.tree.leaves(shapes_of(system, codes, 1))]
+
+
+def seen_by_last(stage: Stage, states: list[PyTree], batches: Sequence[dict], key: Array) -> dict:
+  """What the last stage sees of its batch."""
+  batch = batches[-2]
+  return batch if stage.view is None else stage.view(states[:-1], batch, jax.random.fold_in(key, 0))
+
+
+def shapes_of(system: System, function: Callable[..., PyTree], batch_size: int | None = None):
+  """Shapes and types of what a function gives of fresh states, without computing anything.
+
+  Args:
+    system: whose states.
+    function: (states of all stages, batches, key, keys) -> pytree; the batches are those of the
+      stages, and one of the data of the finished model.
+    batch_size: of them, or None for those of training.
+  """
+  program = system.program
+  batches = batches_of(system, batch_size)
+  batches.append(batch_of_spec(system.spec, batch_size or system.experiment.feed.batch_size))
+  key = jax.eval_shape(lambda: jax.random.key(0))
+  keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), batch_size or 1))
+
+  def of(key: Array, keys: Array, *batches):
     states: list[PyTree] = []
-    for i, (each, batch) in enumerate(zip(program.stages, batches, strict=True)):
+    for i, (each, batch) in enumerate(zip(program.stages, batches)):
       uses = [jax.random.fold_in(key, 2 * i + j) for j in (1, 2)]
       states = [*states, initialiser(each)(states, batch, *uses)]
-    seen = batches[-1]
-    if stage.view is not None:
-      seen = stage.view(states[:-1], seen, jax.random.fold_in(key, 0))
-    return stage.model.evaluate(states[-1], seen, keys)
+    return function(states, batches, key, keys)
 
-  return list(jax.eval_shape(terms, key, keys, *batches))
+  return jax.eval_shape(of, key, keys, *batches)

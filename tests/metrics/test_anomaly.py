@@ -38,3 +38,10 @@ def test_refusals():
     metrics.auroc(np.zeros(3), np.zeros(0))
   with pytest.raises(ValueError):
     metrics.auroc(np.array([np.nan]), np.zeros(2))
+
+
+def test_a_score_of_minus_infinity_is_the_lowest():
+  assert metrics.auroc(np.array([0.0, 1.0]), np.array([-np.inf, -5.0])) == 1
+  assert metrics.auroc(np.array([-np.inf, 1.0]), np.array([-np.inf, 0.0])) == 0.625
+  with pytest.raises(core.UserError, match="1 of 3 scores are NaN"):
+    metrics.auroc(np.array([0.0, np.nan]), np.array([1.0]))

@@ -9,8 +9,8 @@ from gen_jax.core import Spec, UserError, fold_each
 from gen_jax.data import load
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.losses.penalties import Penalties
-from gen_jax.metrics import game_health
-from gen_jax.metrics.health import cell_perplexity_ratio, spread_ratio
+from gen_jax.metrics import game_health, health
+from gen_jax.metrics.health import Kinds, cells_of, spread_ratio
 from gen_jax.models import gan
 
 DATA = load("toy2d:8gaussians").splits["train"].arrays()["x"][:4000]
@@ -52,12 +52,17 @@ def test_a_game_without_logits():
   "samples,verdict,why",
   [
     (NEW[:1].repeat(1000, axis=0), "collapsed", "less than 50%"),
+    (
+      NEW[np.linalg.norm(NEW - [4 / 1.414, 0], axis=1) > 2],
+      "collapsed",
+      "of the data lie in cells that are lost",
+    ),
     (NEW[np.linalg.norm(NEW - NEW[0], axis=1) < 1], "collapsed", "less than 50%"),
     (5 * NEW, "diverging", "times as far out"),
     (np.where(NEW > 0, NEW, np.nan), "diverging", "not finite"),
     (NEW + 0.1, "healthy", ""),
   ],
-  ids=["one point", "one mode", "far out", "nan", "shifted a little"],
+  ids=["one point", "one mode", "all modes but one", "far out", "nan", "shifted a little"],
 )
 def test_samples(samples, verdict, why):
   found = game_health(rows_of(), samples, DATA)
@@ -70,12 +75,42 @@ def test_the_figures_of_known_sets():
   np.testing.assert_allclose(spread_ratio(centre + 3 * (DATA - centre), DATA), 3, rtol=1e-5)
   # Four points far apart are their own cells: one of them is a quarter, two are one half.
   four = np.repeat(100 * np.eye(4), 50, axis=0) + np.random.default_rng(0).normal(size=(200, 4))
-  cells = len(np.unique(four.round(), axis=0))
-  assert cells > 4  # each point has several cells
-  whole = cell_perplexity_ratio(four, four)
-  np.testing.assert_allclose(whole, 1)
-  np.testing.assert_allclose(cell_perplexity_ratio(four[:100], four), 0.5, atol=0.1)
-  np.testing.assert_allclose(cell_perplexity_ratio(four[:1], four), 1 / 20, atol=0.02)
+  assert len(np.unique(four.round(), axis=0)) > 4  # each point has several cells
+  ratio = lambda samples: cells_of(samples, four).perplexity_ratio()
+  np.testing.assert_allclose(ratio(four), 1)
+  np.testing.assert_allclose(ratio(four[:100]), 0.5, atol=0.1)
+  np.testing.assert_allclose(ratio(four[:1]), 1 / 20, atol=0.02)
+  assert spread_ratio(four, four[:1]) > 1e200  # data without spread
+
+
+def test_cells_are_those_of_all_the_data_where_they_are_sorted(monkeypatch):
+  monkeypatch.setattr(health, "FITTED", 500)
+  by_mode = DATA[np.argsort(np.arctan2(*DATA.T), kind="stable")]
+  two_modes = by_mode[:1000]  # a quarter of the circle
+  for data in (DATA, by_mode):
+    assert cells_of(two_modes, data).perplexity_ratio() < 0.4
+    assert game_health(rows_of(), two_modes, data).verdict == "collapsed"
+    assert game_health(rows_of(), NEW, data).verdict == "healthy"
+
+
+@pytest.mark.parametrize(
+  "shares,n,verdict,why",
+  [
+    ([0.1] * 10, 1000, "healthy", "fill"),
+    ([0.011, *[0.1] * 8, 0.189], 1000, "healthy", "fill"),
+    ([0.0, *[0.1] * 8, 0.2], 1000, "collapsed", "10.0% of the data are of classes that are lost"),
+    ([0.009, *[0.1] * 8, 0.191], 1000, "collapsed", "10.0% of the data"),
+    ([0.0, 0.0, *[0.1] * 7, 0.3], 30, "collapsed", "20.0% of the data"),
+    # Of twenty samples two of each class are to be expected: one class in ten has none.
+    ([0.0, *[0.1] * 8, 0.2], 20, "healthy", "too few to tell whether 1 classes"),
+  ],
+)
+def test_a_lost_class_is_no_health(shares, n, verdict, why):
+  """Ten classes of data, each a tenth; samples fall on all cells."""
+  count = np.round(np.array(shares) * n).astype(int)
+  classes = Kinds(np.repeat(np.arange(10), count), np.arange(500) % 10)
+  found = game_health(rows_of(), NEW, DATA, classes)
+  assert found.verdict == verdict and why in found.why
 
 
 def test_runs_of_no_game_are_refused():

@@ -12,9 +12,9 @@ from gen_jax.run.system import System, Trained
 
 def settings(data=(), **evaluate):
   """Of an experiment."""
-  evaluate = {"split": "test", "batch_size": 8, **evaluate}
+  evaluate = {"split": "test", "batch_size": 8, "samples": 40, "neighbours": 3, **evaluate}
   return types.SimpleNamespace(
-    config={"seed": 0, "likelihood": {}, "measures": ()}, data=dict(data),
+    config={"seed": 0, "model": {}, "likelihood": {}, "measures": ()}, data=dict(data),
     evaluate=types.SimpleNamespace(**evaluate),
   )  # fmt: skip
 

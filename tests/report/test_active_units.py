@@ -28,3 +28,8 @@ def test_units_are_counted_whose_mean_moves_with_the_data(mesh):
   scene = made.scene(model, source, made.settings(batch_size=64), mesh=mesh)
   record = codes.active_units(scene)["active_units"]
   assert record["value"] == 3 and record["units"] == 5 and record["examples"] == 301
+  assert record["inputs"] == "the data"
+  scene.system.experiment.data["binarize"] = "static"
+  assert codes.active_units(scene)["active_units"]["inputs"] == "the data, static binarised"
+  scene.system.config["model"] = {"binarize": "fresh"}
+  assert "not binary pixels" in codes.active_units(scene)["active_units"]["inputs"]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gen_jax.core import Field, Model, Spec, UserError
+from gen_jax.core import Field, Model, Spec, UserError, permutation
 from gen_jax.data import SPECIAL, ArraySplit
 from gen_jax.run.conditions import conditions, parse_field, parse_given
 
@@ -67,11 +67,30 @@ def test_given_fields_stand_everywhere_and_the_others_are_the_data_s():
   model = model_of("label", "caption")
   found = conditions(model, SPEC, 5, split=split, given={"label": np.int32(0)})
   assert found["label"].tolist() == [0] * 5
-  np.testing.assert_array_equal(found["caption"][:, 0], [0, 7, 0, 7, 0])
+  first, second = permutation(2)
+  np.testing.assert_array_equal(found["caption"][::2, 0], [7 * first] * 3)
+  np.testing.assert_array_equal(found["caption"][1::2, 0], [7 * second] * 2)
   found = conditions(model, SPEC, 5, split=split, spread=True)
   assert found["label"].tolist() == [0, 1, 2, 0, 1]
-  assert conditions(model, SPEC, 3, split=split)["label"].tolist() == [2, 1, 2]
+  found = conditions(model, SPEC, 3, split=split)["label"].tolist()
+  assert found == [[2, 1][first], [2, 1][second], [2, 1][first]]
   assert conditions(model_of(), SPEC, 3) == {}
+
+
+def test_few_conditions_are_as_many_of_each_class_as_of_sorted_data():
+  label = np.repeat(np.arange(10, dtype=np.int32), 130)
+  split = ArraySplit({"x": np.zeros((1300, 1)), "label": label})
+  spec = Spec.of((1,), classes=10)
+  found = {
+    n: conditions(model_of("label"), spec, n, split=split)["label"] for n in (100, 500, 1300, 1400)
+  }
+  for n, labels in found.items():
+    np.testing.assert_array_equal(labels, found[1400][:n])  # sample i is its own
+  # 500 of 1300 without replacement: hypergeometric, standard deviation 5.3.
+  np.testing.assert_allclose(np.bincount(found[500], minlength=10), 50, atol=20)
+  assert np.bincount(found[100], minlength=10).min() > 0
+  np.testing.assert_array_equal(np.bincount(found[1300]), [130] * 10)  # each example once
+  np.testing.assert_array_equal(found[1400][1300:], found[1400][:100])
 
 
 def test_without_data_what_is_missing_is_asked_for():

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
 from gen_jax.core import UserError
 from gen_jax.report.measures import (
   codes,
@@ -19,9 +25,8 @@ from gen_jax.run.system import System
 from gen_jax.schema import nearest
 
 __all__ = [
-  "MEASURES", "check", "codes", "coverage", "fairness", "likelihood", "samples", "segmentation",
-  "sentences",  "take",
-  "translation",
+  "MEASURES", "check", "codes", "coverage", "fairness", "likelihood", "line", "samples",
+  "segmentation", "sentences", "take", "translation",
 ]  # fmt: skip
 
 
@@ -59,11 +64,49 @@ def check(system: System) -> None:
     for note in measure.notes:
       if note not in source.notes:
         raise UserError(f"the measure {name} needs data with known {note}, unlike {source.name}")
+    if found := measure.obstacle(system):
+      raise UserError(f"the measure {name} {found} (or take it out of config.measures)")
 
 
 def take(names: tuple[str, ...], scene: Scene) -> dict[str, Record]:
-  """All the named measures: figure -> record."""
+  """All the named measures: figure -> record, which JSON can hold.
+
+  A figure that cannot be taken of these data or samples has the value None, and says why.
+  """
   out: dict[str, Record] = {}
   for name in names:
-    out |= MEASURES[name].take(scene)
+    measure = MEASURES[name]
+    try:
+      taken = measure.take(scene)
+    except UserError as error:
+      missing = {"value": None, "why": str(error), "split": scene.settings.split}
+      taken = dict.fromkeys(measure.figures or (name,), missing)
+    out |= {figure: finite_record(record) for figure, record in taken.items()}
   return out
+
+
+def finite_record(record: Record) -> Record:
+  """The record with None for numbers that are not finite; where that is its value, it says why."""
+  value, clean = record["value"], without_nonfinite(record)
+  if clean["value"] is None and "why" not in clean:
+    clean["why"] = f"it came to {value}"
+  return clean
+
+
+def without_nonfinite(value: Any) -> Any:
+  """Numbers, texts and nested mappings and sequences of them as JSON holds them, with None for
+  numbers that are not finite."""
+  if isinstance(value, Mapping):
+    return {key: without_nonfinite(each) for key, each in value.items()}
+  if isinstance(value, list | tuple | np.ndarray):
+    return [without_nonfinite(each) for each in value]
+  value = value.item() if isinstance(value, np.generic) else value
+  return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def line(figure: str, record: Record) -> str:
+  """A figure in one line: what it came to, or why it is missing."""
+  if record["value"] is None:
+    return f"{figure:30s} {'-':>10s}   missing: {record['why']}"
+  says = record.get("says") or f"{record['examples']} of {record['split']}"
+  return f"{figure:30s} {record['value']:10.4f}   {says}"

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.special import entr
 
 from gen_jax import metrics
 from gen_jax.report.measures.table import measure
 from gen_jax.report.scene import Record, Scene
+from gen_jax.run.setup import shapes_of_update
+from gen_jax.run.system import System
 
 
-@measure(needs=("sample",), fields=("label",))
+@measure(
+  "smallest_class_share", "class_share_entropy", "class_diversity", needs=("sample",),
+  fields=("label",),
+)  # fmt: skip
 def class_shares(scene: Scene) -> dict[str, Record]:
   """How evenly samples fall on the classes that a classifier of real data reads in them: the
   smallest share, and the entropy of the shares in nats. A mode that was lost is a share near 0.
@@ -36,7 +43,7 @@ def class_shares(scene: Scene) -> dict[str, Record]:
   }
 
 
-@measure(needs=("sample",), notes=("modes", "mode_deviation"))
+@measure(*metrics.Modes._fields, needs=("sample",), notes=("modes", "mode_deviation"))
 def modes(scene: Scene) -> dict[str, Record]:
   """How many of the modes of the mixture that the data are from the samples cover, what share of
   the samples lies within three standard deviations of one, and how unevenly they cover them."""
@@ -50,7 +57,16 @@ def modes(scene: Scene) -> dict[str, Record]:
   }
 
 
-@measure(needs=("sample",), notes=("channels",))
+def no_test_of_channels(system: System) -> str:
+  """The classifier of channels is tested on what it did not learn from."""
+  there = "test" in system.source.notes["channels"].splits
+  return "" if there else "needs a test split, and there is none: set data.test"
+
+
+@measure(
+  "channel_modes", "channel_reverse_kl", needs=("sample",), notes=("channels",),
+  obstacle=no_test_of_channels,
+)  # fmt: skip
 def channel_modes(scene: Scene) -> dict[str, Record]:
   """How many combinations of classes occur that a classifier of single channels reads in those of
   the samples, and in nats the divergence of their shares q from even ones, KL(q || uniform)."""
@@ -73,9 +89,28 @@ def channel_modes(scene: Scene) -> dict[str, Record]:
   }
 
 
-@measure(needs=("sample",))
+def no_game(system: System) -> str:
+  """The verdict rests on what a critic gives real and fake examples."""
+  game = "critic_on_real" in shapes_of_update(system)
+  return "" if game else "is of adversarial games, and this model has no critic"
+
+
+def kind_of(scene: Scene) -> Callable[[np.ndarray], np.ndarray] | None:
+  """x -> the mode or class that it is nearest to or read as; None where the data have neither."""
+  notes = scene.source.notes
+  if "modes" in notes:
+    return lambda x: metrics.nearest_indices(x, notes["modes"], 1)[:, 0]
+  if scene.spec.classes > 1 and "test" in scene.source.splits:
+    return scene.judge.predict
+  return None
+
+
+@measure("health", needs=("sample",), obstacle=no_game)
 def health(scene: Scene) -> dict[str, Record]:
   """Whether an adversarial game looks healthy, in words: 1 if so, else 0."""
-  found = metrics.game_health(scene.rows, scene.samples["x"], scene.train["x"])
+  drawn, kind, kinds = scene.samples["x"], kind_of(scene), None
+  if kind is not None and np.isfinite(drawn).all():
+    kinds = metrics.Kinds(kind(drawn), kind(scene.real["x"]))
+  found = metrics.game_health(scene.rows, drawn, scene.train["x"], kinds)
   says = {"says": f"{found.verdict}: {found.why}", **found.figures}
   return {"health": scene.record(found.verdict == "healthy", **says, verdict=found.verdict)}

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from gen_jax import metrics
-from gen_jax.core import UserError
 from gen_jax.report.measures.table import measure
 from gen_jax.report.scene import Record, Scene
+from gen_jax.run.system import System
 
 
-@measure(needs=("predict",), fields=("label", "group"))
+def not_binary(system: System) -> str:
+  """Rates and gaps are of two classes and two groups."""
+  two = system.spec.classes == system.spec.fields["group"].levels == 2
+  return "" if two else "needs data with two classes and two groups"
+
+
+@measure(
+  "fairness_accuracy", "parity_gap", "false_positive_gap", "false_negative_gap", "group_auroc",
+  needs=("predict",), fields=("label", "group"), obstacle=not_binary,
+)  # fmt: skip
 def fairness(scene: Scene) -> dict[str, Record]:
   """Accuracy, and the gaps between groups: of the share predicted positive (parity), and of false
   positives and false negatives (odds). group_auroc is that of a fresh logistic regression of the
   group on the predictor's logits, fitted on the training split: 1/2 where they tell nothing of it.
 
   Raises:
-    UserError: if there are not two classes and two groups.
+    UserError: if a group of the split has no example of a class, or logits are not finite.
   """
   real, predicted = scene.real, scene.predicted
-  if scene.spec.classes != 2 or scene.spec.fields["group"].levels != 2:
-    raise UserError("the measure fairness needs data with two classes and two groups")
   of_groups = metrics.rates(real["label"], predicted, real["group"])
   names = scene.spec.fields["group"].names or tuple(map(str, of_groups))
   facts = {names[g]: each for g, each in of_groups.items()}
@@ -45,7 +52,8 @@ def fresh_adversary(scene: Scene) -> float:
   predict = scene.model.predict
   output = lambda states, batch, keys: {"logits": predict(states, batch["x"])}
   train = scene.terms(output, of=scene.source.splits["train"])["logits"]
-  held = scene.terms(output)["logits"]
+  held = metrics.finite(scene.terms(output)["logits"], "the logits")
+  train = metrics.finite(train, "the logits")
   adversary = LogisticRegression().fit(train[:, 1:] - train[:, :1], scene.train["group"])
   score = adversary.decision_function(held[:, 1:] - held[:, :1])
   group = scene.real["group"]

@@ -11,25 +11,25 @@ from gen_jax.data import ArraySplit
 from gen_jax.report.measures.table import measure
 from gen_jax.report.scene import Record, Scene
 from gen_jax.run import evaluate
+from gen_jax.run.system import System
 
 
 @measure(needs=("evaluate",))
 def likelihood(scene: Scene) -> dict[str, Record]:
   """The mean of every term of the model's `evaluate`, with its standard error over examples."""
   values = scene.terms(scene.model.evaluate)
-  facts = {"split": scene.settings.split, **scene.system.config["likelihood"]}
-  return {
-    name: {
-      "value": evaluate.mean(v),
-      "examples": len(v),
-      "standard_error": float(np.std(v, dtype=np.float64) / len(v) ** 0.5),
-      **facts,
-    }
-    for name, v in values.items()
-  }
+  records = {}
+  for name, v in values.items():
+    facts = {"split": scene.settings.split, **scene.system.config["likelihood"]}
+    if bad := len(v) - int(np.isfinite(v).sum()):
+      facts["why"] = f"{bad} of {len(v)} examples have a value that is not finite"
+    error = float(np.std(v, dtype=np.float64) / len(v) ** 0.5)
+    value = {"value": evaluate.mean(v), "examples": len(v), "standard_error": error}
+    records[name] = value | facts
+  return records
 
 
-@measure(needs=("log_prob",))
+@measure("auroc_uniform_noise", "auroc_mixed_examples", needs=("log_prob",))
 def anomaly(scene: Scene) -> dict[str, Record]:
   """How well log p(x) tells the split from noise: pixels at random, or each from another example.
 
@@ -56,6 +56,14 @@ def anomaly(scene: Scene) -> dict[str, Record]:
   }
 
 
+def no_outliers(system: System) -> str:
+  """The test split alone keeps the classes that were not learnt from, where there are others."""
+  if system.experiment.evaluate.split != "test":
+    return "needs config.evaluate.split=test, the only one that has other classes"
+  rest = set(range(system.spec.classes)) - set(system.experiment.data["only"])
+  return "" if rest else "needs a class that config.data.only leaves out"
+
+
 def outliers(scene: Scene, score: Callable, name: str) -> dict[str, Record]:
   """How well a score tells the classes that were learnt from the others, over the whole split.
 
@@ -78,7 +86,10 @@ def outliers(scene: Scene, score: Callable, name: str) -> dict[str, Record]:
   return {f"auroc_{name}": record}
 
 
-@measure(needs=("encode", "decode"), fields=("label",), settings=("only",))
+@measure(
+  "auroc_error", needs=("encode", "decode"), fields=("label",), settings=("only",),
+  obstacle=no_outliers,
+)  # fmt: skip
 def outliers_by_error(scene: Scene) -> dict[str, Record]:
   """AUROC of the squared error of reconstruction: what a model never saw, it restores badly."""
   model = scene.model
@@ -91,7 +102,9 @@ def outliers_by_error(scene: Scene) -> dict[str, Record]:
   return outliers(scene, score, "error")
 
 
-@measure(needs=("log_prob",), fields=("label",), settings=("only",))
+@measure(
+  "auroc_density", needs=("log_prob",), fields=("label",), settings=("only",), obstacle=no_outliers
+)
 def outliers_by_density(scene: Scene) -> dict[str, Record]:
   """AUROC of log p(x), or of the bound on it that the model has."""
   log_prob = scene.model.log_prob

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from gen_jax import metrics
 from gen_jax.data import ArraySplit
-from gen_jax.report.measures.table import measure
+from gen_jax.report.measures.table import measure, too_few
 from gen_jax.report.scene import Record, Scene
+from gen_jax.run.system import System
 
 
-@measure(needs=("sample",), fields=("label",))
+def fewer_than_two(system: System) -> str:
+  """A covariance needs two examples."""
+  split = system.experiment.evaluate.split
+  return too_few(system, 2, "two examples or more of each set", split, "samples", "train")
+
+
+@measure(
+  "frechet_distance", "extractor_accuracy", needs=("sample",), fields=("label",),
+  obstacle=fewer_than_two,
+)  # fmt: skip
 def frechet(scene: Scene) -> dict[str, Record]:
   """Frechet distance of samples to the real split, beside that of the training data to it."""
   f = scene.features
@@ -24,7 +32,19 @@ def frechet(scene: Scene) -> dict[str, Record]:
   return {"frechet_distance": record, "extractor_accuracy": accuracy}
 
 
-@measure(needs=("sample",), fields=("label",))
+def too_few_neighbours(system: System) -> str:
+  """An example needs a k-th neighbour besides itself."""
+  evaluate = system.experiment.evaluate
+  k = evaluate.neighbours
+  what = f"more examples of each set than config.evaluate.neighbours={k}"
+  found = too_few(system, k + 1, what, evaluate.split, "samples")
+  return f"{found}, lower config.evaluate.neighbours" if found else ""
+
+
+@measure(
+  "precision", "recall", "density", "coverage", needs=("sample",), fields=("label",),
+  obstacle=too_few_neighbours,
+)  # fmt: skip
 def prdc(scene: Scene) -> dict[str, Record]:
   """Precision, recall, density and coverage of the samples in the classifier's features."""
   f, k = scene.features, scene.settings.neighbours
@@ -33,14 +53,14 @@ def prdc(scene: Scene) -> dict[str, Record]:
   return {name: scene.record(value, **facts) for name, value in values.items()}
 
 
-@measure(needs=("sample",), cond=("label",), fields=("label",))
+@measure("sample_accuracy", needs=("sample",), cond=("label",), fields=("label",))
 def sample_accuracy(scene: Scene) -> dict[str, Record]:
   """How often a classifier of real data reads a sample as the class that was asked for."""
   correct = scene.judge.predict(scene.samples["x"]) == scene.samples["label"]
   return {"sample_accuracy": scene.record(correct.mean(), **scene.extractor())}
 
 
-@measure(needs=("sample",), cond=("label",), fields=("label",))
+@measure("trained_on_samples_accuracy", needs=("sample",), cond=("label",), fields=("label",))
 def trained_on_samples(scene: Scene) -> dict[str, Record]:
   """Accuracy on the real split of a classifier that saw samples only."""
   splits = {"train": ArraySplit(scene.samples), "test": scene.source.splits[scene.settings.split]}
@@ -53,11 +73,26 @@ def trained_on_samples(scene: Scene) -> dict[str, Record]:
   return {"trained_on_samples_accuracy": {**scene.record(judge.accuracy), **facts}}
 
 
-@measure(needs=("sample",))
+def nothing_held_out(system: System) -> str:
+  """Training examples lie at no distance from themselves."""
+  inside = system.experiment.evaluate.split == "train"
+  return "needs examples that were not learnt from: set config.evaluate.split" if inside else ""
+
+
+@measure(
+  "nearest_train_ratio", "nearer_than_held_out", needs=("sample",), obstacle=nothing_held_out
+)
 def memorisation(scene: Scene) -> dict[str, Record]:
-  """Median distance of samples to their nearest training example, over that of held-out ones."""
-  as_pixels = lambda x: x.reshape(len(x), -1).astype(np.float32)
+  """How near samples lie to the training set: their median distance to it over that of held-out
+  examples, and the share of them that lie as near as only the nearest 1% of held-out ones do."""
+  as_pixels = lambda x: x.reshape(len(x), -1)
   sets = (scene.samples["x"], scene.real["x"], scene.train["x"])
-  ratio = metrics.nearest_train_ratio(*map(as_pixels, sets))
+  found = metrics.data_copying(*map(as_pixels, sets))
   facts = {"real_examples": len(scene.real["x"]), "distance": "Euclidean, pixels"}
-  return {"nearest_train_ratio": scene.record(ratio, **facts)}
+  nearer = {"of_held_out": found.held_out_nearer, "radius": found.radius, **facts}
+  if found.ratio is None:
+    facts["why"] = "at least half of the held-out examples are in the training set too"
+  return {
+    "nearest_train_ratio": scene.record(found.ratio, **facts),
+    "nearer_than_held_out": scene.record(found.nearer, **nearer),
+  }

@@ -7,7 +7,10 @@ from gen_jax.report.measures.table import measure
 from gen_jax.report.scene import Record, Scene
 
 
-@measure(needs=("predict",), fields=("segmentation",))
+@measure(
+  "mean_iou", "dice", "pixel_accuracy", "foreground_iou", needs=("predict",),
+  fields=("segmentation",),
+)  # fmt: skip
 def segmentation(scene: Scene) -> dict[str, Record]:
   """Mean IoU and Dice over the classes that occur, pixel accuracy, and the IoU of the foreground.
 
@@ -23,9 +26,14 @@ def segmentation(scene: Scene) -> dict[str, Record]:
   names = field.names or tuple(map(str, range(field.levels)))
   pixels = {"pixels": int(counted.sum()), "over": "all pixels of the split"}
   of_class = {f"iou_{n}": float(v) for n, v in zip(names, found.iou, strict=True) if v == v}
+
+  def record(value, **facts):
+    missing = {} if value == value else {"why": "no pixel of the split is counted in it"}
+    return scene.of_split(value, **pixels, **facts, **missing)
+
   return {
-    "mean_iou": scene.of_split(found.mean_iou, **pixels, **of_class),
-    "dice": scene.of_split(found.dice, **pixels),
-    "pixel_accuracy": scene.of_split(found.pixel_accuracy, **pixels),
-    "foreground_iou": scene.of_split(found.foreground_iou, **pixels),
+    "mean_iou": record(found.mean_iou, **of_class),
+    "dice": record(found.dice),
+    "pixel_accuracy": record(found.pixel_accuracy),
+    "foreground_iou": record(found.foreground_iou),
   }

@@ -115,13 +115,17 @@ def use_of_codes(run: Use) -> str:
 
 
 def probe(run: Use) -> str:
-  """Error on the test split of a linear and an RBF-SVM classifier of the codes, by labels used."""
+  """Error on the test split of a linear and an RBF-SVM classifier of the codes, by labels used:
+  100, 1000 and all, in equal numbers of each class."""
   if run.spec.classes < 2:
     raise UserError("--mode=probe needs data with labels")
+  if "test" not in run.source.splits:
+    raise UserError("--mode=probe needs a test split, and there is none: set data.test")
   train, test = (all_codes(run, run.source.splits[s]) for s in ("train", "test"))
   table = {}
   for count in sorted({min(c, len(train[0])) for c in (100, 1000, len(train[0]))}):
-    errors = metrics.probe_errors(train[0][:count], train[1][:count], *test)
+    chosen = metrics.balanced(train[1], count)
+    errors = metrics.probe_errors(train[0][chosen], train[1][chosen], *test)
     for name, error in errors.items():
       facts = {"examples": len(test[0]), "split": "test", "labels": count}
       table[f"{name}_probe_error_{count}"] = {"value": error, **facts}

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from gen_jax.core import Array, PyTree, UserError
+from gen_jax.core import Array, PyTree, UserError, permutation
 from gen_jax.data import Inputs, Split, passes
 from gen_jax.run import pictures
 from gen_jax.run.conditions import conditions
@@ -57,9 +57,10 @@ class Use:
     return self.source.splits[self.settings.split]
 
   def examples(self, n: int) -> dict[str, np.ndarray]:
-    """The first n examples of the evaluation split, or the user's own, with their conditions."""
+    """n examples of the evaluation split, picked by a fixed permutation, or the user's own, with
+    their conditions."""
     if self.inputs is None:
-      batch = self.split.take(np.arange(min(n, len(self.split))))
+      batch = self.split.take(permutation(len(self.split))[:n])
     else:
       x = np.stack(self.inputs.x)
       batch = {"x": x} | conditions(self.model, self.spec, len(x), given=self.given)

@@ -1,0 +1,282 @@
+"""The law of sorted data: no measure and no mode changes beyond noise with the order of a split.
+
+Folders of classes are read in the order of the classes, tables and sets of factors in theirs.
+"""
+
+import json
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gen_jax.core import Field, Model, Spec
+from gen_jax.data import SPECIAL, ArraySplit, Source
+from gen_jax.metrics import health
+from gen_jax.report import measures, uses
+from gen_jax.report.judge import Judge
+from gen_jax.run import grids, pictures
+from tests.report import made
+
+K, N, DRAWN = 5, 600, 150
+CENTRES = 4 * np.stack([np.cos(np.arange(K) * 2 * np.pi / K), np.sin(np.arange(K) * 2 * np.pi / K)])
+CENTRES = CENTRES.T.astype(np.float32)
+VECTORS = Spec.of((2,), None, K, twin=Field((2,)), factors=Field((2,), 4))
+GAME = {"critic_on_real": 0.5, "critic_on_fake": -0.5, "critic_gradient_norm": 1.0}
+
+
+def vectors(seed):
+  """Five clusters; a twin of each example, and factors that x are told by."""
+  rng = np.random.default_rng(seed)
+  label = rng.integers(K, size=N)
+  near = lambda: CENTRES[label] + 0.5 * rng.standard_normal((N, 2))
+  return {"x": near(), "label": label, "twin": near(), "factors": rng.integers(4, size=(N, 2))}
+
+
+def factored(seed):
+  """Examples and their factors alone, by which they are sorted."""
+  return {name: value for name, value in vectors(seed).items() if name in ("x", "factors")}
+
+
+def images(seed):
+  """Pixels that are 40 times the class and a little more, their twins, and label images."""
+  rng = np.random.default_rng(seed)
+  label = rng.integers(K, size=N)
+  near = lambda: 40 * label[:, None, None, None] + rng.integers(4, size=(N, 2, 2, 1))
+  segmentation = near()[..., 0] // 40
+  return {"x": near(), "label": label, "twin": near(), "y": near(), "segmentation": segmentation}
+
+
+def two_classes(seed):
+  """x tells the class, and of the group a little."""
+  rng = np.random.default_rng(seed)
+  label, group = rng.integers(2, size=(2, N))
+  x = np.stack([label + rng.standard_normal(N), group + 2 * rng.standard_normal(N)], 1)
+  return {"x": x, "label": label, "group": group}
+
+
+def channels(seed):
+  """Two channels, each of one of three classes, as single pixels."""
+  rng = np.random.default_rng(seed)
+  x = rng.integers(3, size=(N, 1, 1, 2))
+  return {"x": x, "twin": x, "label": 3 * x[:, 0, 0, 0] + x[:, 0, 0, 1]}
+
+
+def sentences(seed):
+  """Words 4 to 8, of which the translation has the next, or in half of the sentences itself."""
+  x = np.random.default_rng(seed).integers(4, 9, size=(N, 3))
+  return {"x": x, "y": x + (x[:, :1] > 6)}
+
+
+def typed(arrays):
+  """As sources have them: int32 and float32, pixels uint8."""
+
+  def of(name, value):
+    if value.dtype == np.float64:
+      return value.astype(np.float32)
+    return value.astype(np.uint8 if value.ndim == 4 else np.int32)
+
+  return {name: of(name, value) for name, value in arrays.items()}
+
+
+def in_order(arrays, order):
+  """Sorted by every field that is an integer, or shuffled."""
+  keys = [v.reshape(N, -1).T for k, v in arrays.items() if v.dtype != np.float32 and k != "x"]
+  keys = np.concatenate(keys or [arrays["x"].reshape(N, -1).T])[::-1]
+  rows = np.lexsort(keys) if order == "sorted" else np.random.default_rng([7, order]).permutation(N)
+  return {name: value[rows] for name, value in arrays.items()}
+
+
+def source_of(data, spec, order, notes=()):
+  splits = {
+    name: ArraySplit(in_order(typed(data(seed)), order))
+    for seed, name in enumerate(("train", "test"))
+  }
+  return Source("made", spec, splits, dict(notes))
+
+
+def centroids(source, name):
+  """A judge that reads x as the class whose mean in the training split is nearest."""
+  train, test = (source.splits[split].arrays() for split in ("train", "test"))
+  flat = lambda x: np.asarray(x, np.float64).reshape(len(x), -1)
+  kinds = np.unique(train["label"])
+  means = np.stack([flat(train["x"])[train["label"] == k].mean(0) for k in kinds])
+  predict = lambda x: kinds[((flat(x)[:, None] - means) ** 2).sum(-1).argmin(1)]
+  return Judge(predict, flat, float((predict(test["x"]) == test["label"]).mean()))
+
+
+def noise(keys, shape):
+  return jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
+
+
+TWINS = Model(
+  init=None, update=None, evaluate=lambda states, batch, keys: {
+    "square": jnp.sum(batch["x"] ** 2, -1), "noisy": batch["x"][:, 0] + noise(keys, ()),
+  },
+  sample=lambda states, keys, cond: cond["twin"] + 0.1 * noise(keys, (2,)),
+  log_prob=lambda states, x, keys, cond: -jnp.sum(x**2, -1),
+  encode=lambda states, x, keys, cond: x, decode=lambda states, z, cond: 0.9 * z,
+  cond=("label", "twin"),
+)  # fmt: skip
+ROUNDED = TWINS._replace(encode=lambda states, x, keys, cond: jnp.round(x).astype(jnp.int32))
+FACTORS = TWINS._replace(encode=lambda states, x, keys, cond: cond["factors"] * jnp.array([1.0, 9]))
+CHANNELS = TWINS._replace(sample=lambda states, keys, cond: cond["twin"])
+FAIR = TWINS._replace(
+  predict=lambda states, x: jnp.stack([0 * x[:, 0], 2 * x[:, 0] - 1 + 0.3 * x[:, 1]], 1), cond=()
+)
+PIXELS = TWINS._replace(
+  predict=lambda states, x: jax.nn.one_hot((x[..., 0] + 2) // 41, K),
+  transform=lambda states, x, keys, cond: x - (x > 81), encode=lambda s, x, k, c: x[..., 0] * 1.0,
+  decode=lambda states, z, cond: 0.9 * z[..., None],
+  sample=lambda states, keys, cond: cond["twin"], cond=("label", "twin"),
+)  # fmt: skip
+WORDS = TWINS._replace(transform=lambda states, x, keys, cond: x + 1, cond=())
+
+WORD_FIELD = Field((3,), 10, (*SPECIAL, *"abcdef"))
+PICTURE = Field((2, 2, 1), 256)
+IMAGES = Spec.of((2, 2, 1), 256, K, twin=PICTURE, segmentation=Field((2, 2), K), y=PICTURE)
+GROUPS = Spec.of((2,), None, 2, group=Field((), 2))
+EXACT = 1e-5  # of what is a function of the examples as a set, up to rounding; else what noise does
+# measure -> (model, data, spec, settings, {figure: tolerance}).
+MEASURED = {
+  "likelihood": (TWINS, vectors, VECTORS, {}, {"square": EXACT, "noisy": 0.2}),
+  "anomaly": (TWINS, vectors, VECTORS, {}, {"": 0.05}),
+  "outliers_by_error": (TWINS, vectors, VECTORS, {"only": (0, 1)}, {"": EXACT}),
+  "outliers_by_density": (TWINS, vectors, VECTORS, {"only": (0, 1)}, {"": EXACT}),
+  "frechet": (TWINS, vectors, VECTORS, {}, {"frechet_distance": 1.0, "extractor_accuracy": EXACT}),
+  "prdc": (TWINS, vectors, VECTORS, {}, {"": 0.12, "density": 0.2}),
+  "sample_accuracy": (TWINS, vectors, VECTORS, {}, {"": 0.02}),
+  "trained_on_samples": (TWINS, vectors, VECTORS, {}, {"": 0.02}),
+  "memorisation": (TWINS, vectors, VECTORS, {}, {"": 0.3, "nearer_than_held_out": 0.04}),
+  "class_shares": (TWINS, vectors, VECTORS, {}, {"": 0.12}),
+  "modes": (TWINS, vectors, VECTORS, {}, {"": 0.1, "modes_covered": 0}),
+  "channel_modes": (CHANNELS, channels, Spec.of((1, 1, 2), 3, 9), {}, {"": 0.1}),
+  "health": (TWINS, vectors, VECTORS, {}, {"health": 0, "cell_perplexity_ratio": 0.2}),
+  "active_units": (TWINS, vectors, VECTORS, {}, {"": EXACT}),
+  "code_use": (ROUNDED, vectors, VECTORS, {}, {"": EXACT}),
+  "disentanglement": (FACTORS, factored, VECTORS, {}, {"": 0.02}),
+  "fairness": (FAIR, two_classes, GROUPS, {}, {"": EXACT, "group_auroc": 1e-3}),
+  "segmentation": (PIXELS, images, IMAGES, {}, {"": EXACT}),
+  "words": (WORDS, sentences, Spec(WORD_FIELD, {"y": WORD_FIELD}), {}, {"": EXACT}),
+  "translation": (PIXELS._replace(cond=()), images, IMAGES, {}, {"": EXACT}),
+}  # fmt: skip
+
+
+def figures_of(name, order, mesh):
+  """The values of a measure, and of health what it rests on."""
+  model, data, spec, settings, _ = MEASURED[name]
+  notes = {"modes": CENTRES, "mode_deviation": 0.5, "counterparts": True}
+  if name == "channel_modes":
+    one = lambda seed: {"x": (x := channels(seed)["x"][..., :1]), "label": x[:, 0, 0, 0]}
+    notes = {"channels": source_of(one, Spec.of((1, 1, 1), 3, 3), order)}
+  experiment = made.settings(settings, samples=DRAWN, neighbours=5)
+  scene = made.scene(model, source_of(data, spec, order, notes), experiment, centroids, mesh=mesh)
+  scene.rows = [GAME] * 8
+  records = measures.take((name,), scene)
+  found = {figure: record["value"] for figure, record in records.items()}
+  if name == "health":
+    found["cell_perplexity_ratio"] = records["health"]["cell_perplexity_ratio"]
+  return found
+
+
+def test_every_measure_and_every_mode_is_held():
+  assert MEASURED.keys() == measures.MEASURES.keys()
+  assert SHOWN.keys() == uses.USES.keys()
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_measures(name, mesh, monkeypatch):
+  monkeypatch.setattr(health, "FITTED", 100)
+  tolerances = MEASURED[name][-1]
+  found = {order: figures_of(name, order, mesh) for order in ("sorted", 1, 2, 3)}
+  declared = measures.MEASURES[name].figures
+  assert not declared or set(declared) == found[1].keys() - {"cell_perplexity_ratio"}
+  for figure, value in found["sorted"].items():
+    others = [found[order][figure] for order in (1, 2, 3)]
+    tolerance = tolerances.get(figure, tolerances.get(""))
+    assert others == pytest.approx([value] * 3, rel=min(tolerance, EXACT), abs=tolerance), figure
+  assert all(np.isfinite(value) for each in found.values() for value in each.values())
+
+
+# mode -> (model, data, spec, {what: tolerance}); see `shown_by` for what.
+# Of 200 pictures of five classes that are 40 grey levels apart: 3.5 standard deviations.
+PIXEL_NOISE = {"mean": 16, "std": 10}
+SHOWN = {
+  "reconstruct": (PIXELS, images, IMAGES, PIXEL_NOISE | {"said": 0.02}),
+  "transform": (PIXELS, images, IMAGES, PIXEL_NOISE),
+  "predict": (
+    PIXELS._replace(predict=lambda states, x: jax.nn.one_hot(x[:, 0, 0, 0] // 40, K)), images,
+    IMAGES, {"mean": 0.4, "std": 0.25},
+  ),
+  "interpolate": (PIXELS, images, IMAGES, {"mean": 40, "std": 25}),  # of 20 pairs
+  # All is seen from one example; which latents vary, and how much, is told of all of them.
+  "traverse": (TWINS, vectors, VECTORS, {"mean": 4, "std": 2, "said": 0.01}),
+  "encode": (TWINS, vectors, VECTORS, {"": EXACT}),
+  "map": (TWINS, vectors, VECTORS, {"": EXACT}),
+  "codes": (ROUNDED, vectors, VECTORS, {"": EXACT}),
+  "probe": (TWINS, vectors, VECTORS, {"": 0.02}),
+  "neighbours": (PIXELS, images, IMAGES, {"mean": 40, "std": 25}),  # of 40
+  "density": (TWINS._replace(cond=()), vectors, Spec.of((2,)), {"": EXACT}),
+}  # fmt: skip
+SAYS = {"reconstruct": r"error ([\d.]+)", "traverse": r": ([\d.]+)", "codes": r"first ([\d.]+)"}
+
+
+def shown_by(name, order, workdir, monkeypatch):
+  """Mean and std of every array that a mode draws or writes, and the figures that it says."""
+  model, data, spec, _ = SHOWN[name]
+  drawn = []
+
+  def note(path, array, *args, **kwargs):
+    drawn.append(array)
+
+  for function in ("show", "save_png", "scatter", "shares", "heat"):
+    monkeypatch.setattr(pictures, function, note)
+  if name == "density":
+    points = lambda seed: {"x": vectors(seed)["x"]}
+    source = source_of(points, spec, order)
+  else:
+    source = source_of(data, spec, order)
+  workdir.mkdir()
+  run = uses.Use(made.trained(model, source, workdir=workdir), 200)
+  said = uses.USES[name].run(run)
+  for path in sorted((workdir / name).iterdir()):
+    if path.suffix == ".npz":
+      drawn += list(np.load(path).values())
+    elif path.suffix == ".json":
+      drawn += [np.float64(each["value"]) for each in json.loads(path.read_text()).values()]
+    else:
+      drawn.append(np.array([int(line.split("\t")[1]) for line in path.open()]))
+  out = {}
+  for i, array in enumerate(drawn):
+    array = np.asarray(array, np.float64)
+    out |= {f"mean {i}": array.mean(), f"std {i}": array.std()}
+  for i, number in enumerate(re.findall(SAYS[name], said) if name in SAYS else ()):
+    out[f"said {i}"] = float(number)
+  assert out
+  return out
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_modes(name, tmp_path, monkeypatch):
+  tolerances = SHOWN[name][-1]
+  found = {
+    order: shown_by(name, order, tmp_path / str(order), monkeypatch)
+    for order in ("sorted", 1, 2, 3)
+  }
+  for what, value in found["sorted"].items():
+    others = [found[order][what] for order in (1, 2, 3)]
+    tolerance = tolerances.get(what.split()[0], tolerances.get(""))
+    assert others == pytest.approx([value] * 3, rel=min(tolerance, EXACT), abs=tolerance), what
+
+
+def test_the_grid_of_examples_that_training_leaves(monkeypatch):
+  def shown(order):
+    source = source_of(images, IMAGES, order)
+    source.splits["validation"] = source.splits["test"]
+    system = made.trained(PIXELS, source).system
+    grid = grids.Grid(system, 0)
+    return np.unique(grid.examples([{}])[0]["label"])
+
+  for order in ("sorted", 1, 2, 3):
+    assert len(shown(order)) > K - 2  # of 16 examples
