@@ -37,9 +37,8 @@ from gen_jax.config import experiment, merge, tiny, variant
 
 ADAM_GP = dict(learning_rate=5e-4, b1=0.5, b2=0.9, schedule="linear", decay_steps=1500)
 DCGAN = dict(learning_rate=2e-4, b1=0.5)
-RMSPROP = dict(name="rmsprop", learning_rate=2e-4, b2=0.9)
+RMSPROP = dict(name="rmsprop", learning_rate=2e-4, b2=0.99)
 DRAGAN = dict(learning_rate=1e-4, b1=0.5, b2=0.9)
-BEGAN = dict(learning_rate=1e-3, b1=0.9, schedule="linear", decay_steps=10_000)
 
 
 def optimizers(both):
@@ -86,10 +85,13 @@ GAMES = {
   ),
   "began": dict(
     model=dict(
-      loss="began", noise="uniform", generator=dict(norm="none"), init_std=0.0,
-      **optimizers(BEGAN),
+      loss="began", noise="uniform", init_std=0.0,
+      began=dict(gamma=0.75, lambda_k=0.02, code=16),
+      generator=dict(widths=(), hidden=(256, 256)),
+      critic=dict(widths=(), hidden=(256, 256), norm="batch"),
+      critic_optimizer=dict(learning_rate=2e-4), generator_optimizer=dict(learning_rate=1e-3),
     ),
-    data=dict(batch_size=16),
+    train=dict(steps=5000, **every(100, 1000)),
   ),
 }  # fmt: skip
 

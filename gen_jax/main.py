@@ -25,6 +25,7 @@ from ml_collections import config_flags
 
 from gen_jax.app import cli
 from gen_jax.core import UserError
+from gen_jax.schema import Count, Seed, check
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "config file, with :VARIANT if wanted")
 WORKDIR = flags.DEFINE_string(
@@ -139,10 +140,8 @@ def check_flags(mode: str) -> None:
   """Refuses flags that the mode does not take: nothing that is asked for is left undone."""
   asked = {name for name in TAKEN if name != "cond" and flags.FLAGS[name].present}
   asked |= {"cond"} if GIVEN else set()
-  if N.value < 1:
-    raise UserError(f"--n must be 1 or more, not {N.value}")
-  if SEED.value < 0:
-    raise UserError(f"--seed must be 0 or more, not {SEED.value}")
+  check(Count, N.value, "--n")
+  check(Seed, SEED.value, "--seed")
   for name in sorted(asked):
     modes, instead = TAKEN[name]
     if mode not in modes:

@@ -6,6 +6,7 @@
   iwae       E log 1/k sum_i p(x | z_i) p(z_i) / q(z_i | x)         (Burda et al. 2016, eq. 8)
   beta       E_q log p(x | z) - beta KL                             (Higgins et al. 2017, eq. 4)
   capacity   E_q log p(x | z) - gamma |KL - C|, C raised from 0     (Burgess et al. 2018, eq. 8)
+             or, as disentanglement_lib has it, - gamma |mean KL - C| (Locatello et al. 2019)
   condition  q(z | x, c) and p(x | z, c), with the same p(z)        (Sohn et al. 2015)
 
 VAE, IWAE, beta-VAE and conditional VAE differ in which of these is learnt, and in nothing else.
@@ -22,7 +23,13 @@ import jax.numpy as jnp
 from gen_jax.core import Array, Program, Spec, UserError, fold_all, quantize, single
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
-from gen_jax.losses.elbo import annealed, capacity_elbo, elbo, importance_weighted
+from gen_jax.losses.elbo import (
+  annealed,
+  batch_capacity_elbo,
+  capacity_elbo,
+  elbo,
+  importance_weighted,
+)
 from gen_jax.models.common import in_levels, one_hot, require_labels, scaling
 from gen_jax.models.variational import (
   OBSERVATIONS,
@@ -45,11 +52,15 @@ class Capacity:
   nats: C in the end; 0 for the ordinary bound without a capacity.
   steps: of the rise.
   gamma: weight of |KL - C|.
+  kl: of each example, E|KL - C|, as the objective is written in Burgess et al. 2018 (eq. 8); or the
+    batch's mean, |E KL - C|, as in the code of disentanglement_lib (Locatello et al. 2019), where
+    examples may differ in what they take as long as their mean is C.
   """
 
   nats: NonNegative = 0.0
   steps: Count = 100_000
   gamma: NonNegative = 1000.0
+  kl: Literal["example", "batch"] = "example"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,14 +89,20 @@ class Likelihood:
 
 
 def objective(
-  t: Terms, step: Array, bound: str = "elbo", beta: float = 1.0, capacity: Capacity = Capacity()
-) -> Array:
-  """What is maximised, [B] nats: the bound of that name, or its relative with beta or capacity."""
+  t: Terms, step: Array, bound: str = "elbo", beta: float = 1.0, capacity: Capacity = Capacity(),
+  mask: Array | None = None,
+) -> Array:  # fmt: skip
+  """What is maximised, [B] nats: the bound of that name, or its relative with beta or capacity.
+
+  mask: [B], the examples whose mean KL a capacity of the batch is of.
+  """
   if bound == "iwae":
     return importance_weighted(t.log_w)
   log_px = t.log_px.mean(axis=0)
   if capacity.nats:
     limit = annealed(step, capacity.nats, capacity.steps)
+    if capacity.kl == "batch":
+      return batch_capacity_elbo(log_px, t.kl, capacity.gamma, limit, mask)
     return capacity_elbo(log_px, t.kl, capacity.gamma, limit)
   return elbo(log_px, t.kl, beta)
 
@@ -148,6 +165,11 @@ def build(
       each other or are out of range.
   """
   check(spec, bound, beta, capacity, conditional, observation, binarize)
+  if capacity.nats and capacity.kl == "batch" and optimizer.accumulate > 1:
+    raise UserError(
+      f"model.capacity.kl=batch is of the whole batch's mean, which optimizer.accumulate="
+      f"{optimizer.accumulate} parts do not have: leave that 1, or take model.capacity.kl=example"
+    )
   real = jnp.promote_types(dtype, jnp.float32)
   scaled, condition = scaling(spec, real), one_hot(spec, conditional, real)
   observed = OBSERVATIONS[observation]
@@ -171,7 +193,8 @@ def build(
     if binarize:
       x = jax.random.bernoulli(x_key, x).astype(real)
     t = terms(params["vae"], x, c, jax.random.normal(z_key, (samples, len(x), latent), real))
-    return -objective(t, step, bound, beta, capacity), (mutable["vae"], t.named())
+    value = objective(t, step, bound, beta, capacity, batch.get("mask"))
+    return -value, (mutable["vae"], t.named())
 
   def seen(x, keys):
     """x as the model sees it, in [0, 1]; binarised with keys [B], where it is and there are any."""
