@@ -38,7 +38,7 @@ class Computable(BaseMetadata):
 Count = Annotated[int, Ge(1), Below()]
 Natural = Annotated[int, Ge(0), Below()]
 # Keys are made of 32 bits: a longer seed would be another one's.
-Seed = Annotated[int, Interval(ge=0, lt=2**32)]
+Seed = Annotated[int, Ge(0), Below(2**32)]
 Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
 Share = Annotated[float, Interval(ge=0, le=1)]

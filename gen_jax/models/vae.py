@@ -164,12 +164,7 @@ def build(
     UserError: if the data lack grey levels or labels that are asked for, or options contradict
       each other or are out of range.
   """
-  check(spec, bound, beta, capacity, conditional, observation, binarize)
-  if capacity.nats and capacity.kl == "batch" and optimizer.accumulate > 1:
-    raise UserError(
-      f"model.capacity.kl=batch is of the whole batch's mean, which optimizer.accumulate="
-      f"{optimizer.accumulate} parts do not have: leave that 1, or take model.capacity.kl=example"
-    )
+  check(spec, bound, beta, capacity, conditional, observation, binarize, optimizer)
   real = jnp.promote_types(dtype, jnp.float32)
   scaled, condition = scaling(spec, real), one_hot(spec, conditional, real)
   observed = OBSERVATIONS[observation]
@@ -189,12 +184,11 @@ def build(
 
   def loss(params, mutable, batch, key, step):
     x_key, z_key = jax.random.split(key)
-    x, c = scaled(batch["x"]), condition(batch)
+    x, c, mask = scaled(batch["x"]), condition(batch), batch.get("mask")
     if binarize:
       x = jax.random.bernoulli(x_key, x).astype(real)
     t = terms(params["vae"], x, c, jax.random.normal(z_key, (samples, len(x), latent), real))
-    value = objective(t, step, bound, beta, capacity, batch.get("mask"))
-    return -value, (mutable["vae"], t.named())
+    return -objective(t, step, bound, beta, capacity, mask), (mutable["vae"], t.named())
 
   def seen(x, keys):
     """x as the model sees it, in [0, 1]; binarised with keys [B], where it is and there are any."""
@@ -266,8 +260,9 @@ def build(
   return single(model)
 
 
-def check(spec, bound, beta, capacity, conditional, observation, binarize):
+def check(spec, bound, beta, capacity, conditional, observation, binarize, optimizer):
   """Refuses options that contradict each other, and those that the data cannot serve."""
+  check_capacity(capacity, beta, optimizer)
   if observation != "gaussian" and spec.levels is None:
     raise UserError(f"model.observation={observation} is of grey levels, and these data have none")
   if binarize and observation != "bernoulli":
@@ -276,5 +271,14 @@ def check(spec, bound, beta, capacity, conditional, observation, binarize):
     require_labels(spec)
   if bound == "iwae" and (beta != 1 or capacity.nats):
     raise UserError("model.beta and model.capacity are of model.bound=elbo, not of iwae")
+
+
+def check_capacity(capacity: Capacity, beta: float, optimizer: Optimizer) -> None:
+  """Refuses a capacity beside what it takes the place of, or of a batch that is seen in parts."""
   if capacity.nats and beta != 1:
     raise UserError("model.capacity takes the place of model.beta: leave that 1")
+  if capacity.nats and capacity.kl == "batch" and optimizer.accumulate > 1:
+    raise UserError(
+      f"model.capacity.kl=batch is of the whole batch's mean, which optimizer.accumulate="
+      f"{optimizer.accumulate} parts do not have: leave that 1, or take model.capacity.kl=example"
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +35,7 @@ def build(
   second: int | None = None,
   noise: float = 0.0,
   nan_at: int = -1,
-  nan_below: float = -math.inf,
+  nan_below: float = -1e9,
   ema: float = 0.0,
   optimizer: Optimizer = Optimizer("sgd", 0.1, b1=0.0),
   sample: Sampler = Sampler(),
