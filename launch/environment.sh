@@ -233,7 +233,7 @@ install() {
     [[ ! -d $other || -e $other/INSTALLER ]] || rm -rf "$other"
     # Nor would it look whether what it once put there still is.
     while IFS= read -r name; do
-      if [[ -n $name ]] && grep -qs "^$name[/,]" "$other/RECORD"; then rm -rf "$other"; fi
+      if [[ -n $name ]] && grep -qs "^${name}[/,]" "$other/RECORD"; then rm -rf "$other"; fi
     done <<<"$gone"
   done
   if [[ $accelerator != cpu ]]; then jax="jax[$accelerator]"; fi

@@ -40,7 +40,7 @@ from gen_jax.models.common import (
 )
 from gen_jax.nets.text import TextEncoder
 from gen_jax.nets.unet import UNet
-from gen_jax.schema import Count, Decay, Dtype, Natural, Share, builder
+from gen_jax.schema import Below, Count, Decay, Dtype, Natural, Share, builder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +131,7 @@ def build(
   *,
   prediction: Literal["eps", "x0", "v"] = "eps",
   schedule: Literal[*schedules.SCHEDULES] = "linear",
-  timesteps: Annotated[int, Ge(2)] = 1000,
+  timesteps: Annotated[int, Ge(2), Below(2**20)] = 1000,
   condition: Literal["none", "label", "caption"] = "none",
   condition_dropout: Share = 0.1,
   text: Text = Text(),
