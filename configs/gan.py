@@ -14,7 +14,7 @@ data 3.5), smallest share of a class as a classifier of real data reads the samp
 
   mm         5.9 +- 0.6   0.079 +- 0.008   0.84  0.95  0.98  1.15
   ns         6.3 +- 0.9   0.084 +- 0.005   0.82  0.97  0.98  1.18
-  wgan      18.5 +- 3.5   0.066 +- 0.010   0.61  0.92  0.75  1.48
+  wgan      11.1 +- 1.8   0.081 +- 0.005   0.63  0.98  0.83  1.40
   wgan_gp   12.3 +- 0.5   0.077 +- 0.011   0.74  0.96  0.91  1.33
   ls        10.8 +- 3.9   0.048 +- 0.026   0.85  0.97  0.99  1.15
   dragan     7.1 +- 0.9   0.076 +- 0.006   0.83  0.97  0.98  1.15
@@ -27,9 +27,9 @@ in one to five and a half minutes each, of a core or two that others used too, b
 
 Six find every class at 5% or more with each seed. `ls` nearly loses one class, the zeros, with seed
 2 (1.8%). `began` has dense players, batch normalisation in its autoencoder and a controller twenty
-times as fast as the source's; its samples are smooth, and its recall is the lowest of all. With seed
-0, without the normalisation it loses classes (0.000, Frechet 192), and at the source's rate of 1e-3
-it takes longer to the same end (0.062, 22.4).
+times as fast as the source's; its samples are smooth, and its recall is the lowest of all. With
+seed 0, without the normalisation it loses classes (0.000, Frechet 192), and at the source's rate of
+1e-3 it takes longer to the same end (0.062, 22.4).
 """
 
 from gen_jax.config import experiment, merge, tiny, variant
