@@ -44,7 +44,7 @@ from gen_jax.data.source import (
   partition,
 )
 from gen_jax.data.vocabulary import SPECIAL, Vocabulary, split_words
-from gen_jax.schema import Count, Decay, Natural
+from gen_jax.schema import Count, Decay, Natural, Seed
 
 __all__ = [
   "ArraySplit", "Feed", "Inputs", "LazySplit", "Pipeline", "SOURCES", "SPECIAL", "Source", "Split",
@@ -88,7 +88,7 @@ def load(
   patch: Annotated[int, Interval(ge=0, le=4096)] = 0,
   validation: Decay = 0.1,
   test: Decay = 0.2,
-  split_seed: Natural = 0,
+  split_seed: Seed = 0,
   strict: bool = False,
   binarize: Literal["", "static", "threshold"] = "",
   only: tuple[int, ...] = (),
