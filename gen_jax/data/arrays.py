@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 
 import numpy as np
 
-from gen_jax import core, remote
-from gen_jax.data import source
+from gen_jax import core
+from gen_jax.data import digest, source
+from gen_jax.data import files as files_lib
 
 SPLITS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
+
+# What a damaged, encrypted or oddly packed file ends in, or one that states more than there is.
+_UNREADABLE = (
+  ValueError, EOFError, RuntimeError, MemoryError, OverflowError, zlib.error, zipfile.BadZipFile,
+)  # fmt: skip
 
 
 def from_arrays(
@@ -55,7 +62,7 @@ def from_arrays(
     split: source.ArraySplit({k: v[index] for k, v in typed[origin].items()})
     for split, (origin, index) in chosen.items()
   }
-  return source.Source(name, spec, made)
+  return source.Source(name, spec, made, digest=digest.of_arrays(given | stated))
 
 
 def load(*, path: str, validation: float, test: float, split_seed: int) -> source.Source:
@@ -67,7 +74,7 @@ def load(*, path: str, validation: float, test: float, split_seed: int) -> sourc
   if not path:
     raise core.UserError("data.name=arrays reads an .npz file at data.path, which is not given")
   try:
-    with remote.locate(path).open("rb") as stream:
+    with files_lib.open_file(path) as stream:
       found = np.load(stream, allow_pickle=False)
       if not isinstance(found, np.lib.npyio.NpzFile):
         raise core.UserError(f"{path} is one array: save arrays by name with np.savez(FILE, x=...)")
@@ -76,7 +83,7 @@ def load(*, path: str, validation: float, test: float, split_seed: int) -> sourc
     raise
   except OSError as error:
     raise core.UserError(f"cannot read data.path={path}: {error.strerror or error}") from error
-  except (ValueError, EOFError, zipfile.BadZipFile, zipfile.error) as error:
+  except _UNREADABLE as error:
     raise core.UserError(
       f"{path} is not an .npz file of plain arrays: {source.reason(error)}"
     ) from error

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import posixpath
+import re
+import unicodedata
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +15,10 @@ from gen_jax import core
 from gen_jax.data import files as files_lib
 from gen_jax.data import gallery, images, patches, source, vocabulary
 
-SPLITS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
-CAPTIONS = "captions.tsv"
+SPLITS = {
+  "train": "train", "training": "train", "val": "validation", "valid": "validation",
+  "validation": "validation", "dev": "validation", "test": "test", "testing": "test",
+}  # fmt: skip
 LONGEST_CAPTION = 64  # tokens
 
 
@@ -23,24 +28,65 @@ class _Entry(NamedTuple):
   category: str  # "" where there are no classes
 
 
+def split_of(folder: str) -> str:
+  """The split that a folder of this name holds, in whatever letters; "" for none."""
+  return SPLITS.get(folder.casefold(), "")
+
+
+def seems(folder: str) -> str:
+  """The split that a name seems to mean, though it is not one: trainA, test_images, Val2017."""
+  words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", folder)
+  return next((SPLITS[word.casefold()] for word in words if word.casefold() in SPLITS), "")
+
+
+def check_splits(folders: Iterable[str], path: str) -> None:
+  """Refuses folders of which two hold one split, or that seem to be splits and are not.
+
+  Raises:
+    UserError: naming them.
+  """
+  folders = sorted(set(folders))
+  exact: dict[str, str] = {}
+  for folder in folders:
+    if (split := split_of(folder)) and (other := exact.setdefault(split, folder)) != folder:
+      raise core.UserError(
+        f"{path} has two folders of the {split} split, {other} and {folder}: keep one of them"
+      )
+  meant = {folder: seems(folder) for folder in folders}
+  if exact or not any(meant.values()):
+    return
+  if all(meant.values()) or len(set(meant.values()) - {""}) > 1:
+    named = gallery.some([folder for folder in folders if meant[folder]])
+    raise core.UserError(
+      f"folders in {path} seem to be splits, not classes ({named}): name them train, val and test,"
+      " with folders of classes in them where there are some; for two domains (trainA, trainB, ...)"
+      " set data.name=domains, for pairs data.name=pairs"
+    )
+
+
+def _unwrapped(parts: list[list[str]]) -> list[list[str]]:
+  """Without folders that are around everything, as archives often have."""
+  while len({p[0] for p in parts}) == 1 and min(map(len, parts)) > 2 and not split_of(parts[0][0]):
+    parts = [p[1:] for p in parts]
+  return parts
+
+
 def _layout(names: list[str], path: str) -> list[_Entry]:
   """Reads splits and classes off the names of the images.
 
   Raises:
     UserError: if the names are not all of one layout.
   """
-  parts = [name.split("/") for name in names]
-  first = {p[0] for p in parts}
-  if len(first) == 1 and min(map(len, parts)) > 2 and not first & set(SPLITS):
-    parts = [p[1:] for p in parts]  # one folder around everything, as archives often have
-  has_split = [len(p) > 1 and p[0] in SPLITS for p in parts]
+  parts = _unwrapped([name.split("/") for name in names])
+  check_splits([p[0] for p in parts if len(p) > 1], path)
+  has_split = [len(p) > 1 and bool(split_of(p[0])) for p in parts]
   if any(has_split) and not all(has_split):
     inside, outside = names[has_split.index(True)], names[has_split.index(False)]
     raise core.UserError(
       f"{path} has images both in and beside its split folders ({inside}, {outside}): "
       f"put all of them in folders named {', '.join(SPLITS)}, or none"
     )
-  splits = [SPLITS[p[0]] if s else "train" for p, s in zip(parts, has_split)]
+  splits = [split_of(p[0]) or "train" if s else "train" for p, s in zip(parts, has_split)]
   parts = [p[1:] if s else p for p, s in zip(parts, has_split)]
   for name, p in zip(names, parts):
     if len(p) > 2 or len(p) != len(parts[0]):
@@ -53,16 +99,17 @@ def _layout(names: list[str], path: str) -> list[_Entry]:
   ]
 
 
-def _read_captions(files: files_lib.Files, path: str) -> dict[str, str]:
+def _read_captions(files: files_lib.Files, path: str, strict: bool) -> dict[str, str]:
   """Name of an image -> caption, from every captions.tsv.
 
   Raises:
-    UserError: for a file that cannot be read or a line without a tab.
+    UserError: for a file that cannot be read, a line without a tab, a second caption, or where no
+      caption is of a file that is there; with `strict`, where any is not.
   """
   captions = {}
   for name in files.names:
     folder, base = posixpath.split(name)
-    if base != CAPTIONS:
+    if base != gallery.CAPTIONS:
       continue
     try:
       text = files.read(name).decode("utf-8-sig")
@@ -74,7 +121,21 @@ def _read_captions(files: files_lib.Files, path: str) -> dict[str, str]:
       file, tab, caption = line.partition("\t")
       if not tab:
         raise core.UserError(f"{name} of {path}, line {number}: no tab between file and caption")
-      captions[posixpath.join(folder, file.strip())] = caption.strip()
+      file = posixpath.normpath(posixpath.join(folder, file.strip()))
+      file = unicodedata.normalize("NFC", file)
+      if captions.setdefault(file, caption.strip()) != caption.strip():
+        raise core.UserError(f"{name} of {path}, line {number}: {file} has another caption above")
+  absent = sorted(captions.keys() - set(files.names))
+  if absent and len(absent) == len(captions):
+    raise core.UserError(
+      f"the captions of {path} are of files that are not there: {gallery.some(absent)}: lines are"
+      " file<tab>caption, and the file is named from the folder of captions.tsv"
+    )
+  if absent:
+    count = f"{len(absent)} captions of {path} are of files that are not there"
+    if strict:
+      raise core.UserError(f"{count}: {gallery.some(absent)}")
+    logging.warning("%s: %s.", count, gallery.some(absent))
   return captions
 
 
@@ -100,9 +161,7 @@ def load(
   if not path:
     raise core.UserError("data.name=folder reads images from data.path, which is not given")
   files = files_lib.open_files(path)
-  names = [name for name in files.names if name.lower().endswith(images.EXTENSIONS)]
-  if not names:
-    raise core.UserError(f"no images in {path}: looked for {' '.join(images.EXTENSIONS)}")
+  names, unread = gallery.find(files, strict)
   entries = _layout(names, path)
 
   facts = gallery.inspect(files, names)
@@ -114,7 +173,7 @@ def load(
     logging.warning("%s; they are left out.", count)
   entries = [e for e, f in zip(entries, facts) if not f.error]
   facts = [f for f in facts if not f.error]
-  notes: dict = {"skipped": len(broken)}
+  notes: dict = {"skipped": len(broken), "unread": unread}
 
   sizes = [(resolution, resolution) if resolution else f.size for f in facts]
   height, width = patches.example_size([e.file for e in entries], sizes, patch, path)
@@ -125,8 +184,14 @@ def load(
   spec = core.Spec.of((height, width, channels), 256, len(categories), categories)
 
   positions = _split(entries, validation=validation, test=test, seed=split_seed)
+  trained = {entries[i].category for i in positions["train"]}
+  if alone := [category for category in categories if category not in trained]:
+    logging.warning(
+      "%d of %d classes in %s have no training example, and are never learnt: %s.",
+      len(alone), len(categories), path, gallery.some(alone),
+    )  # fmt: skip
   tokens = None
-  captions = _read_captions(files, path)
+  captions = _read_captions(files, path, strict)
   if patch and captions:
     logging.warning("captions in %s are of whole images; with data.patch they are left out.", path)
   elif captions:
@@ -139,7 +204,10 @@ def load(
     texts = [captions.get(e.file, "") for e in entries]
     seen = [texts[i] for i in positions["train"]]
     words = vocabulary.build(seen)
-    length = min(LONGEST_CAPTION, 2 + max(len(vocabulary.split_words(text)) for text in seen))
+    counts = [len(vocabulary.split_words(text)) for text in texts]
+    length = min(LONGEST_CAPTION, 2 + max(counts[i] for i in positions["train"]))
+    if cut := sum(count > length - 2 for count in counts):
+      logging.warning("%d captions of %s are cut after %d words.", cut, path, length - 2)
     tokens = [words.encode(text, length) for text in texts]
     caption = core.Field((length,), len(words), words.words)
     spec = spec._replace(fields={**spec.fields, "caption": caption})
@@ -147,7 +215,7 @@ def load(
 
   def example(i):
     entry = entries[i]
-    image = images.decode(files.read(entry.file))
+    image = gallery.again(files, entry.file)
     out = {"x": images.fit(image, channels, resolution, resize)}
     if categories:
       out["label"] = labels[entry.category]
@@ -159,7 +227,7 @@ def load(
     return map(example, positions)
 
   splits = patches.make_splits(read, positions, sizes, spec, patch)
-  return source.Source("folder", spec, splits, notes)
+  return source.Source("folder", spec, splits, notes, files.digest())
 
 
 def _split(entries: list[_Entry], **fractions) -> dict[str, np.ndarray]:

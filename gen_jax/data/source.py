@@ -150,12 +150,17 @@ class Source(NamedTuple):
   notes: facts about the reading, such as {"skipped": 3} broken files. `modes` [K, D] and
     `mode_deviation` are the centres and the standard deviation of a mixture of equally likely round
     Gaussians. `channels` is the source of what stands in each channel of an image.
+  digest: of what was read, whatever its place: of the names and whole contents of the files that
+    examples are made of, or of the arrays. "" for data that are made, and follow from the settings.
+    Examples are held out by their place among the sorted names, so that a split moves where files
+    come or go; the digest is then another.
   """
 
   name: str
   spec: core.Spec
   splits: dict[str, Split]
   notes: dict = {}
+  digest: str = ""
 
 
 def reason(error: BaseException) -> str:

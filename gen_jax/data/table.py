@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gen_jax import core
-from gen_jax.data import source, text
+from gen_jax.data import digest, source, text
 
 KINDS = ("real", "category", "label", "group", "skip")
 
@@ -160,7 +160,13 @@ def from_tables(
     for split, parts in x.items()
   }
   notes = {"columns": tuple(names), "missing": missing, "unseen": unseen}
-  return source.Source("table", core.Spec(core.Field((len(names),)), fields), splits, notes)
+  spec = core.Spec(core.Field((len(names),)), fields)
+  cells = {
+    f"{split}/{name}": "\n".join(column)
+    for split, table in tables.items()
+    for name, column in table.items()
+  }
+  return source.Source("table", spec, splits, notes, digest.of_texts(cells))
 
 
 def load(

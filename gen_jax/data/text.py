@@ -11,8 +11,8 @@ from collections.abc import Callable
 import numpy as np
 
 from gen_jax import core, remote
+from gen_jax.data import digest, images, source, vocabulary
 from gen_jax.data import files as files_lib
-from gen_jax.data import images, source, vocabulary
 
 SPLITS = {
   "train": "train", "val": "validation", "valid": "validation", "validation": "validation",
@@ -68,7 +68,15 @@ def open_text(path: str) -> tuple[tuple[str, ...], Callable[[str], str]]:
   if not path.endswith(".zip") and not root.is_dir():
     if not root.exists():
       raise core.UserError(f"no such file or folder: data.path={path}")
-    return (root.name,), lambda name: unpack(root.read_bytes(), path)
+
+    def read_one(name):
+      with files_lib.open_file(path) as stream:
+        content = stream.read(MAX_BYTES + 1)
+      if len(content) > MAX_BYTES:
+        raise core.UserError(f"{path} is more than {MAX_BYTES} bytes")
+      return unpack(content, path)
+
+    return (root.name,), read_one
   files = files_lib.open_files(path)
 
   def read(name):
@@ -191,4 +199,11 @@ def load(
     else:
       splits[split] = source.ArraySplit(named)
   x, *others = (core.Field((length,), len(v), v.words) for v in known)
-  return source.Source("text", core.Spec(x, dict(zip("y", others))), splits)
+  mark = digest.of_texts(
+    {
+      f"{split}/{key}": "\n".join(column)
+      for split, columns in lines.items()
+      for key, column in zip(keys, columns, strict=True)
+    }
+  )
+  return source.Source("text", core.Spec(x, dict(zip("y", others))), splits, digest=mark)

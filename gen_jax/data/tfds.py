@@ -14,7 +14,7 @@ from absl import logging
 from PIL import Image
 
 from gen_jax import core
-from gen_jax.data import images, source
+from gen_jax.data import digest, images, source
 
 _SPLITS = ("train", "validation", "test")
 
@@ -138,7 +138,9 @@ def load(
   splits = {
     split: source.LazySplit(reader(origin), indices) for split, (origin, indices) in chosen.items()
   }
-  return source.Source(f"tfds:{name}", spec, splits)
+  stated = {k: f"{s.num_examples} {s.num_bytes}" for k, s in builder.info.splits.items()}
+  which = digest.of_texts({**stated, "name": builder.info.full_name})
+  return source.Source(f"tfds:{name}", spec, splits, digest=which)
 
 
 def _pixels(pixels: np.ndarray, channels: int, resolution: int, resize: str) -> np.ndarray:
