@@ -73,6 +73,20 @@ def open_files(path: str) -> Files:
   raise core.UserError(f"no such folder or zip archive: data.path={path}")
 
 
+def open_top(folder: str) -> Files:
+  """The files of a local folder, without those of the folders in it.
+
+  Raises:
+    UserError: if it cannot be listed, or see `open_files`.
+  """
+  try:
+    with os.scandir(folder) as entries:
+      names = [e.name for e in entries if not _hidden(e.name) and not os.path.isdir(e.path)]
+  except OSError as error:
+    raise core.UserError(f"cannot read {folder}: {error.strerror}") from error
+  return _files(names, _local_reader(epath.Path(folder)), folder)
+
+
 def open_file(path: str, what: str = "data.path") -> IO[bytes]:
   """Opens one file, here or at a URL.
 
@@ -87,7 +101,20 @@ def open_file(path: str, what: str = "data.path") -> IO[bytes]:
     return _open_regular(root)
   except (OSError, images.BadImage) as error:
     why = getattr(error, "strerror", None) or error
-    raise core.UserError(f"cannot read {what}={path}: {why}") from error
+    raise core.UserError(f"{what}={path} cannot be read: {why}") from error
+
+
+def read_file(path: str, most: int, what: str = "data.path") -> bytes:
+  """The content of one file, here or at a URL.
+
+  Raises:
+    UserError: see `open_file`; or if it is of more than `most` bytes.
+  """
+  with open_file(path, what) as stream:
+    content = stream.read(most + 1)
+  if len(content) > most:
+    raise core.UserError(f"{what}={path} is of more than {most} bytes")
+  return content
 
 
 def _open_regular(path) -> IO[bytes]:
@@ -131,7 +158,7 @@ def _leave_out_runs(raw: dict[str, str], read: Reader, path: str) -> None:
       found.add(match[1].removesuffix("/"))
   if "" in found:
     raise core.UserError(
-      f"data.path={path} is the folder of a run: give the folder of its data, or of its samples"
+      f"{path} is the folder of a run: give the folder of its data, or of its samples"
     )
   for folder in sorted(found):
     inside = [name for name in raw if name.startswith(f"{folder}/")]

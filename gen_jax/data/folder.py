@@ -56,7 +56,7 @@ def check_splits(folders: Iterable[str], path: str) -> None:
   if exact or not any(meant.values()):
     return
   if all(meant.values()) or len(set(meant.values()) - {""}) > 1:
-    named = gallery.some([folder for folder in folders if meant[folder]])
+    named = source.some([folder for folder in folders if meant[folder]])
     raise core.UserError(
       f"folders in {path} seem to be splits, not classes ({named}): name them train, val and test,"
       " with folders of classes in them where there are some; for two domains (trainA, trainB, ...)"
@@ -128,14 +128,14 @@ def _read_captions(files: files_lib.Files, path: str, strict: bool) -> dict[str,
   absent = sorted(captions.keys() - set(files.names))
   if absent and len(absent) == len(captions):
     raise core.UserError(
-      f"the captions of {path} are of files that are not there: {gallery.some(absent)}: lines are"
+      f"the captions of {path} are of files that are not there: {source.some(absent)}: lines are"
       " file<tab>caption, and the file is named from the folder of captions.tsv"
     )
   if absent:
     count = f"{len(absent)} captions of {path} are of files that are not there"
     if strict:
-      raise core.UserError(f"{count}: {gallery.some(absent)}")
-    logging.warning("%s: %s.", count, gallery.some(absent))
+      raise core.UserError(f"{count}: {source.some(absent)}")
+    logging.warning("%s: %s.", count, source.some(absent))
   return captions
 
 
@@ -166,7 +166,7 @@ def load(
 
   facts = gallery.inspect(files, names)
   broken = [f"{e.file} ({f.error})" for e, f in zip(entries, facts) if f.error]
-  count = f"{len(broken)} of {len(names)} images in {path} cannot be read: {gallery.some(broken)}"
+  count = f"{len(broken)} of {len(names)} images in {path} cannot be read: {source.some(broken)}"
   if len(broken) == len(names) or broken and strict:
     raise core.UserError(count)
   if broken:
@@ -184,19 +184,16 @@ def load(
   spec = core.Spec.of((height, width, channels), 256, len(categories), categories)
 
   positions = _split(entries, validation=validation, test=test, seed=split_seed)
-  trained = {entries[i].category for i in positions["train"]}
-  if alone := [category for category in categories if category not in trained]:
-    logging.warning(
-      "%d of %d classes in %s have no training example, and are never learnt: %s.",
-      len(alone), len(categories), path, gallery.some(alone),
-    )  # fmt: skip
+  if categories:
+    learnt = np.array([labels[entries[i].category] for i in positions["train"]])
+    source.say_untrained(learnt, spec.fields["label"], path)
   tokens = None
   captions = _read_captions(files, path, strict)
   if patch and captions:
     logging.warning("captions in %s are of whole images; with data.patch they are left out.", path)
   elif captions:
     bare = [e.file for e in entries if e.file not in captions]
-    count = f"{len(bare)} of {len(entries)} images in {path} have no caption: {gallery.some(bare)}"
+    count = f"{len(bare)} of {len(entries)} images in {path} have no caption: {source.some(bare)}"
     if bare and strict:
       raise core.UserError(count)
     if bare:

@@ -20,6 +20,7 @@ from gen_jax.data import images, source
 
 CAPTIONS = "captions.tsv"
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xml")
+_SAYING = ("annotations", "captions", "classes", "labels", "list", "metadata")
 _NO_IMAGES = TABLES + (
   ".avi", ".bin", ".gz", ".html", ".ipynb", ".log", ".md", ".mp4", ".npz", ".pdf", ".pt", ".py",
   ".rst", ".sh", ".tar", ".tgz", ".txt", ".wav", ".yaml", ".yml", ".zip",
@@ -57,7 +58,7 @@ def find(files: files_lib.Files, strict: bool) -> tuple[list[str], int]:
     counts = [f"{n} {ending or 'without an ending'}" for ending, n in endings.most_common(8)]
     line = (
       f"{len(unread)} files in {files.path} are not read, and seem to be images or cannot be opened"
-      f" ({', '.join(counts)}): {some(unread)}"
+      f" ({', '.join(counts)}): {source.some(unread)}"
     )
   if not names:
     looked = f"no images in {files.path}: looked for {' '.join(images.EXTENSIONS)}"
@@ -66,13 +67,27 @@ def find(files: files_lib.Files, strict: bool) -> tuple[list[str], int]:
     raise core.UserError(f"{line}; convert them to .png or .jpg, or set data.strict=False")
   if line:
     logging.warning("%s; convert them to .png or .jpg if they belong to the data.", line)
-  tables = [n for n in rest if n.lower().endswith(TABLES) and posixpath.basename(n) != CAPTIONS]
+  tables = _tables(names, rest)
   if tables:
     logging.warning(
       "%s in %s: no labels or captions are read from there, but from the names of folders and from"
-      " lines file<tab>caption in %s.", some(tables), files.path, CAPTIONS,
+      " lines file<tab>caption in %s.", source.some(tables), files.path, CAPTIONS,
     )  # fmt: skip
   return names, len(unread)
+
+
+def _tables(names, rest):
+  """Those of other files that seem to say something of the images."""
+  stem = lambda name: posixpath.splitext(name)[0]
+  stems = {stem(name) for name in names}
+
+  def says_something(name):
+    base = posixpath.basename(name).lower()
+    if base.endswith((".txt", ".caption")):
+      return stem(name) in stems or stem(base) in _SAYING
+    return base.endswith(TABLES) and posixpath.basename(name) != CAPTIONS
+
+  return list(filter(says_something, rest))
 
 
 def _other(files):
@@ -121,11 +136,6 @@ def inspect(files: files_lib.Files, names: Sequence[str]) -> list[Facts]:
   return found
 
 
-def some(items: Sequence[str]) -> str:
-  """The first five, and how many there are more."""
-  return ", ".join(items[:5]) + (f" and {len(items) - 5} more" if len(items) > 5 else "")
-
-
 def refuse_broken(names: Sequence[str], facts: Sequence[Facts], path: str) -> None:
   """Refuses a set of which any image cannot be read.
 
@@ -135,7 +145,7 @@ def refuse_broken(names: Sequence[str], facts: Sequence[Facts], path: str) -> No
   broken = [f"{name} ({f.error})" for name, f in zip(names, facts, strict=True) if f.error]
   if broken:
     raise core.UserError(
-      f"{len(broken)} of {len(names)} images in {path} cannot be read: {some(broken)}"
+      f"{len(broken)} of {len(names)} images in {path} cannot be read: {source.some(broken)}"
     )
 
 

@@ -79,7 +79,7 @@ def _check_matched(pairs: list[_Pair], path: str) -> tuple[str, ...]:
   alone = [next(iter(p.files.values())) for p in pairs if p.files.keys() != fields]
   if alone:
     raise core.UserError(
-      f"{len(alone)} of {len(pairs)} names in {path} have no partner: {gallery.some(alone)}"
+      f"{len(alone)} of {len(pairs)} names in {path} have no partner: {source.some(alone)}"
     )
   return tuple(sorted(fields - {"x"}))
 

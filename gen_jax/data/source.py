@@ -5,10 +5,11 @@ from __future__ import annotations
 import abc
 import concurrent.futures
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from absl import logging
 
 from gen_jax import core
 
@@ -167,6 +168,28 @@ def reason(error: BaseException) -> str:
   """What an error says, on one line, or its class where it says nothing."""
   lines = str(error).strip().splitlines()
   return lines[0] if lines else type(error).__name__
+
+
+def some(items: Sequence[str]) -> str:
+  """The first five, and how many there are more."""
+  return ", ".join(items[:5]) + (f" and {len(items) - 5} more" if len(items) > 5 else "")
+
+
+def say_untrained(labels: np.ndarray, field: core.Field, where: str) -> None:
+  """Logs the classes of which no example is trained on: a model is asked for them all the same.
+
+  Args:
+    labels: integers [N] of the training examples.
+    field: what they are.
+    where: what they are called.
+  """
+  alone = [i for i in np.setdiff1d(np.arange(field.levels), labels).tolist()]
+  if alone:
+    names = [field.names[i] if field.names else str(i) for i in alone]
+    logging.warning(
+      "%d of %d classes of %s have no training example, and are never learnt: %s.",
+      len(alone), field.levels, where, some(names),
+    )  # fmt: skip
 
 
 def partition(n: int, fractions: Mapping[str, float], seed: int) -> dict[str, np.ndarray]:

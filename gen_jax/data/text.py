@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 
 import numpy as np
+from absl import logging
 
 from gen_jax import core, remote
 from gen_jax.data import digest, images, source, vocabulary
@@ -69,14 +70,7 @@ def open_text(path: str) -> tuple[tuple[str, ...], Callable[[str], str]]:
     if not root.exists():
       raise core.UserError(f"no such file or folder: data.path={path}")
 
-    def read_one(name):
-      with files_lib.open_file(path) as stream:
-        content = stream.read(MAX_BYTES + 1)
-      if len(content) > MAX_BYTES:
-        raise core.UserError(f"{path} is more than {MAX_BYTES} bytes")
-      return unpack(content, path)
-
-    return (root.name,), read_one
+    return (root.name,), lambda name: unpack(files_lib.read_file(path, MAX_BYTES), path)
   files = files_lib.open_files(path)
 
   def read(name):
@@ -101,7 +95,8 @@ def find(names: tuple[str, ...], languages: tuple[str, ...], path: str) -> dict:
     if languages and not language:
       continue
     heads = [re.split(r"[_-]", part)[0] for part in parts]
-    split = next((SPLITS[head] for head in heads if head in SPLITS), "")
+    known = (SPLITS[head.casefold()] for head in heads if head.casefold() in SPLITS)
+    split = next(known, "")
     if len(names) == 1:
       split = "train"
     if not split:
@@ -111,6 +106,9 @@ def find(names: tuple[str, ...], languages: tuple[str, ...], path: str) -> dict:
       raise core.UserError(
         f"{other} and {name} in {path} are of one split: set data.languages, such as ('en', 'fr')"
       )
+  read = {name for files in found.values() for name in files.values()}
+  if rest := [name for name in names if name not in read and not languages]:
+    logging.warning("not read in %s, for want of a split's name: %s.", path, source.some(rest))
   for split, files in found.items():
     if missing := [language for language in languages if language not in files]:
       raise core.UserError(f"{path} has no {split} file of {missing[0]}, as {split}.{missing[0]}")
@@ -146,6 +144,8 @@ def load(
     raise core.UserError(f"data.languages={languages}: one or two of them")
   if unpaired and len(languages) != 2:
     raise core.UserError("data.unpaired=True needs two data.languages, such as ('en', 'fr')")
+  if length in (1, 2):
+    raise core.UserError(f"data.length={length}: <bos> and <eos> leave no place for a word")
   names, read = open_text(path)
   keys = languages or ("",)
   lines = {
@@ -181,6 +181,9 @@ def load(
   }
   longest = 2 + max(len(sentence) for column in words["train"] for sentence in column)
   length = length or min(LONGEST, longest)
+  cut = sum(len(s) > length - 2 for columns in words.values() for c in columns for s in c)
+  if cut:
+    logging.warning("%d sentences of %s are cut after %d words.", cut, path, length - 2)
   known = [vocabulary.build_words(column, minimum) for column in words["train"]]
   columns = {
     split: [
