@@ -175,9 +175,12 @@ def _spec(splits, stated, name):
       levels = count
     names: tuple[str, ...] = ()
     if field == "label" and "names" in stated:
-      names = tuple(map(str, stated["names"].tolist()))
+      listed = stated["names"].reshape(-1).tolist()
+      names = tuple(n.decode() if isinstance(n, bytes) else str(n) for n in listed)
       if len(names) < levels:
         raise core.UserError(f"{name} has {len(names)} names for {levels} classes: give all")
+      if twice := [each for each in names if names.count(each) > 1]:
+        raise core.UserError(f"{name} has {twice[0]!r} twice among the names of its classes")
       levels = len(names)
     return core.Field(own, max(levels, 2), names, aligned)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from absl import logging
+
 from gen_jax import core
 from gen_jax.data import digest, folder, gallery, pairs, source
 from gen_jax.data import files as files_lib
@@ -35,6 +37,8 @@ def unite(first: source.Source, second: source.Source, name: str) -> source.Sour
     for split, examples in first.splits.items()
     if split in second.splits
   }
+  for split in sorted(first.splits.keys() ^ second.splits.keys()):
+    logging.warning("one of the two domains of %s has no %s split: it is left out.", name, split)
   both = digest.joined(first.digest, second.digest)
   return source.Source(name, spec, splits, first.notes, both)
 

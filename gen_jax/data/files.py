@@ -224,7 +224,7 @@ def _local_reader(root: epath.Path) -> Reader:
       with _open_regular(root / name) as stream:
         return _bounded(stream, os.fstat(stream.fileno()).st_size, wanted)
     except OSError as error:
-      raise images.BadImage(error.strerror or str(error)) from error
+      raise images.Gone(error.strerror or str(error)) from error
 
   return read
 
@@ -251,7 +251,7 @@ def _remote_reader(root: epath.Path) -> Reader:
     except images.BadImage:
       raise
     except Exception as error:
-      raise images.BadImage(source.reason(error)) from error
+      raise images.Gone(source.reason(error)) from error
 
   return read
 
@@ -272,7 +272,7 @@ def _archive(path: epath.Path) -> tuple[Iterable[str], Reader]:
       raise core.UserError(
         f"{path} is refused: its entry {entry.filename!r} points outside the archive"
       )
-    if entry.is_dir() or any(map(_hidden, parts)):
+    if not parts or entry.is_dir() or any(map(_hidden, parts)):
       continue
     if "/".join(parts) in entries:
       raise core.UserError(f"{path} is refused: it has {entry.filename!r} twice")

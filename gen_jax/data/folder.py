@@ -19,6 +19,11 @@ SPLITS = {
   "train": "train", "training": "train", "val": "validation", "valid": "validation",
   "validation": "validation", "dev": "validation", "test": "test", "testing": "test",
 }  # fmt: skip
+# Words that mean a split too, but are no name of one here.
+_SEEMING = SPLITS | {
+  "trn": "train", "eval": "validation", "evaluation": "validation", "holdout": "test",
+  "heldout": "test", "tst": "test",
+}  # fmt: skip
 LONGEST_CAPTION = 64  # tokens
 
 
@@ -35,8 +40,8 @@ def split_of(folder: str) -> str:
 
 def seems(folder: str) -> str:
   """The split that a name seems to mean, though it is not one: trainA, test_images, Val2017."""
-  words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", folder)
-  return next((SPLITS[word.casefold()] for word in words if word.casefold() in SPLITS), "")
+  words = [w.casefold() for w in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", folder)]
+  return next((_SEEMING[word] for word in words if word in _SEEMING), "")
 
 
 def check_splits(folders: Iterable[str], path: str) -> None:
@@ -84,16 +89,23 @@ def _layout(names: list[str], path: str) -> list[_Entry]:
     inside, outside = names[has_split.index(True)], names[has_split.index(False)]
     raise core.UserError(
       f"{path} has images both in and beside its split folders ({inside}, {outside}): "
-      f"put all of them in folders named {', '.join(SPLITS)}, or none"
+      "put all of them in folders named train, val and test, or none"
     )
-  splits = [split_of(p[0]) or "train" if s else "train" for p, s in zip(parts, has_split)]
+  splits = [split_of(p[0]) if s else "train" for p, s in zip(parts, has_split)]
   parts = [p[1:] if s else p for p, s in zip(parts, has_split)]
   for name, p in zip(names, parts):
     if len(p) > 2 or len(p) != len(parts[0]):
+      what = "lies too deep" if len(p) > 2 else f"does not fit the layout of {names[0]}"
       raise core.UserError(
-        f"{name} in {path} does not fit the layout of {names[0]}: name all images name.png, "
-        "class/name.png, split/name.png or split/class/name.png"
+        f"{name} in {path} {what}: name all images name.png, class/name.png, split/name.png or"
+        " split/class/name.png, with or without folders around all of them"
       )
+  if not any(has_split) and len(parts[0]) == 1 and all(meant := [seems(p[0]) for p in parts]):
+    if len(set(meant)) > 1:
+      logging.warning(
+        "names in %s seem to state splits (%s): nothing is read from them. Put the images in"
+        " folders named train, val and test.", path, source.some(names),
+      )  # fmt: skip
   return [
     _Entry(name, split, p[0] if len(p) == 2 else "") for name, split, p in zip(names, splits, parts)
   ]
@@ -137,6 +149,29 @@ def _read_captions(files: files_lib.Files, path: str, strict: bool) -> dict[str,
       raise core.UserError(f"{count}: {source.some(absent)}")
     logging.warning("%s: %s.", count, source.some(absent))
   return captions
+
+
+def _encoded(
+  captions: dict[str, str], names: list[str], train: np.ndarray, path: str, strict: bool
+) -> tuple[list[np.ndarray], core.Field]:
+  """Tokens [T] of every image's caption, in the words of the training split, and what they are.
+
+  Raises:
+    UserError: with `strict`, if an image has no caption.
+  """
+  if bare := [name for name in names if name not in captions]:
+    count = f"{len(bare)} of {len(names)} images in {path} have no caption: {source.some(bare)}"
+    if strict:
+      raise core.UserError(count)
+    logging.warning("%s; theirs is empty.", count)
+  texts = [captions.get(name, "") for name in names]
+  words = vocabulary.build([texts[i] for i in train])
+  counts = [len(vocabulary.split_words(text)) for text in texts]
+  length = min(LONGEST_CAPTION, 2 + max(counts[i] for i in train))
+  if cut := sum(count > length - 2 for count in counts):
+    logging.warning("%d captions of %s are cut after %d words.", cut, path, length - 2)
+  tokens = [words.encode(text, length) for text in texts]
+  return tokens, core.Field((length,), len(words), words.words)
 
 
 def load(
@@ -187,28 +222,16 @@ def load(
   if categories:
     learnt = np.array([labels[entries[i].category] for i in positions["train"]])
     source.say_untrained(learnt, spec.fields["label"], path)
-  tokens = None
   captions = _read_captions(files, path, strict)
+  tokens = None
   if patch and captions:
     logging.warning("captions in %s are of whole images; with data.patch they are left out.", path)
-  elif captions:
-    bare = [e.file for e in entries if e.file not in captions]
-    count = f"{len(bare)} of {len(entries)} images in {path} have no caption: {source.some(bare)}"
-    if bare and strict:
-      raise core.UserError(count)
-    if bare:
-      logging.warning("%s; theirs is empty.", count)
-    texts = [captions.get(e.file, "") for e in entries]
-    seen = [texts[i] for i in positions["train"]]
-    words = vocabulary.build(seen)
-    counts = [len(vocabulary.split_words(text)) for text in texts]
-    length = min(LONGEST_CAPTION, 2 + max(counts[i] for i in positions["train"]))
-    if cut := sum(count > length - 2 for count in counts):
-      logging.warning("%d captions of %s are cut after %d words.", cut, path, length - 2)
-    tokens = [words.encode(text, length) for text in texts]
-    caption = core.Field((length,), len(words), words.words)
-    spec = spec._replace(fields={**spec.fields, "caption": caption})
-    notes.update(uncaptioned=len(bare))
+    captions = {}
+  if captions:
+    named = [e.file for e in entries]
+    tokens, field = _encoded(captions, named, positions["train"], path, strict)
+    spec = spec._replace(fields={**spec.fields, "caption": field})
+    notes.update(uncaptioned=sum(e.file not in captions for e in entries))
 
   def example(i):
     entry = entries[i]

@@ -27,6 +27,7 @@ _NO_IMAGES = TABLES + (
 )  # fmt: skip
 
 PATIENCE = 20.0  # seconds for which a file that cannot be read is tried again in training
+PAUSE = 1.0  # seconds after which files that could not be read at the start are tried again
 
 
 class Facts(NamedTuple):
@@ -117,14 +118,21 @@ def each[T](look: Callable[[str], T], names: Sequence[str]) -> list[T]:
 def inspect(files: files_lib.Files, names: Sequence[str]) -> list[Facts]:
   """Decodes every image once, so that broken ones are known before training."""
 
+  gone = set()
+
   def look(name):
     try:
       image = images.decode(files.read(name))
     except images.BadImage as error:
+      if isinstance(error, images.Gone):
+        gone.add(name)
       return Facts(error=str(error))
     return Facts(image.size, image.mode, "", image.info.get(images.HIGHEST, 0))
 
   found = each(look, names)
+  if gone:
+    time.sleep(PAUSE)
+    found = [look(name) if name in gone else f for name, f in zip(names, found, strict=True)]
   highest = max((f.highest for f in found), default=0)
   if 0 < highest < 2**14:
     wide = sum(f.highest > 0 for f in found)

@@ -47,6 +47,10 @@ class BadImage(ValueError):
   """A file that is not an image that can be read; the message says why."""
 
 
+class Gone(BadImage):
+  """A file that the system does not give; it may be there again in a moment."""
+
+
 def looks_like_one(head: bytes) -> bool:
   """Whether a file that begins with these bytes is an image, of whatever format."""
   return (

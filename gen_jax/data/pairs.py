@@ -227,7 +227,7 @@ def split_entries(splits: list[str], path: str, **fractions) -> dict[str, np.nda
   if "" in splits and set(splits) != {""}:
     raise core.UserError(
       f"{path} has images both in and beside its split folders: put all of them in folders named"
-      f" {', '.join(folder.SPLITS)}, or none"
+      " train, val and test, or none"
     )
   pools: dict[str, list[int]] = {}
   for i, split in enumerate(splits):

@@ -268,6 +268,8 @@ class TestLayouts:
       (["train/x/a.png", "extra/x/b.png"], "extra/x/b.png"),
       (["a/1.png", "2.png"], "layout"),
       (["a/b/c/1.png", "d/b/c/2.png"], "a/b/c/1.png"),
+      (["w/a/b/1.png", "w/c/b/2.png"], "w/a/b/1.png in"),
+      (["w/a/b/1.png", "w/c/b/2.png"], "lies too deep"),
       (["test/a.png"], "no training examples"),
     ],
   )

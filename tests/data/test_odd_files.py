@@ -129,11 +129,11 @@ class TestOtherFormats:
         images.fit(images.decode(stream.getvalue()), 3, 0, "crop"), pixels
       )
 
+  @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
   def test_a_tiff_that_states_too_much_is_refused(self):
     # Tags 256 and 257 of the directory are the width and the height, as 16 or 32 bits.
-    content, found = re.subn(
-      rb"([\0\1]\1[\3\4]\0\1\0\0\0)\6\0\0\0", rb"\g<1>" + (10_000).to_bytes(4, "little"), TIFF
-    )
+    field = rb"([\x00\x01]\x01[\x03\x04]\x00\x01\x00\x00\x00)\x06\x00\x00\x00"
+    content, found = re.subn(field, rb"\g<1>" + (10_000).to_bytes(4, "little"), TIFF)
     assert found == 2
     with pytest.raises(images.BadImage, match="10000 x 10000 is more"):
       images.decode(content)
@@ -161,7 +161,8 @@ class TestSplits:
     [
       ("trainA", "trainB", "testA", "testB"), ("train_images", "test_images"), ("trainA", "trainB"),
       ("TrainImages", "ValImages"), ("train2017", "val2017"), ("my-train", "my-test"),
-      ("images-TRAIN", "images-DEV"), ("Train", "train"), ("val", "validation", "train"),
+      ("images-TRAIN", "images-DEV"), ("train_set", "eval_set"), ("Train", "train"),
+      ("val", "validation", "train"),
     ],
   )  # fmt: skip
   def test_what_seems_one_is_no_class(self, make, names):
@@ -195,6 +196,12 @@ class TestSplits:
     ).splits
     assert {k: len(v) for k, v in splits.items()} == {"train": 2, "validation": 2, "test": 2}
 
+  def test_that_one_domain_lacks_are_said(self, make, caplog):
+    names = ("trainA", "trainB", "testA")
+    path = make({f"{name}/{i}.png": PNG for name in names for i in range(4)})
+    splits = data.load("domains", path=path, validation=0.0, test=0.0).splits
+    assert list(splits) == ["train"] and "no test split" in said(caplog, "one of the two domains")
+
   def test_of_text_and_tables(self, tmp_path):
     lines = b"a b\nb a\nc\n"
     text = write_folder(tmp_path / "a", {"Train.txt": lines, "TEST.txt": lines})
@@ -203,6 +210,10 @@ class TestSplits:
     tables = write_folder(tmp_path / "b", {"Train.csv": rows, "Dev.csv": rows})
     splits = load(tables, "table", columns=("u:real", "v:category")).splits
     assert {k: len(v) for k, v in splits.items()} == {"train": 2, "validation": 2}
+
+  def test_in_the_names_of_files_are_said(self, make, caplog):
+    load(make({f"{split}_{i}.png": PNG for split in ("train", "test") for i in range(3)}))
+    assert "test_0.png" in said(caplog, "seem to state splits")
 
   def test_wrapping_folders(self, make):
     files = {
@@ -466,6 +477,14 @@ class TestGoneForAMoment:
     for got, want in zip(batches, whole, strict=True):
       np.testing.assert_array_equal(got["x"], want)
     assert "3.png in" in "".join(r.getMessage() for r in caplog.records)
+
+  def test_at_the_start_too(self, tmp_path, monkeypatch):
+    path = write_folder(tmp_path, SET)
+    back = lambda seconds: os.rename(tmp_path / "gone", tmp_path / "3.png")
+    monkeypatch.setattr(gallery.time, "sleep", back)
+    files = files_lib.open_files(path)
+    os.rename(tmp_path / "3.png", tmp_path / "gone")
+    assert not any(f.error for f in gallery.inspect(files, files.names))
 
   @pytest.mark.parametrize("name", ["folder", "pairs", "domains"])
   def test_one_that_does_not_ends_in_one_line(self, tmp_path, monkeypatch, name):
