@@ -60,7 +60,7 @@ def open_files(path: str) -> Files:
       return _files(_remote_names(root, "", 1), _remote_reader(root), path)
   try:
     if os.path.isdir(root):
-      return _files(_names(str(root), "", ()), _local_reader(root), path)
+      return _files(_names(str(root), "", ()), _local_reader(str(root)), path)
     if os.path.isfile(root):
       return _files(*_archive(root), path)
   except OSError as error:
@@ -84,7 +84,7 @@ def open_top(folder: str) -> Files:
       names = [e.name for e in entries if not _hidden(e.name) and not os.path.isdir(e.path)]
   except OSError as error:
     raise core.UserError(f"cannot read {folder}: {error.strerror}") from error
-  return _files(names, _local_reader(epath.Path(folder)), folder)
+  return _files(names, _local_reader(folder), folder)
 
 
 def open_file(path: str, what: str = "data.path") -> IO[bytes]:
@@ -218,10 +218,10 @@ def _names(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Iter
         yield prefix + entry.name
 
 
-def _local_reader(root: epath.Path) -> Reader:
+def _local_reader(root: str) -> Reader:
   def read(name, wanted):
     try:
-      with _open_regular(root / name) as stream:
+      with _open_regular(os.path.join(root, name)) as stream:
         return _bounded(stream, os.fstat(stream.fileno()).st_size, wanted)
     except OSError as error:
       raise images.Gone(error.strerror or str(error)) from error

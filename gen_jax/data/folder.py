@@ -70,10 +70,13 @@ def check_splits(folders: Iterable[str], path: str) -> None:
 
 
 def _unwrapped(parts: list[list[str]]) -> list[list[str]]:
-  """Without folders that are around everything, as archives often have."""
-  while len({p[0] for p in parts}) == 1 and min(map(len, parts)) > 2 and not split_of(parts[0][0]):
-    parts = [p[1:] for p in parts]
-  return parts
+  """Without folders that are around everything, as archives often have: any number where several
+  folders, or those of splits, are in them; else one, for it is not said which names a class."""
+  alone = lambda parts: len({p[0] for p in parts}) == 1 and not split_of(parts[0][0])
+  inner = parts
+  while alone(inner) and min(map(len, inner)) > 2:
+    inner = [p[1:] for p in inner]
+  return [p[1:] for p in parts] if inner != parts and alone(inner) else inner
 
 
 def _layout(names: list[str], path: str) -> list[_Entry]:
@@ -95,7 +98,9 @@ def _layout(names: list[str], path: str) -> list[_Entry]:
   parts = [p[1:] if s else p for p, s in zip(parts, has_split)]
   for name, p in zip(names, parts):
     if len(p) > 2 or len(p) != len(parts[0]):
-      what = "lies too deep" if len(p) > 2 else f"does not fit the layout of {names[0]}"
+      what = "does not fit the layout" + (
+        ", and lies too deep" if len(p) > 2 else f" of {names[0]}"
+      )
       raise core.UserError(
         f"{name} in {path} {what}: name all images name.png, class/name.png, split/name.png or"
         " split/class/name.png, with or without folders around all of them"

@@ -183,12 +183,11 @@ def say_untrained(labels: np.ndarray, field: core.Field, where: str) -> None:
     field: what they are.
     where: what they are called.
   """
-  alone = [i for i in np.setdiff1d(np.arange(field.levels), labels).tolist()]
-  if alone:
-    names = [field.names[i] if field.names else str(i) for i in alone]
+  names = field.names or tuple(map(str, range(field.levels)))
+  if alone := [names[i] for i in np.setdiff1d(np.arange(len(names)), labels)]:
     logging.warning(
       "%d of %d classes of %s have no training example, and are never learnt: %s.",
-      len(alone), field.levels, where, some(names),
+      len(alone), len(names), where, some(alone),
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import gzip
 import io
 import posixpath
 import re
+import unicodedata
 from collections.abc import Callable
 
 import numpy as np
@@ -24,7 +25,7 @@ MAX_BYTES = 2**30  # of one file, unpacked
 
 
 def unpack(content: bytes, name: str) -> str:
-  """What stands in a text file or in a gzip file of text.
+  """What stands in a text file or in a gzip file of text, in Unicode's form NFC.
 
   Raises:
     UserError: if it is not text.
@@ -35,7 +36,7 @@ def unpack(content: bytes, name: str) -> str:
         content = stream.read(MAX_BYTES + 1)
       if len(content) > MAX_BYTES:
         raise core.UserError(f"{name} is more than {MAX_BYTES} bytes unpacked")
-    return content.decode("utf-8-sig")
+    return unicodedata.normalize("NFC", content.decode("utf-8-sig"))
   except (OSError, EOFError, UnicodeDecodeError) as error:
     raise core.UserError(f"{name} is not a text file: {source.reason(error)}") from error
 

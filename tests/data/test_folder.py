@@ -269,7 +269,7 @@ class TestLayouts:
       (["a/1.png", "2.png"], "layout"),
       (["a/b/c/1.png", "d/b/c/2.png"], "a/b/c/1.png"),
       (["w/a/b/1.png", "w/c/b/2.png"], "w/a/b/1.png in"),
-      (["w/a/b/1.png", "w/c/b/2.png"], "lies too deep"),
+      (["w/a/b/1.png", "w/c/b/2.png"], "and lies too deep"),
       (["test/a.png"], "no training examples"),
     ],
   )

@@ -215,6 +215,14 @@ class TestSplits:
     load(make({f"{split}_{i}.png": PNG for split in ("train", "test") for i in range(3)}))
     assert "test_0.png" in said(caplog, "seem to state splits")
 
+  def test_wrapping_folders_around_classes(self, make):
+    source = load(make({f"archive/set/pets/{c}/0.png": PNG for c in ("cat", "dog")}))
+    assert source.spec.fields["label"].names == ("cat", "dog")
+
+  def test_wrapping_folders_around_nothing_that_is_named(self, make):
+    line = refused(make({"a/b/c/0.png": PNG, "a/b/c/1.png": PNG}))
+    assert "does not fit the layout, and lies too deep" in line
+
   def test_wrapping_folders(self, make):
     files = {
       f"archive/set/pets/{s}/{c}/0.png": PNG for s in ("train", "test") for c in ("cat", "dog")
@@ -353,6 +361,18 @@ class TestNamesInTwoForms:
     source = load(make({**files, "captions.tsv": captions}), strict=True)
     assert source.spec.fields["label"].names == tuple(sorted(self.NAMES))
     assert source.notes["uncaptioned"] == 0
+
+  def test_words_and_cells(self, tmp_path):
+    forms = [unicodedata.normalize(form, "café\n") for form in ("NFC", "NFD")]
+    path = write_folder(tmp_path / "a", {"train.txt": "".join(forms).encode()})
+    for tokens in ("words", "spaces"):
+      assert load(path, "text", tokens=tokens).spec.x.names[4:] == ("café",)
+    assert data.split_words(forms[1]) == ["café"]
+    rows = "".join(f"1,{form}" for form in forms)
+    path = write_folder(tmp_path / "b", {"train.csv": rows.encode()})
+    assert load(path, "table", columns=("u:real", "v:label")).spec.fields["label"].names == (
+      "café",
+    )
 
   def test_partners(self, make):
     files = {f"A/{name}.png": PNG for name in self.NAMES}
