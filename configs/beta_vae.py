@@ -1,7 +1,8 @@
 """beta-VAE: a VAE whose KL weighs beta times, or is held at a capacity, on sprites with factors.
 
 Sources: Higgins et al. 2017; Burgess et al. 2018 (arXiv:1804.03599), appendix A, for the network
-and for `capacity`, with gamma 1000 and C raised to 25 nats.
+and for `capacity`, with gamma 1000 and C raised to 25 nats; model.capacity.kl=batch
+holds the batch's mean KL at C instead of each example's, as disentanglement_lib does.
 
   python -m gen_jax.main --config configs/beta_vae.py --sweep model.beta=1.0,4.0,16.0
       13 minutes on two cores, beta 4 alone 4; nats, test split:

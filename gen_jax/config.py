@@ -28,6 +28,7 @@ from gen_jax.schema import (
   OPTIONS,
   Count,
   Natural,
+  Seed,
   as_dict,
   complete,
   convert,
@@ -92,7 +93,7 @@ GROUPS = ("model", "data", "train", "sample", "likelihood", "evaluate")
 # What a config consists of: name -> (annotation, default).
 FIELDS: dict[str, tuple[Any, Any]] = {
   "builder": (str, inspect.Parameter.empty),
-  "seed": (Natural, 0),
+  "seed": (Seed, 0),
   "measures": (tuple[str, ...], ()),
   **{name: (dict, {}) for name in GROUPS},
 }

@@ -27,6 +27,7 @@ from ml_collections import config_flags
 from gen_jax import early  # noqa: F401  first: signals and streams while the rest is imported
 from gen_jax.app import cli, terminal
 from gen_jax.core import UserError
+from gen_jax.schema import Count, Seed, check
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "config file, with :VARIANT if wanted")
 WORKDIR = flags.DEFINE_string(
@@ -142,10 +143,8 @@ def check_flags(mode: str) -> None:
   """Refuses flags that the mode does not take: nothing that is asked for is left undone."""
   asked = {name for name in TAKEN if name != "cond" and flags.FLAGS[name].present}
   asked |= {"cond"} if GIVEN else set()
-  if N.value < 1:
-    raise UserError(f"--n must be 1 or more, not {N.value}")
-  if SEED.value < 0:
-    raise UserError(f"--seed must be 0 or more, not {SEED.value}")
+  check(Count, N.value, "--n")
+  check(Seed, SEED.value, "--seed")
   for name in sorted(asked):
     modes, instead = TAKEN[name]
     if mode not in modes:
@@ -218,6 +217,7 @@ def ended(work: Callable[[], int]) -> int:
 
   from gen_jax.run.files import unwritable
   from gen_jax.run.job import NonFinite
+  from gen_jax.run.memory import out_of_memory
   from gen_jax.run.processes import end, leave
   from gen_jax.run.signals import Interrupted, Stopped
 
@@ -245,6 +245,9 @@ def ended(work: Callable[[], int]) -> int:
         " that is mended, the same command goes on from there"
       )
       end(1)  # at once: the threads of a save that failed have no good end
+    if told := out_of_memory(error):
+      terminal.tell(f"stopped: {told}")
+      end(1)
     if jax.process_count() == 1:
       raise
     leave(error)

@@ -16,18 +16,35 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Interval, Le, Lt, MinLen
+import jax
+from annotated_types import BaseMetadata, Ge, Gt, Interval, Le, Lt, MinLen
 
 from gen_jax.core import Spec, UserError
 
+
+@dataclasses.dataclass(frozen=True)
+class Below(BaseMetadata):
+  """A limit of the machine: steps, samples and sizes are counted by 32-bit integers, which wrap."""
+
+  limit: int = 2**31
+
+
+@dataclasses.dataclass(frozen=True)
+class Computable(BaseMetadata):
+  """A type of numbers that JAX computes with as it is set up."""
+
+
 # Ranges of hyperparameters, as the annotations of builders and of their options say them.
-Count = Annotated[int, Ge(1)]
-Natural = Annotated[int, Ge(0)]
+Count = Annotated[int, Ge(1), Below()]
+Natural = Annotated[int, Ge(0), Below()]
+# Keys are made of 32 bits: a longer seed would be another one's.
+Seed = Annotated[int, Ge(0), Below(2**32)]
 Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
 Share = Annotated[float, Interval(ge=0, le=1)]
 Decay = Annotated[float, Interval(ge=0, lt=1)]
-Dtype = Literal["float32", "bfloat16", "float64"]
+Dtype = Annotated[Literal["float32", "bfloat16", "float64"], Computable()]
+Wide = Annotated[Literal["float32", "float64"], Computable()]
 
 
 def in_words(ge=None, gt=None, le=None, lt=None) -> str:
@@ -53,11 +70,13 @@ def check_range(value: Any, constraints: tuple, where: str) -> None:
     if isinstance(c, MinLen):
       if len(value) < c.min_length:
         raise UserError(f"{where} must have {c.min_length} or more entries, not {value!r}")
+    if isinstance(c, Below) and value >= c.limit:
+      raise UserError(f"{where} must be below {c.limit}, not {value!r}")
     for kind, name in ((Ge, "ge"), (Gt, "gt"), (Le, "le"), (Lt, "lt")):
       if isinstance(c, kind):
         bounds[name] = getattr(c, name)
   # Written so that NaN is in no range; nor are infinities.
-  inside = (math.isfinite(value or 0) if bounds else True) and (
+  inside = (finite(value) if bounds else True) and (
     (bounds.get("ge") is None or value >= bounds["ge"])
     and (bounds.get("gt") is None or value > bounds["gt"])
     and (bounds.get("le") is None or value <= bounds["le"])
@@ -65,6 +84,24 @@ def check_range(value: Any, constraints: tuple, where: str) -> None:
   )
   if not inside:
     raise UserError(f"{where} must be {in_words(**bounds)}, not {value!r}")
+
+
+def finite(value: Any) -> bool:
+  """Whether a number is; None and whole numbers of any length are."""
+  return not isinstance(value, float) or math.isfinite(value)
+
+
+def check_computable(value: str, where: str) -> None:
+  """Refuses a type of numbers that JAX, as it is set up, would quietly take another one for.
+
+  Raises:
+    UserError: naming `where` and the setting.
+  """
+  if jax.dtypes.canonicalize_dtype(value) != value:
+    raise UserError(
+      f"{where}={value} needs JAX_ENABLE_X64=1 in the environment: without it JAX computes in"
+      f" {jax.dtypes.canonicalize_dtype(value)}"
+    )
 
 
 def check(kind: Any, value: Any, where: str) -> None:
@@ -77,6 +114,8 @@ def check(kind: Any, value: Any, where: str) -> None:
   if origin is Annotated:
     check(args[0], value, where)
     check_range(value, args[1:], where)
+    if any(isinstance(c, Computable) for c in args[1:]):
+      check_computable(value, where)
   elif origin is Literal:
     if value not in args:
       raise UserError(f"{where} must be one of {', '.join(map(str, args))}, not {value!r}")
@@ -85,12 +124,15 @@ def check(kind: Any, value: Any, where: str) -> None:
       check(args[0], each, f"{where}[{i}]")
   elif origin in (typing.Union, types.UnionType):
     if value is not None:
-      check(next(a for a in args if a is not type(None)), value, where)
+      several = isinstance(value, tuple)
+      options = [a for a in args if a is not type(None)]
+      fits = (a for a in options if (typing.get_origin(bare(a)) is tuple) == several)
+      check(next(fits, options[0]), value, where)
   elif dataclasses.is_dataclass(value):
     for name, hint in typing.get_type_hints(type(value), include_extras=True).items():
       check(hint, getattr(value, name), f"{where}.{name}")
-  elif kind is float and math.isnan(value):
-    raise UserError(f"{where} must be a number, not nan")
+  elif kind is float and not finite(value):
+    raise UserError(f"{where} must be a finite number, not {value!r}")
 
 
 # Config groups of their own: what a builder takes besides hyperparameters.
@@ -182,14 +224,14 @@ def convert(value: Any, kind: Any, where: str) -> Any:
       refuse("a tuple, such as " + ("('a', 'b')" if args[0] is str else "(1, 2)"))
     return tuple(convert(v, args[0], f"{where}[{i}]") for i, v in enumerate(value))
   if kind is float and isinstance(value, int) and not isinstance(value, bool):
-    return float(value)
+    return float(value) if abs(value) < 2**1023 else refuse("a finite number")
   if kind is type(None):
     return value if value is None else refuse("None")
   if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
     names = {int: "a whole number", float: "a number", str: "text", bool: "True or False"}
     refuse(names.get(kind, "a group of fields"))
-  if kind is float and math.isnan(value):
-    refuse("a number")
+  if kind is float and not finite(value):
+    refuse("a finite number")
   return value
 
 

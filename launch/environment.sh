@@ -42,12 +42,13 @@ candidates() {
   for name in python3.14 python3.13 python3.12 python3 python; do
     type -aP "$name" || true
   done
-  for name in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/*/bin/python \
-    "${UV_PYTHON_INSTALL_DIR:-${XDG_DATA_HOME:-$HOME/.local/share}/uv/python}"/*/bin/python3 \
+  local home=${HOME:-/nowhere} # some containers and services have none
+  for name in "${PYENV_ROOT:-$home/.pyenv}"/versions/*/bin/python \
+    "${UV_PYTHON_INSTALL_DIR:-${XDG_DATA_HOME:-$home/.local/share}/uv/python}"/*/bin/python3 \
     /opt/*/bin/python3 /opt/python/*/bin/python3 /usr/local/bin/python3.1[2-9] \
     /usr/local/*/bin/python3 /opt/homebrew/bin/python3.1[2-9] \
-    "${CONDA_PREFIX:-/nowhere}/bin/python" "$HOME"/{miniconda3,anaconda3,miniforge3}/bin/python \
-    "$HOME"/{miniconda3,anaconda3,miniforge3}/envs/*/bin/python; do
+    "${CONDA_PREFIX:-/nowhere}/bin/python" "$home"/{miniconda3,anaconda3,miniforge3}/bin/python \
+    "$home"/{miniconda3,anaconda3,miniforge3}/envs/*/bin/python; do
     [[ -x $name ]] && echo "$name"
   done
   return 0
@@ -60,12 +61,14 @@ find_python() {
   if type -P uv virtualenv >/dev/null; then tool=tool; fi
   interpreter=""
   if [[ -n ${GEN_JAX_PYTHON-} ]]; then
-    answer=$("$GEN_JAX_PYTHON" -I -c "$inspect" $tool 2>/dev/null) ||
+    answer=$("$GEN_JAX_PYTHON" -I -c "$inspect" $tool 2>/dev/null </dev/null) &&
+      [[ $answer =~ ^[0-9]+\ [0-9]+$ ]] || # /bin/true starts too
       fail "GEN_JAX_PYTHON=$GEN_JAX_PYTHON is no working CPython 3.12 or newer"
     interpreter=$GEN_JAX_PYTHON best=${answer% *} minor=${answer#* }
   else
     while IFS= read -r candidate; do
       answer=$("$candidate" -I -c "$inspect" $tool 2>/dev/null </dev/null) || continue
+      [[ $answer =~ ^[0-9]+\ [0-9]+$ ]] || continue
       if ((${answer% *} > best)); then
         interpreter=$candidate best=${answer% *} minor=${answer#* }
       fi
@@ -161,6 +164,21 @@ contents() {
   cat requirements.txt
 }
 
+# Prints the names of all that pip put there and that is gone, one a line.
+missing() {
+  local name site=("$venv"/lib/python3.*/site-packages)
+  [[ -r $venv/.gen_jax-packages ]] || return 0
+  while IFS= read -r name; do
+    [[ -e ${site[0]}/$name ]] || echo "$name"
+  done <"$venv/.gen_jax-packages"
+}
+
+# Whether DIR is an environment of ours, or one that may become it. Others are left alone.
+ours() {
+  [[ -d $venv ]] || return 1
+  [[ -e $venv/.gen_jax-lock || -e $venv/.gen_jax-stamp || -z $(ls -A "$venv") ]]
+}
+
 ready() {
   local stamp have minor
   [[ -r $venv/.gen_jax-stamp ]] || return 1
@@ -169,7 +187,7 @@ ready() {
   stamp=$(<"$venv/.gen_jax-stamp")
   have=${stamp%%$'\n'*}
   [[ ${stamp#*$'\n'} == "$(contents "$minor")" ]] || return 1
-  [[ $have == "$accelerator" || $accelerator == cpu ]]
+  [[ $have == "$accelerator" || $accelerator == cpu ]] && [[ -z $(missing) ]]
 }
 
 # Whether packages can be added to what is there. Sets `minor`.
@@ -181,7 +199,7 @@ usable() {
 
 create() {
   rm -rf "${venv:?}/bin" # first, so that what a kill leaves here is not taken for an environment
-  find "$venv" -mindepth 1 -maxdepth 1 ! -name .gen_jax-lock -exec rm -rf {} +
+  find "$venv/" -mindepth 1 -maxdepth 1 ! -name .gen_jax-lock -exec rm -rf {} +
   if "$interpreter" -I -c 'import ensurepip, venv' 2>/dev/null; then
     "$interpreter" -I -m venv "$venv"
   elif type -P virtualenv >/dev/null; then
@@ -192,9 +210,16 @@ create() {
 }
 
 install() {
-  local jax=jax other others=()
+  local jax=jax other others=() gone="" name site
+  # What would send the packages elsewhere, or nowhere; the index and the proxy stay the user's.
+  unset PIP_TARGET PIP_PREFIX PIP_ROOT PIP_USER PIP_DRY_RUN PIP_NO_DEPS PIP_PYTHON
   if usable; then
-    note "bringing $venv up to date for $accelerator"
+    gone=$(missing)
+    if [[ -n $gone ]]; then
+      note "missing from $venv: ${gone//$'\n'/, }"
+    else
+      note "bringing $venv up to date for $accelerator"
+    fi
     rm -f "$venv/.gen_jax-stamp"
   else
     find_python
@@ -206,21 +231,32 @@ install() {
   # would take the package for complete.
   for other in "$venv"/lib/python3.*/site-packages/*.dist-info; do
     [[ ! -d $other || -e $other/INSTALLER ]] || rm -rf "$other"
+    # Nor would it look whether what it once put there still is.
+    while IFS= read -r name; do
+      if [[ -n $name ]] && grep -qs "^${name}[/,]" "$other/RECORD"; then rm -rf "$other"; fi
+    done <<<"$gone"
   done
   if [[ $accelerator != cpu ]]; then jax="jax[$accelerator]"; fi
-  local pip=("$venv/bin/python" -m pip --disable-pip-version-check --no-input -qq)
+  local pip=("$venv/bin/python" -I -m pip --disable-pip-version-check --no-input -qq)
   "${pip[@]}" install --retries 2 "$jax$pin" -r requirements.txt ||
     fail "pip could not install requirements.txt (is the network there?)"
   for other in jax-cuda12-plugin jax-cuda12-pjrt jax-cuda13-plugin jax-cuda13-pjrt libtpu; do
     [[ $other == *"$accelerator"* ]] || others+=("$other")
   done
   "${pip[@]}" uninstall -y "${others[@]}" || fail "pip could not remove other accelerators"
+  site=("$venv"/lib/python3.*/site-packages)
+  [[ -d ${site[0]}/jax && -d ${site[0]}/flax ]] ||
+    fail "pip put the packages elsewhere, not into $venv: see what '$venv/bin/pip config list' says"
+  (cd "${site[0]}" && printf '%s\n' [!_]*) >"$venv/.gen_jax-packages"
   { echo "$accelerator" && contents "$minor"; } >"$venv/.gen_jax-stamp.new" &&
     mv "$venv/.gen_jax-stamp.new" "$venv/.gen_jax-stamp" || exit 1
 }
 
 environment() {
   venv=$1 pin=$2 machine_note=""
+  if [[ -e $venv || -L $venv ]] && ! ours; then
+    fail "$venv is no environment that this script made, and is left as it is: move it away"
+  fi
   choose_accelerator
   if ! ready; then
     mkdir -p "$venv"

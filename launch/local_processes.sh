@@ -8,10 +8,12 @@
 # folder that is named at the end if one of them failed. Where there are GPUs, process I sees the
 # I-th one. When one process ends badly, so do the others; the same command goes on from the last
 # checkpoint. The exit status is that of the first process that failed.
-set -euo pipefail
+if [ -z "${BASH_VERSION-}" ]; then exec bash "$0" "$@"; fi # sh launch/local_processes.sh
+set -euo pipefail +o posix
 
+self=$(readlink -f "${BASH_SOURCE[0]:?start launch/local_processes.sh by its path}")
 # shellcheck source-path=SCRIPTDIR source=environment.sh
-source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+source "$(dirname "$self")/environment.sh"
 
 [[ ${1-} =~ ^[1-9][0-9]*$ ]] || fail "usage: launch/local_processes.sh N --config FILE ..., not '${1-}'"
 count=$1

@@ -4,10 +4,12 @@
 #   launch/test.sh [--accelerator=cpu|cuda12|cuda13|tpu] [--jax=0.11] [ARGUMENTS OF PYTEST]
 #
 # --jax takes the tests to another version of JAX, in an environment of its own.
-set -euo pipefail
+if [ -z "${BASH_VERSION-}" ]; then exec bash "$0" "$@"; fi # sh launch/test.sh
+set -euo pipefail +o posix
 
+self=$(readlink -f "${BASH_SOURCE[0]:?start launch/test.sh by its path}")
 # shellcheck source-path=SCRIPTDIR source=environment.sh
-source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+source "$(dirname "$self")/environment.sh"
 
 venv=.venv pin=""
 while (($#)); do

@@ -43,7 +43,7 @@ done
 [[ $BUCKET == gs://?* ]] || refuse "BUCKET must be gs://..., not $BUCKET"
 command -v gcloud >/dev/null || refuse "the Google Cloud CLI is missing: https://cloud.google.com/sdk"
 type=${TYPE:-v5litepod-16} runtime=${RUNTIME:-v2-alpha-tpuv5-lite} minutes=${WAIT:-60}
-root=$(cd "$(dirname "$0")/.." && pwd)
+root=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
 place=(--zone="$ZONE" --project="$PROJECT")
 
 state() {

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,152 @@ def test_tpu_pod_makes_a_preempted_slice_anew(pod):
 def test_tpu_pod_refuses_in_one_line(pod, arguments, settings, says):
   code, _, err = pod("PROVISIONING", *arguments, **settings)
   assert code == 2 and says in err and err.count("\n") == 1
+
+
+# Stands in for pip: two packages, into $PIP_TARGET where there is one; one that is recorded as
+# installed is left alone, as pip leaves it.
+PIP = """
+import os, sys
+from pathlib import Path
+if "install" in sys.argv:
+  if os.environ.get("NO_NETWORK"):
+    sys.exit("no network")
+  site = Path(os.environ.get("PIP_TARGET") or os.environ.get("CONFIGURED") or __file__).absolute()
+  site = site.parents[1] if site.name == "__main__.py" else site
+  for name in ("jax", "flax"):
+    record = site / f"{name}-1.dist-info"
+    if not record.exists():
+      (site / name).mkdir(parents=True, exist_ok=True)
+      record.mkdir()
+      (record / "RECORD").write_text(f"{name}/__init__.py,,\\n{name}-1.dist-info/RECORD,,\\n")
+      (record / "INSTALLER").write_text("pip")
+"""
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory):
+  """A virtual environment that holds the stand-in alone."""
+  venv = tmp_path_factory.mktemp("bare") / ".venv"
+  subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+  (site,) = venv.glob("lib/python3.*/site-packages")
+  (site / "pip").mkdir()
+  (site / "pip" / "__init__.py").touch()
+  (site / "pip" / "__main__.py").write_text(PIP)
+  return venv
+
+
+@pytest.fixture
+def checkout(tmp_path):
+  """A checkout whose gen_jax says "ran" and its arguments; without an environment."""
+  root = tmp_path / "a checkout"
+  shutil.copytree(LAUNCH, root / "launch")
+  (root / "gen_jax").mkdir()
+  (root / "gen_jax" / "main.py").write_text("import sys; print('ran', *sys.argv[1:])")
+  (root / "requirements.txt").write_text("flax\n")
+  return root
+
+
+@pytest.fixture
+def built(checkout, bare):
+  """The same with an environment that it built."""
+  shutil.copytree(bare, checkout / ".venv", symlinks=True)
+  (checkout / ".venv" / ".gen_jax-lock").touch()
+  assert start(checkout).stdout == "ran\n" and site_of(checkout).joinpath("flax").is_dir()
+  return checkout
+
+
+def site_of(root):
+  (site,) = root.glob(".venv/lib/python3.*/site-packages")
+  return site
+
+
+def start(root, *command, without=(), **settings):
+  """launch/run.sh --accelerator=cpu, or another command, outside the checkout."""
+  kept = {k: v for k, v in os.environ.items() if not k.startswith("PIP_") and k not in without}
+  return subprocess.run(
+    command or [root / "launch" / "run.sh", "--accelerator=cpu"], cwd=root.parent, text=True,
+    env=kept | settings, capture_output=True, check=False, stdin=subprocess.DEVNULL,
+  )  # fmt: skip
+
+
+def test_a_ready_environment_is_left_as_it_is(built):
+  done = start(built, NO_NETWORK="1")
+  assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "")
+
+
+def test_run_starts_through_links_and_by_sh(built):
+  folder = built.parent / "bin"
+  folder.mkdir()
+  (folder / "first").symlink_to("../a checkout/launch/run.sh")
+  (folder / "second").symlink_to(folder / "first")
+  for command in ([folder / "second"], ["sh", built / "launch" / "run.sh"],
+                  ["bash", "--posix", built / "launch" / "run.sh"]):  # fmt: skip
+    done = start(built, *command, "--accelerator=cpu", "--list")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ran --list\n", ""), command
+
+
+def test_run_read_from_a_pipe_says_how_to_start_it(checkout):
+  text = (checkout / "launch" / "run.sh").read_text()
+  done = subprocess.run(["bash"], input=text, text=True, capture_output=True, check=False)
+  assert done.returncode and done.stderr.count("\n") == 1
+  assert "start launch/run.sh by its path" in done.stderr
+
+
+def test_the_newest_python_is_found_without_a_home(checkout):
+  find = ["bash", "-euc", "source 'a checkout/launch/environment.sh'; find_python; echo $minor"]
+  found, without = start(checkout, *find), start(checkout, *find, without=("HOME",))
+  assert found.returncode == 0 and int(found.stdout) >= 12
+  assert (without.stdout, without.stderr) == (found.stdout, "")
+
+
+@pytest.mark.parametrize("what", ["flax", "flax-1.dist-info"])
+def test_a_package_that_was_removed_comes_back(built, what):
+  shutil.rmtree(site_of(built) / what)
+  done = start(built, NO_NETWORK="1")
+  assert done.returncode == 1 and f"missing from .venv: {what}" in done.stderr
+  assert "is the network there?" in done.stderr and "Traceback" not in done.stderr
+  done = start(built)
+  assert (done.returncode, done.stdout) == (0, "ran\n")
+  assert all((site_of(built) / name).is_dir() for name in ("flax", "flax-1.dist-info"))
+  assert start(built, NO_NETWORK="1").stderr == ""
+
+
+def test_packages_go_into_the_environment_whatever_pip_is_told(built):
+  elsewhere = built.parent / "elsewhere"
+  (built / "requirements.txt").write_text("flax # changed\n")
+  shutil.rmtree(site_of(built) / "flax")
+  done = start(built, PIP_TARGET=str(elsewhere))
+  assert done.stdout == "ran\n" and (site_of(built) / "flax").is_dir() and not elsewhere.exists()
+
+  (built / "requirements.txt").write_text("flax # changed again\n")
+  shutil.rmtree(site_of(built) / "flax")
+  for _ in range(2):  # it is no environment the second time either
+    done = start(built, CONFIGURED=str(elsewhere))
+    assert done.returncode == 1 and "pip put the packages elsewhere" in done.stderr
+
+
+@pytest.mark.parametrize("what", ["folder", "link", "dangling link", "file"])
+def test_what_is_not_ours_is_never_emptied(checkout, what):
+  venv, theirs = checkout / ".venv", checkout.parent / "theirs"
+  if what == "file":
+    venv.write_text("kept")
+  elif what == "folder":
+    theirs = venv
+  else:
+    venv.symlink_to(theirs)
+  if what in ("folder", "link"):
+    (theirs / "bin").mkdir(parents=True)
+    (theirs / "bin" / "tool").write_text("kept")
+  done = start(checkout)
+  assert done.returncode == 1 and done.stderr.count("\n") == 1
+  assert ".venv is no environment that this script made" in done.stderr
+  if what in ("folder", "link"):
+    assert [p.name for p in theirs.rglob("*")] == ["bin", "tool"]
+  assert not (what == "dangling link" and theirs.exists())
+
+
+@pytest.mark.parametrize("python", ["true", "false", "/no/python"])
+def test_an_interpreter_that_is_no_python_is_refused(checkout, python):
+  done = start(checkout, GEN_JAX_PYTHON=shutil.which(python) or python)
+  assert done.returncode == 1 and done.stderr.count("\n") == 1
+  assert "is no working CPython 3.12 or newer" in done.stderr

@@ -91,6 +91,28 @@ CONFIG = {
   "ema": field(TINY, "model.ema", 1.0, "config.model.ema must be in [0, 1), not 1.0"),
   "width": field(TINY, "model.width", 0, "config.model.width must be 1 or more, not 0"),
   "timesteps": field(TINY, "model.timesteps", 0, "config.model.timesteps must be 2 or more, not 0"),
+  "too many timesteps": field(
+    TINY, "model.timesteps", 10**9, "must be below 1048576, not 1000000000"
+  ),
+  "linear in few timesteps": (
+    [TINY, "--config.model.schedule=linear"],
+    "schedule=linear needs more than 20 timesteps, not 20",
+  ),
+  "long seed": field(TINY, "seed", 2**32, "config.seed must be below 4294967296, not 4294967296"),
+  "split seed": field(TINY, "data.split_seed", 2**63, "config.data.split_seed must be below"),
+  "seed of samples": (
+    [TINY, "--mode=sample", f"--seed={2**32}"],
+    "--seed must be below 4294967296",
+  ),
+  "many samples": (
+    [TINY, "--mode=sample", f"--n={10**12}"],
+    "--n must be below 2147483648, not 1000000000000",
+  ),
+  "float64": field(TINY, "model.dtype", "float64", "model.dtype=float64 needs JAX_ENABLE_X64=1"),
+  "no temperature": field(VAE, "sample.temperature", "nan", "must be a finite number, not nan"),
+  "endless guidance": field(
+    TINY, "sample.guidance", "inf", "sample.guidance must be a finite number, not inf"
+  ),
   "multipliers": field(
     TINY, "model.multipliers", "()", "config.model.multipliers must have 1 or more entries"
   ),

@@ -9,6 +9,7 @@ import jax
 from gen_jax import data
 from gen_jax.core import PyTree
 from gen_jax.report import measures
+from gen_jax.run.memory import size
 from gen_jax.run.setup import set_up
 from gen_jax.run.states import abstract_states, batches_of, released
 from gen_jax.run.step import Step
@@ -50,11 +51,6 @@ def print_stage(system: System, index: int, previous: list[PyTree], state: PyTre
   print(f"arguments   {size(memory.argument_size_in_bytes)}, the resident data among them")
   print(f"workspace   {size(memory.temp_size_in_bytes)}")
   print(f"arithmetic  {cost.get('flops', float('nan')) / calls / 1e9:.2f} GFLOP a step")
-
-
-def size(count: int) -> str:
-  """Bytes in a readable unit."""
-  return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
 
 
 def parameter_table(tree: PyTree) -> str:

@@ -78,7 +78,7 @@ def draw(
     files.append("gif")
   told = {"n": n, "seed": seed, "cond": dict(given), "checkpoint": checkpoint, "step": trained.step}
   write_json(folder / f"{name}.json", told | {"sample": system.config["sample"]})
-  print(f"{n} samples{said(spec, values)}: {folder}/{name}.{{{','.join(files)}}}")
+  print(f"{n} samples{said(spec, values, given)}: {folder}/{name}.{{{','.join(files)}}}")
   return 0
 
 
@@ -102,13 +102,16 @@ def safe(text: str) -> str:
   return name if name == text else f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def said(spec: Spec, values: Mapping[str, np.ndarray]) -> str:
-  """The conditions that were given, by name where they have names."""
+def said(spec: Spec, values: Mapping[str, np.ndarray], given: Mapping[str, str]) -> str:
+  """The conditions that were given, by name where they have names; where a text is the name of one
+  value and the number of another, both."""
   parts = []
   for name, value in values.items():
-    field = spec.fields[name]
-    if field.names and not field.shape:
-      parts.append(f"{name} {int(value)} is {field.names[int(value)]!r}")
+    names, text = spec.fields[name].names, given[name]
+    if names and not spec.fields[name].shape:
+      parts.append(f"{name} {int(value)} is {names[int(value)]!r}")
+      if text.isdecimal() and int(text) < len(names) and names[int(text)] != text in names:
+        parts.append(f"taken by name; {name} number {int(text)} is {names[int(text)]!r}")
   return f" ({', '.join(parts)})" if parts else ""
 
 

@@ -44,7 +44,7 @@ from gen_jax.data.source import (
   partition,
 )
 from gen_jax.data.vocabulary import SPECIAL, Vocabulary, split_words
-from gen_jax.schema import Count, Decay, Natural
+from gen_jax.schema import Count, Decay, Natural, Seed
 
 __all__ = [
   "ArraySplit", "Feed", "Inputs", "LazySplit", "Pipeline", "SOURCES", "SPECIAL", "Source", "Split",
@@ -88,7 +88,7 @@ def load(
   patch: Annotated[int, Interval(ge=0, le=4096)] = 0,
   validation: Decay = 0.1,
   test: Decay = 0.2,
-  split_seed: Natural = 0,
+  split_seed: Seed = 0,
   strict: bool = False,
   binarize: Literal["", "static", "threshold"] = "",
   only: tuple[int, ...] = (),
@@ -116,11 +116,11 @@ def load(
       "text:cipher" (two languages made by rule), "table" (CSV files at `path`), "table:adult"
       (UCI's files), "table:biased" (made by rule), "pairs:" or "domains:" and a rule of
       gen_jax.data.rules, or "tfds:" and the name of a prepared TensorFlow Datasets set of images.
-    path: for "folder": a folder or a zip archive of PNG, JPEG, GIF, BMP, WebP or PNM images named
-      split/class/name.png, class/name.png, split/name.png or name.png, where split is train,
-      val, validation or test. A captions.tsv beside the images, with lines "file<tab>caption",
-      gives captions. For "pairs", see `pairing`; for "domains", folders trainA, trainB, testA and
-      testB, or A and B.
+    path: for "folder": a folder or a zip archive of PNG, JPEG, GIF, BMP, WebP, TIFF or PNM images
+      named split/class/name.png, class/name.png, split/name.png or name.png, where split is train,
+      val, validation, test, ... in whatever letters. A captions.tsv beside the images, with lines
+      "file<tab>caption", gives captions. For "pairs", see `pairing`; for "domains", folders trainA,
+      trainB, testA and testB, or A and B.
     data_dir: for "tfds:...": where prepared sets are kept; "" is TFDS's own default.
     resolution: height and width in pixels to bring images to, or 0 for the images' own, which
       must then be of one size, unless patches are taken. `shapes` is drawn at this resolution.
@@ -139,7 +139,9 @@ def load(
       whatever the fractions, unless they are 0.)
     split_seed: of the choice of held-out examples, of the points of `toy2d`, and of `binarize`.
     strict: for "folder": refuse it if any image is broken or lacks a caption that others have,
-      instead of leaving the image out or its caption empty with a warning.
+      instead of leaving the image out or its caption empty with a warning. For "folder", "pairs"
+      and "domains": refuse them if images of formats that are not read are there, which are named
+      and counted otherwise.
     binarize: "static" makes each pixel 1 with the probability of its intensity, once for all;
       "threshold" makes it 1 from half intensity on; "" keeps the grey levels.
     only: classes to learn from: the training and validation splits keep their examples only, in

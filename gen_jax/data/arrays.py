@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 
 import numpy as np
 
-from gen_jax import core, remote
-from gen_jax.data import source
+from gen_jax import core
+from gen_jax.data import digest, source
+from gen_jax.data import files as files_lib
 
-SPLITS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
+SPLITS = {
+  "train": "train", "val": "validation", "valid": "validation", "validation": "validation",
+  "dev": "validation", "test": "test",
+}  # fmt: skip
+
+# What a damaged, encrypted or oddly packed file ends in, or one that states more than there is.
+_UNREADABLE = (
+  ValueError, EOFError, RuntimeError, MemoryError, OverflowError, zlib.error, zipfile.BadZipFile,
+)  # fmt: skip
 
 
 def from_arrays(
@@ -55,7 +65,9 @@ def from_arrays(
     split: source.ArraySplit({k: v[index] for k, v in typed[origin].items()})
     for split, (origin, index) in chosen.items()
   }
-  return source.Source(name, spec, made)
+  if "label" in spec.fields:
+    source.say_untrained(made["train"].arrays()["label"], spec.fields["label"], name)
+  return source.Source(name, spec, made, digest=digest.of_arrays(given | stated))
 
 
 def load(*, path: str, validation: float, test: float, split_seed: int) -> source.Source:
@@ -67,7 +79,7 @@ def load(*, path: str, validation: float, test: float, split_seed: int) -> sourc
   if not path:
     raise core.UserError("data.name=arrays reads an .npz file at data.path, which is not given")
   try:
-    with remote.locate(path).open("rb") as stream:
+    with files_lib.open_file(path) as stream:
       found = np.load(stream, allow_pickle=False)
       if not isinstance(found, np.lib.npyio.NpzFile):
         raise core.UserError(f"{path} is one array: save arrays by name with np.savez(FILE, x=...)")
@@ -76,7 +88,7 @@ def load(*, path: str, validation: float, test: float, split_seed: int) -> sourc
     raise
   except OSError as error:
     raise core.UserError(f"cannot read data.path={path}: {error.strerror or error}") from error
-  except (ValueError, EOFError, zipfile.BadZipFile, zipfile.error) as error:
+  except _UNREADABLE as error:
     raise core.UserError(
       f"{path} is not an .npz file of plain arrays: {source.reason(error)}"
     ) from error
@@ -92,6 +104,8 @@ def _by_split(arrays, name):
     if "x" not in arrays:
       has = ", ".join(arrays) or "nothing"
       raise core.UserError(f"{name} has no array x (or train_x): it has {has}")
+    if beside := sorted(key for key in prefixed if parts[key][2] in ("x", "label")):
+      raise core.UserError(f"{name} has x and {beside[0]}: call it train_x if the splits are given")
     return {"train": dict(arrays)}
   if beside := sorted(set(arrays) - prefixed):
     raise core.UserError(f"{name} has train_x, so {beside[0]} needs train_ or test_ before it")
@@ -122,9 +136,17 @@ def _check_fields(split, fields, train, name):
       )
     if value.shape[1:] != train[field].shape[1:] or value.dtype.kind != train[field].dtype.kind:
       raise core.UserError(f"{field} of {where} is {value.dtype} {value.shape[1:]}, not as train_")
-    if value.dtype.kind == "f" and not np.isfinite(value).all():
-      bad = np.flatnonzero(~np.isfinite(value).reshape(len(value), -1).all(1))
-      raise core.UserError(f"{field} of {where} is not finite in example {bad[0]}")
+    if value.dtype.kind == "f":
+      with np.errstate(over="ignore"):
+        finite = np.isfinite(value.astype(np.float32))
+      if not finite.all():
+        bad = np.flatnonzero(~finite.reshape(len(value), -1).all(1))
+        raise core.UserError(f"{field} of {where} is not finite in example {bad[0]}, as float32")
+    if field == "label" and (value.ndim != 1 or value.dtype.kind == "f"):
+      raise core.UserError(
+        f"label of {where} is {value.dtype} {value.shape}: it must be one whole number for each"
+        " example; give other fields another name"
+      )
     if value.dtype.kind == "i" and len(value) and value.min() < 0:
       raise core.UserError(f"{field} of {where} has the value {value.min()}: levels begin at 0")
 
@@ -153,9 +175,12 @@ def _spec(splits, stated, name):
       levels = count
     names: tuple[str, ...] = ()
     if field == "label" and "names" in stated:
-      names = tuple(map(str, stated["names"].tolist()))
+      listed = stated["names"].reshape(-1).tolist()
+      names = tuple(n.decode() if isinstance(n, bytes) else str(n) for n in listed)
       if len(names) < levels:
         raise core.UserError(f"{name} has {len(names)} names for {levels} classes: give all")
+      if twice := [each for each in names if names.count(each) > 1]:
+        raise core.UserError(f"{name} has {twice[0]!r} twice among the names of its classes")
       levels = len(names)
     return core.Field(own, max(levels, 2), names, aligned)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 
-from gen_jax import core
-from gen_jax.data import files as files_lib
-from gen_jax.data import folder, gallery, images, pairs, source
+from absl import logging
 
-_NAME = re.compile(r"(train|val|validation|test)_?([ab])", re.IGNORECASE)
+from gen_jax import core
+from gen_jax.data import digest, folder, gallery, pairs, source
+from gen_jax.data import files as files_lib
+
+_NAME = re.compile(rf"({'|'.join(folder.SPLITS)})[_-]?([ab])", re.IGNORECASE)
 
 
 def unite(first: source.Source, second: source.Source, name: str) -> source.Source:
@@ -35,14 +37,17 @@ def unite(first: source.Source, second: source.Source, name: str) -> source.Sour
     for split, examples in first.splits.items()
     if split in second.splits
   }
-  return source.Source(name, spec, splits, first.notes)
+  for split in sorted(first.splits.keys() ^ second.splits.keys()):
+    logging.warning("one of the two domains of %s has no %s split: it is left out.", name, split)
+  both = digest.joined(first.digest, second.digest)
+  return source.Source(name, spec, splits, first.notes, both)
 
 
 def _place(name: str, path: str) -> tuple[str, str]:
   """split ("" for none) and domain ("x" or "y") of a file."""
   for part in name.split("/")[:-1]:
     if match := _NAME.fullmatch(part):
-      return folder.SPLITS[match[1].lower()], "x" if match[2].lower() == "a" else "y"
+      return folder.split_of(match[1]), "x" if match[2].lower() == "a" else "y"
   split, folders, _ = pairs.place(name)
   roles = [pairs.ROLES[f.lower()] for f in folders if f.lower() in pairs.ROLES]
   if not roles or roles[-1] == "segmentation":
@@ -62,6 +67,7 @@ def load(
   validation: float,
   test: float,
   split_seed: int,
+  strict: bool,
 ) -> source.Source:
   """Two domains: folders trainA, trainB, testA, testB, or A and B; see `gen_jax.data.load`.
 
@@ -74,7 +80,7 @@ def load(
   if not path:
     raise core.UserError("data.name=domains reads images from data.path, which is not given")
   files = files_lib.open_files(path)
-  names = [name for name in files.names if name.lower().endswith(images.EXTENSIONS)]
+  names, _ = gallery.find(files, strict)
   places = [_place(name, path) for name in names]
   fractions = dict(validation=validation, test=test, seed=split_seed)
 
@@ -93,4 +99,5 @@ def load(
     splits = {split: source.LazySplit(read, where) for split, where in positions.items()}
     return source.Source("domains", core.Spec.of((*square, depth), 256), splits)
 
-  return unite(domain("x", "A"), domain("y", "B"), "domains")
+  united = unite(domain("x", "A"), domain("y", "B"), "domains")
+  return united._replace(digest=files.digest())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +12,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from gen_jax import core
-from gen_jax.data import images
+from gen_jax.data import files as files_lib
+from gen_jax.data import gallery, images
 from gen_jax.data.vocabulary import SPECIAL, Vocabulary, split_words
 
 
@@ -49,27 +52,28 @@ def read_input(path: str | Path, field: core.Field, stride: int = 0) -> Inputs:
   if len(field.shape) != 3 or field.levels is None:
     raise core.UserError(f"--input reads images and sentences, not examples of shape {field.shape}")
   if root.is_dir():
-    files = sorted(p for p in root.iterdir() if p.suffix.lower() in images.EXTENSIONS)
-    if not files:
-      raise core.UserError(f"no images in {root}: looked for {' '.join(images.EXTENSIONS)}")
+    inside = files_lib.open_top(str(root))
+    files = [Path(name) for name in gallery.find(inside, strict=False)[0]]
+    pictures = [opened(lambda file=file: inside.read(str(file)), root / file) for file in files]
   else:
     files = [root]
-  pictures = [open_image(file) for file in files]
+    read = lambda: files_lib.read_file(str(root), images.MAX_BYTES, "--input")
+    pictures = [opened(read, root)]
   x = [to_levels(fitted(p, field, stride), field.levels) for p in pictures]
   sizes = tuple((p.height, p.width) for p in pictures) if stride else ()
-  return Inputs(tuple(file.stem for file in files), tuple(x), sizes)
+  stems = collections.Counter(file.stem for file in files)
+  names = [file.stem if stems[file.stem] == 1 else file.name for file in files]
+  return Inputs(tuple(names), tuple(x), sizes)
 
 
-def open_image(file: Path) -> Image.Image:
+def opened(read: Callable[[], bytes], file: Path) -> Image.Image:
   """A decoded image.
 
   Raises:
     UserError: naming the file.
   """
   try:
-    return images.decode(file.read_bytes())
-  except OSError as error:
-    raise core.UserError(f"--input={file} cannot be read: {error.strerror or error}") from error
+    return images.decode(read())
   except images.BadImage as error:
     raise core.UserError(f"--input={file} cannot be read: {error}") from error
 
@@ -96,9 +100,10 @@ def to_levels(x: np.ndarray, levels: int) -> np.ndarray:
 
 def read_text(file: Path, field: core.Field) -> Inputs:
   """The sentences of a file, one a line."""
+  content = files_lib.read_file(str(file), images.MAX_BYTES, "--input")
   try:
-    lines = file.read_text(encoding="utf-8").splitlines()
-  except (OSError, UnicodeDecodeError) as error:
+    lines = content.decode("utf-8").splitlines()
+  except UnicodeDecodeError as error:
     raise core.UserError(f"--input={file} cannot be read as UTF-8 text: {error}") from error
   if not any(line.strip() for line in lines):
     raise core.UserError(f"--input={file} has no sentences")

@@ -31,8 +31,8 @@ class _Pair(NamedTuple):
 def place(name: str) -> tuple[str, list[str], str]:
   """split, folders and stem of a file's name."""
   *folders, base = name.split("/")
-  split = next((folder.SPLITS[f] for f in folders if f in folder.SPLITS), "")
-  return split, [f for f in folders if f not in folder.SPLITS], posixpath.splitext(base)[0]
+  split = next(filter(None, map(folder.split_of, folders)), "")
+  return split, [f for f in folders if not folder.split_of(f)], posixpath.splitext(base)[0]
 
 
 def _by_folder(names: list[str], path: str) -> list[_Pair]:
@@ -79,7 +79,7 @@ def _check_matched(pairs: list[_Pair], path: str) -> tuple[str, ...]:
   alone = [next(iter(p.files.values())) for p in pairs if p.files.keys() != fields]
   if alone:
     raise core.UserError(
-      f"{len(alone)} of {len(pairs)} names in {path} have no partner: {gallery.some(alone)}"
+      f"{len(alone)} of {len(pairs)} names in {path} have no partner: {source.some(alone)}"
     )
   return tuple(sorted(fields - {"x"}))
 
@@ -131,6 +131,7 @@ def load(
   test: float,
   split_seed: int,
   patch: int,
+  strict: bool,
 ) -> source.Source:
   """Pairs of images; see `gen_jax.data.load` for the arguments.
 
@@ -146,9 +147,7 @@ def load(
   if not path:
     raise core.UserError("data.name=pairs reads images from data.path, which is not given")
   files = files_lib.open_files(path)
-  names = [name for name in files.names if name.lower().endswith(images.EXTENSIONS)]
-  if not names:
-    raise core.UserError(f"no images in {path}: looked for {' '.join(images.EXTENSIONS)}")
+  names, _ = gallery.find(files, strict)
   if pairing == "side_by_side":
     pairs = [_Pair(*place(name)[::2], {"x": name}) for name in names]
     others: tuple[str, ...] = ("y",)
@@ -188,7 +187,7 @@ def load(
     notes = {"ignore": ignore} if ignore >= 0 else {}
 
   def labels_of(name):
-    labels = images.decode_labels(files.read(name))
+    labels = gallery.again(files, name, images.decode_labels)
     out = np.where(labels == ignore, NO_CLASS, labels)
     for value, label in change.items():
       out[labels == value] = label
@@ -196,7 +195,7 @@ def load(
 
   def example(i):
     pair = pairs[i]
-    x = images.decode(files.read(pair.files["x"]))
+    x = gallery.again(files, pair.files["x"])
     out = {}
     if pairing == "side_by_side":
       half = x.width // 2
@@ -204,7 +203,7 @@ def load(
       x = x.crop((0, 0, half, x.height))
       out["y"] = images.fit(y, depth, resolution, resize)
     elif "y" in fields:
-      y = images.decode(files.read(pair.files["y"]))
+      y = gallery.again(files, pair.files["y"])
       out["y"] = images.fit(y, fields["y"].shape[-1], resolution, resize)
     if "segmentation" in fields:
       out["segmentation"] = labels_of(pair.files["segmentation"])
@@ -216,7 +215,7 @@ def load(
   read = lambda where: map(example, where)
   spec = core.Spec(core.Field((*square, depth), 256), fields)
   splits = patches.make_splits(read, positions, kept, spec, patch)
-  return source.Source("pairs", spec, splits, notes)
+  return source.Source("pairs", spec, splits, notes, files.digest())
 
 
 def split_entries(splits: list[str], path: str, **fractions) -> dict[str, np.ndarray]:
@@ -228,7 +227,7 @@ def split_entries(splits: list[str], path: str, **fractions) -> dict[str, np.nda
   if "" in splits and set(splits) != {""}:
     raise core.UserError(
       f"{path} has images both in and beside its split folders: put all of them in folders named"
-      f" {', '.join(folder.SPLITS)}, or none"
+      " train, val and test, or none"
     )
   pools: dict[str, list[int]] = {}
   for i, split in enumerate(splits):

@@ -38,7 +38,7 @@ def example_size(
   if small:
     raise core.UserError(
       f"data.patch={patch}: {len(small)} of {len(names)} images in {path} are smaller:"
-      f" {gallery.some(small)}: take smaller patches, or leave them out"
+      f" {source.some(small)}: take smaller patches, or leave them out"
     )
   return patch, patch
 

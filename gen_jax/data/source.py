@@ -5,10 +5,11 @@ from __future__ import annotations
 import abc
 import concurrent.futures
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from absl import logging
 
 from gen_jax import core
 
@@ -150,6 +151,10 @@ class Source(NamedTuple):
   notes: facts about the reading, such as {"skipped": 3} broken files. `modes` [K, D] and
     `mode_deviation` are the centres and the standard deviation of a mixture of equally likely round
     Gaussians. `channels` is the source of what stands in each channel of an image.
+  digest: of what was read, whatever its place: of the names and whole contents of the files that
+    examples are made of, or of the arrays. "" for data that are made, and follow from the settings.
+    Examples are held out by their place among the sorted names, so that a split moves where files
+    come or go; the digest is then another.
   """
 
   name: str
@@ -163,6 +168,27 @@ def reason(error: BaseException) -> str:
   """What an error says, on one line, or its class where it says nothing."""
   lines = str(error).strip().splitlines()
   return lines[0] if lines else type(error).__name__
+
+
+def some(items: Sequence[str]) -> str:
+  """The first five, and how many there are more."""
+  return ", ".join(items[:5]) + (f" and {len(items) - 5} more" if len(items) > 5 else "")
+
+
+def say_untrained(labels: np.ndarray, field: core.Field, where: str) -> None:
+  """Logs the classes of which no example is trained on: a model is asked for them all the same.
+
+  Args:
+    labels: integers [N] of the training examples.
+    field: what they are.
+    where: what they are called.
+  """
+  names = field.names or tuple(map(str, range(field.levels)))
+  if alone := [names[i] for i in np.setdiff1d(np.arange(len(names)), labels)]:
+    logging.warning(
+      "%d of %d classes of %s have no training example, and are never learnt: %s.",
+      len(alone), len(names), where, some(alone),
+    )  # fmt: skip
 
 
 def partition(n: int, fractions: Mapping[str, float], seed: int) -> dict[str, np.ndarray]:

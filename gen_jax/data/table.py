@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import posixpath
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gen_jax import core
-from gen_jax.data import source, text
+from gen_jax.data import digest, source, text
 
 KINDS = ("real", "category", "label", "group", "skip")
 
@@ -55,16 +56,22 @@ def read_table(content: str, kinds: dict[str, str], where: str) -> Table:
   """The columns of a CSV file, whose first line is a header if it names one of them.
 
   Raises:
-    UserError: for a column that is missing or not stated, or rows of unequal length.
+    UserError: for a column that is missing, not stated or there twice, rows of unequal length, or
+      quotes that do not match.
   """
-  lines = [line for line in content.splitlines() if line.strip() and not line.startswith("|")]
-  rows = list(csv.reader(lines, skipinitialspace=True))
+  lines = csv.reader(io.StringIO(content, newline=""), skipinitialspace=True, strict=True)
+  try:
+    rows = [[cell.strip() for cell in row] for row in lines]
+  except csv.Error as error:
+    raise core.UserError(f"{where}, line {lines.line_num}: no CSV ({error})") from error
+  rows = [row for row in rows if row not in ([], [""])]
   if not rows:
     raise core.UserError(f"{where} is empty")
-  rows = [[cell.strip() for cell in row] for row in rows]
   header = list(kinds)
   if set(rows[0]) & set(kinds):
     header, *rows = rows
+    if twice := [name for name in header if header.count(name) > 1]:
+      raise core.UserError(f"{where} has {len(twice)} columns named {twice[0]!r}: name them apart")
     missing = [name for name in kinds if name not in header]
     if missing:
       raise core.UserError(f"{where} has no column {missing[0]}: it has {', '.join(header)}")
@@ -91,7 +98,7 @@ def _numbers(cells: list[str], absent: set[str], name: str, where: str) -> np.nd
     if cell in absent:
       continue
     try:
-      out[i] = float(cell)
+      out[i] = float(cell.replace("_", "?"))  # 1_000 is a number to Python only
     except ValueError:
       out[i] = math.nan
     if not math.isfinite(out[i]):
@@ -133,7 +140,10 @@ def from_tables(
       values = {split: _numbers(column, absent, name, where) for split, column in cells.items()}
       if np.isnan(values["train"]).all():
         raise core.UserError(f"{where}: {name} is missing in every training row")
-      mean, deviation = np.nanmean(values["train"]), np.nanstd(values["train"]) or 1.0
+      with np.errstate(over="ignore"):
+        mean, deviation = np.nanmean(values["train"]), np.nanstd(values["train"]) or 1.0
+      if not math.isfinite(mean) or not math.isfinite(deviation):
+        raise core.UserError(f"{where}: {name} has numbers too large to be standardised")
       names.append(name)
       for split, value in values.items():
         x[split].append(np.nan_to_num((value - mean) / deviation)[:, None])
@@ -160,7 +170,15 @@ def from_tables(
     for split, parts in x.items()
   }
   notes = {"columns": tuple(names), "missing": missing, "unseen": unseen}
-  return source.Source("table", core.Spec(core.Field((len(names),)), fields), splits, notes)
+  for kind, field in fields.items():
+    source.say_untrained(targets[kind]["train"], field, f"{kind} of {where}")
+  spec = core.Spec(core.Field((len(names),)), fields)
+  cells = {
+    f"{split}/{name}": "\n".join(column)
+    for split, table in tables.items()
+    for name, column in table.items()
+  }
+  return source.Source("table", spec, splits, notes, digest.of_texts(cells))
 
 
 def load(
@@ -219,7 +237,13 @@ def adult(
     raise core.UserError(f"data.columns has {len(kinds)} columns, and Adult has {len(ADULT)}")
   tables = {}
   for base, split in _ADULT_FILES.items():
-    tables[split] = read_table(read(by_base[base]), kinds, by_base[base])
+    # The first line of adult.test is a remark.
+    rows = "".join(
+      line
+      for line in read(by_base[base]).splitlines(keepends=True)
+      if line.strip() and not line.startswith("|")
+    )
+    tables[split] = read_table(rows, kinds, by_base[base])
     for name, kind in kinds.items():
       if kind == "label":
         tables[split][name] = [cell.removesuffix(".") for cell in tables[split][name]]

@@ -6,13 +6,15 @@ import gzip
 import io
 import posixpath
 import re
+import unicodedata
 from collections.abc import Callable
 
 import numpy as np
+from absl import logging
 
 from gen_jax import core, remote
+from gen_jax.data import digest, images, source, vocabulary
 from gen_jax.data import files as files_lib
-from gen_jax.data import images, source, vocabulary
 
 SPLITS = {
   "train": "train", "val": "validation", "valid": "validation", "validation": "validation",
@@ -23,7 +25,7 @@ MAX_BYTES = 2**30  # of one file, unpacked
 
 
 def unpack(content: bytes, name: str) -> str:
-  """What stands in a text file or in a gzip file of text.
+  """What stands in a text file or in a gzip file of text, in Unicode's form NFC.
 
   Raises:
     UserError: if it is not text.
@@ -34,7 +36,7 @@ def unpack(content: bytes, name: str) -> str:
         content = stream.read(MAX_BYTES + 1)
       if len(content) > MAX_BYTES:
         raise core.UserError(f"{name} is more than {MAX_BYTES} bytes unpacked")
-    return content.decode("utf-8-sig")
+    return unicodedata.normalize("NFC", content.decode("utf-8-sig"))
   except (OSError, EOFError, UnicodeDecodeError) as error:
     raise core.UserError(f"{name} is not a text file: {source.reason(error)}") from error
 
@@ -68,7 +70,8 @@ def open_text(path: str) -> tuple[tuple[str, ...], Callable[[str], str]]:
   if not path.endswith(".zip") and not root.is_dir():
     if not root.exists():
       raise core.UserError(f"no such file or folder: data.path={path}")
-    return (root.name,), lambda name: unpack(root.read_bytes(), path)
+
+    return (root.name,), lambda name: unpack(files_lib.read_file(path, MAX_BYTES), path)
   files = files_lib.open_files(path)
 
   def read(name):
@@ -93,7 +96,8 @@ def find(names: tuple[str, ...], languages: tuple[str, ...], path: str) -> dict:
     if languages and not language:
       continue
     heads = [re.split(r"[_-]", part)[0] for part in parts]
-    split = next((SPLITS[head] for head in heads if head in SPLITS), "")
+    known = (SPLITS[head.casefold()] for head in heads if head.casefold() in SPLITS)
+    split = next(known, "")
     if len(names) == 1:
       split = "train"
     if not split:
@@ -103,6 +107,9 @@ def find(names: tuple[str, ...], languages: tuple[str, ...], path: str) -> dict:
       raise core.UserError(
         f"{other} and {name} in {path} are of one split: set data.languages, such as ('en', 'fr')"
       )
+  read = {name for files in found.values() for name in files.values()}
+  if rest := [name for name in names if name not in read and not languages]:
+    logging.warning("not read in %s, for want of a split's name: %s.", path, source.some(rest))
   for split, files in found.items():
     if missing := [language for language in languages if language not in files]:
       raise core.UserError(f"{path} has no {split} file of {missing[0]}, as {split}.{missing[0]}")
@@ -138,6 +145,8 @@ def load(
     raise core.UserError(f"data.languages={languages}: one or two of them")
   if unpaired and len(languages) != 2:
     raise core.UserError("data.unpaired=True needs two data.languages, such as ('en', 'fr')")
+  if length in (1, 2):
+    raise core.UserError(f"data.length={length}: <bos> and <eos> leave no place for a word")
   names, read = open_text(path)
   keys = languages or ("",)
   lines = {
@@ -173,6 +182,9 @@ def load(
   }
   longest = 2 + max(len(sentence) for column in words["train"] for sentence in column)
   length = length or min(LONGEST, longest)
+  cut = sum(len(s) > length - 2 for columns in words.values() for c in columns for s in c)
+  if cut:
+    logging.warning("%d sentences of %s are cut after %d words.", cut, path, length - 2)
   known = [vocabulary.build_words(column, minimum) for column in words["train"]]
   columns = {
     split: [
@@ -191,4 +203,11 @@ def load(
     else:
       splits[split] = source.ArraySplit(named)
   x, *others = (core.Field((length,), len(v), v.words) for v in known)
-  return source.Source("text", core.Spec(x, dict(zip("y", others))), splits)
+  mark = digest.of_texts(
+    {
+      f"{split}/{key}": "\n".join(column)
+      for split, columns in lines.items()
+      for key, column in zip(keys, columns, strict=True)
+    }
+  )
+  return source.Source("text", core.Spec(x, dict(zip("y", others))), splits, digest=mark)

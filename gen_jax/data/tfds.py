@@ -11,22 +11,39 @@ import difflib
 
 import numpy as np
 from absl import logging
-from PIL import Image
 
 from gen_jax import core
-from gen_jax.data import images, source
+from gen_jax.data import digest, images, source
 
 _SPLITS = ("train", "validation", "test")
 
 
 @contextlib.contextmanager
 def quiet():
-  """Silences the remarks that TFDS logs on the way."""
-  verbosity = logging.get_verbosity()
+  """Silences the remarks that TFDS logs on the way, and keeps it from importing what the files of a
+  set name as the class of a feature: a folder of data is no program.
+
+  Raises:
+    UserError: naming a class that is not TFDS's own.
+  """
+  from tensorflow_datasets.core.features.feature import FeatureConnector
+
+  verbosity, original = logging.get_verbosity(), FeatureConnector.__dict__["cls_from_name"]
+
+  def own(cls, name):
+    if not (isinstance(name, str) and name.startswith("tensorflow_datasets.")):
+      raise core.UserError(
+        f"a prepared TFDS set has a feature of the class {name!r}, which is not TFDS's own and is"
+        " not imported"
+      )
+    return original.__func__(cls, name)
+
   logging.set_verbosity(logging.ERROR)
+  FeatureConnector.cls_from_name = classmethod(own)
   try:
     yield
   finally:
+    FeatureConnector.cls_from_name = original
     logging.set_verbosity(verbosity)
 
 
@@ -52,6 +69,8 @@ def find_builder(name: str, data_dir: str, **options):
     near = difflib.get_close_matches(name, known, n=3)
     hint = f": did you mean {' or '.join(near)}?" if near else " and nothing is prepared under it"
     raise core.UserError(f"TFDS has no data set {name!r}{hint}") from None
+  except core.UserError:
+    raise
   except Exception as error:  # TFDS has no common class for a bad version, config or syntax
     raise core.UserError(f"TFDS cannot make {name!r}: {source.reason(error)}") from error
 
@@ -79,13 +98,12 @@ def load(
 
   builder = find_builder(name, data_dir)
   with quiet():
-    prepared = builder.is_prepared()
+    prepared, features = builder.is_prepared(), builder.info.features
   if not prepared:
     raise core.UserError(
       f"tfds:{name} is not prepared in {builder.data_dir}: with tensorflow installed, run "
       + prepare_command(name, data_dir)
     )
-  features = builder.info.features
   features = dict(features) if isinstance(features, tfds.features.FeaturesDict) else {}
   image, label = features.get("image"), features.get("label")
   if not isinstance(image, tfds.features.Image) or image.np_dtype != np.uint8:
@@ -96,6 +114,7 @@ def load(
     raise core.UserError(
       f"the images of tfds:{name} have different sizes: set data.resolution, such as 64"
     )
+  shape = (resolution, resolution) if resolution else (height, width)
   has_label = isinstance(label, tfds.features.ClassLabel) and bool(label.num_classes)
 
   own = {k: v.num_examples for k, v in builder.info.splits.items() if k in _SPLITS}
@@ -103,8 +122,10 @@ def load(
     raise core.UserError(f"tfds:{name} has no train split: it has {', '.join(builder.info.splits)}")
   chosen = source.hold_out(own, validation=validation, test=test, seed=split_seed)
   channels = channels or (1 if depth == 1 else 3)
-  # Read as bytes and parsed here, so that features that nobody asked for are not decoded.
-  wanted = {"image": image, "label": label} if has_label else {"image": image}
+  # Read as bytes and parsed here, so that features that nobody asked for are not decoded, and
+  # images are by `images.decode`, which knows bounds.
+  content = tfds.features.Text()
+  wanted = {"image": content, "label": label} if has_label else {"image": content}
   parse = tfds.features.FeaturesDict(wanted).deserialize_example_np
   raw = tfds.decode.DeserializeMethod.RAW_BYTES
   try:
@@ -121,9 +142,21 @@ def load(
       f"tfds:{name} in {builder.data_dir} cannot be read: {source.reason(error)}"
     ) from error
 
+  def pixels(content):
+    try:
+      x = images.fit(images.decode(content), channels, resolution, resize)
+    except images.BadImage as error:
+      raise core.UserError(f"an image of tfds:{name} cannot be read: {error}") from error
+    if x.shape[:2] != shape:
+      raise core.UserError(
+        f"tfds:{name} states images of {shape[0]}x{shape[1]} pixels and has one of"
+        f" {x.shape[0]}x{x.shape[1]}: set data.resolution"
+      )
+    return x
+
   def example(record):
     features = parse(record)
-    out = {"x": _pixels(features["image"], channels, resolution, resize)}
+    out = {"x": pixels(features["image"])}
     if has_label:
       out["label"] = np.asarray(features["label"], np.int32)
     return out
@@ -132,18 +165,11 @@ def load(
     # One read of many records is ten times as fast as many reads of one.
     return lambda positions: map(example, readers[split].__getitems__(positions))
 
-  shape = (resolution, resolution) if resolution else (height, width)
   classes = (label.num_classes, tuple(label.names)) if has_label else ()
   spec = core.Spec.of((*shape, channels), 256, *classes)
   splits = {
     split: source.LazySplit(reader(origin), indices) for split, (origin, indices) in chosen.items()
   }
-  return source.Source(f"tfds:{name}", spec, splits)
-
-
-def _pixels(pixels: np.ndarray, channels: int, resolution: int, resize: str) -> np.ndarray:
-  """uint8 [H, W, C] -> [R, R, channels]; as it is where nothing is to be done."""
-  if pixels.shape[-1] == channels and not resolution:
-    return pixels
-  image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-  return images.fit(images.plain(image), channels, resolution, resize)
+  stated = {k: f"{s.num_examples} {s.num_bytes}" for k, s in builder.info.splits.items()}
+  which = digest.of_texts({**stated, "name": builder.info.full_name})
+  return source.Source(f"tfds:{name}", spec, splits, digest=which)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import functools
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -15,8 +16,8 @@ SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
 
 
 def split_words(text: str) -> list[str]:
-  """Lower-cased words and punctuation marks of a text."""
-  return re.findall(r"\w+|[^\w\s]", text.lower())
+  """Lower-cased words and punctuation marks of a text, in Unicode's form NFC."""
+  return re.findall(r"\w+|[^\w\s]", unicodedata.normalize("NFC", text).lower())
 
 
 class Vocabulary(NamedTuple):

@@ -36,8 +36,21 @@ def from_betas(beta: np.ndarray) -> Schedule:
 
 
 def linear(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> Schedule:
-  """beta from `first` to `last` in equal steps (Ho et al. 2020, section 4)."""
-  return from_betas(np.linspace(first, last, steps))
+  """beta from `first` to `last` in equal steps at T = 1000 (Ho et al. 2020, section 4).
+
+  At any other T both are multiplied by 1000 / T, so that x_T has about as little of x_0 in it
+  (Nichol & Dhariwal 2021, code).
+
+  Raises:
+    UserError: if T is so small that the last beta is 1 or more, at 20 for the paper's.
+  """
+  scale = 1000 / steps
+  if scale * last >= 1:
+    raise UserError(
+      f"schedule=linear needs more than {1000 * last:g} timesteps, not {steps}: its betas, scaled"
+      " by 1000 / timesteps, must stay below 1; schedule=cosine takes any number"
+    )
+  return from_betas(scale * np.linspace(first, last, steps))
 
 
 def cosine(steps: int = 1000, offset: float = 0.008, largest_beta: float = 0.999) -> Schedule:
@@ -52,15 +65,26 @@ def cosine(steps: int = 1000, offset: float = 0.008, largest_beta: float = 0.999
 
 SCHEDULES = {"linear": linear, "cosine": cosine}
 
+# Sampling starts from N(0, I) where q(x_T | x_0) = N(alpha_T x_0, sigma_T^2 I): for |x_0| <= 1 the
+# KL between them is at most alpha_T^2 / 2 nats per dimension, to first order; the paper's is 2e-5.
+MOST_SIGNAL = 1e-3
+
 
 def make(name: str, steps: int) -> Schedule:
   """The schedule of that name with T = steps.
 
   Raises:
-    UserError: for an unknown name, or fewer than two steps.
+    UserError: for an unknown name, fewer than two steps, or a schedule that does not reach noise:
+      alpha_T^2 above MOST_SIGNAL.
   """
   if name not in SCHEDULES:
     raise UserError(f"schedule {name!r} is not known: one of {', '.join(SCHEDULES)}")
   if steps < 2:
     raise UserError(f"a noise schedule needs at least 2 timesteps, not {steps}")
-  return SCHEDULES[name](steps)
+  made = SCHEDULES[name](steps)
+  if (signal := made.alpha[-1] ** 2) > MOST_SIGNAL:
+    raise UserError(
+      f"schedule={name} leaves alpha_bar_T = {signal:.2g} of the data at its {steps} timesteps, and"
+      f" sampling starts from noise: it must be {MOST_SIGNAL:g} or less; give more timesteps"
+    )
+  return made

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 
 from gen_jax.core import Array, PyTree
 
+STATISTICS = 0.99  # decay of the running statistics of batch normalisation
+
 
 def decay_at(decay: float, count: Array) -> Array:
   """The decay of an average that has seen `count` updates: min(decay, (1 + count) / (10 + count)).

@@ -1,4 +1,22 @@
-"""Optimisers by name, made of optax: what a config may say of one."""
+"""Optimisers by name, made of optax: what a config may say of one.
+
+Conventions, g the gradient, t = 1, 2, ... the update, s_t its learning rate. Each is PyTorch's too,
+the usual one in the sources' code:
+
+  adam       m <- b1 m + (1 - b1) g,  v <- b2 v + (1 - b2) g^2
+             x <- x - s_t m^ / (sqrt(v^) + eps),  m^ = m / (1 - b1^t), v^ = v / (1 - b2^t)
+             (Kingma & Ba 2015, alg. 1: eps outside the root, after the bias corrections)
+  adamw      adam, and x <- x - s_t weight_decay x, of the x before the update and of every
+             parameter, biases and scales too. The decay follows the learning rate: in Loshchilov &
+             Hutter 2019 (alg. 2) weight_decay stands for s_t weight_decay at the peak
+  sgd        m <- b1 m + g,  x <- x - s_t m  (heavy ball: no damping of g, and no Nesterov step)
+  rmsprop    v <- b2 v + (1 - b2) g^2 from v = 0,  x <- x - s_t g / (sqrt(v) + eps)
+             (Tieleman & Hinton 2012; eps outside the root as in PyTorch, in whose code WGAN's
+             source is; TensorFlow 1 has v + eps inside, from v = 1. No momentum, no centring, no
+             bias correction)
+  clip       g <- g min(1, clip / ||g||), over all parameters together, before anything else
+  warmup     s_t = peak (t - 1) / warmup for t <= warmup: the first update moves nothing
+"""
 
 from __future__ import annotations
 
@@ -34,7 +52,7 @@ OPTIMIZERS: Mapping[str, Callable[[Optimizer, optax.Schedule], optax.GradientTra
   "adam": lambda o, rate: optax.adam(rate, o.b1, o.b2, o.eps),
   "adamw": lambda o, rate: optax.adamw(rate, o.b1, o.b2, o.eps, weight_decay=o.weight_decay),
   "sgd": lambda o, rate: optax.sgd(rate, momentum=o.b1 or None),
-  "rmsprop": lambda o, rate: optax.rmsprop(rate, decay=o.b2, eps=o.eps),
+  "rmsprop": lambda o, rate: optax.rmsprop(rate, decay=o.b2, eps=o.eps, eps_in_sqrt=False),
 }
 
 
@@ -42,7 +60,7 @@ OPTIMIZERS: Mapping[str, Callable[[Optimizer, optax.Schedule], optax.GradientTra
 class Optimizer:
   """An optax optimiser.
 
-  name: adam, adamw, sgd or rmsprop.
+  name: adam, adamw, sgd or rmsprop, each as the module's docstring writes it.
   learning_rate: the peak.
   schedule: of the learning rate after the warm-up: constant, cosine or linear to 0, or burda: down
     to a tenth in eight stages, each three times as long as the one before.

@@ -47,12 +47,20 @@ def squared_error(prediction: Array, target: Array) -> Array:
   return jnp.mean((prediction - target) ** 2, axis=tuple(range(1, target.ndim)))
 
 
-def stratified(key: Array, count: int, n: int) -> Array:
+def stratified(key: Array, count: int, n: int, mask: Array | None = None) -> Array:
   """count integers in 0..n-1, one uniform draw in each of `count` equal strata; int32 [count].
 
   The mean of f over them estimates the mean of f over 0..n-1 without bias; with count = n it is
   exact. Each entry on its own is not uniform.
+
+  mask: [count], True for the entries that such a mean is of: the strata are as many as there are of
+    these, and theirs alone; what the others are drawn from does not matter.
   """
   u = jax.random.uniform(key, (count,))
-  i = jnp.floor((jnp.arange(count) + u) * (n / count)).astype(jnp.int32)
+  if mask is None:
+    rank, strata = jnp.arange(count), count
+  else:
+    rank = jnp.cumsum(mask, dtype=jnp.int32) - 1
+    strata = jnp.maximum(rank[-1] + 1, 1)
+  i = jnp.floor((rank + u) * (n / strata)).astype(jnp.int32)
   return jnp.clip(i, 0, n - 1)

@@ -16,8 +16,6 @@ from gen_jax.losses.penalties import Penalties, penalise
 from gen_jax.models.critics import Critic
 from gen_jax.nets.gan import join, pack
 
-STATISTICS = 0.99  # decay of the running statistics of batch normalisation
-
 
 class Adversaries(NamedTuple):
   """A generator and its critic, and all that their losses are made of.
@@ -91,8 +89,8 @@ def critic_loss(pair: Adversaries, params, mutable, batch, key, step):
   x, c, mask = seen(pair, batch)
   y, _ = fakes(pair, params["generator"], z_key, batch)
   y = packed(pair, y)
-  own = critic.refresh(params["critic"], mutable["critic"], x, c)
-  score = lambda points: critic.score(params["critic"], own, points, c)
+  own = critic.refresh(params["critic"], mutable["critic"], x, c, mask)
+  score = lambda points: critic.score(params["critic"], own, points, c, mask, train=True)
   real, fake = score(x), score(y)
   penalty, terms = penalise(pair.penalties, score, penalty_key, x, y, mask)
   value = critic.loss(real, fake, own) + penalty
@@ -107,7 +105,8 @@ def generator_loss(pair: Adversaries, params, mutable, batch, key, step):
   del step
   y, _ = fakes(pair, params["generator"], key, batch)
   x, c, mask = seen(pair, batch)
-  score = lambda points: pair.critic.score(params["critic"], mutable["critic"], points, c)
+  own = mutable["critic"]
+  score = lambda points: pair.critic.score(params["critic"], own, points, c, mask, train=True)
   value = pair.critic.generator_loss(score(x), score(packed(pair, y)))
   return masked_mean(value, mask), (mutable["generator"], {})
 
@@ -153,7 +152,7 @@ def with_running_statistics(model: Model, pair: Adversaries) -> Model:
     _, now = fakes(pair, averaged(state, "generator"), key, last)
     own = state["mutable"]["generator"]
     stats = averages.update(
-      own["batch_stats"], dict(now)["batch_stats"], STATISTICS, own["updates"]
+      own["batch_stats"], dict(now)["batch_stats"], averages.STATISTICS, own["updates"]
     )
     own = {"batch_stats": stats, "updates": own["updates"] + 1}
     return {**state, "mutable": {**state["mutable"], "generator": own}}, metrics

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from annotated_types import Interval
 
 from gen_jax.core import Array, PyTree, masked_mean
+from gen_jax.learn import ema as averages
 from gen_jax.losses import adversarial
 from gen_jax.nets import gan as nets
 from gen_jax.schema import Count, Positive
@@ -22,10 +23,11 @@ class Critic(NamedTuple):
   `own` is what it keeps besides its parameters, in `mutable`; condition is [B, K] or None.
 
   init: (key, x [B, ...], condition) -> (params, own).
-  score: (params, own, x [B, ...], condition) -> [B].
+  score: (params, own, x [B, ...], condition, mask [B] or None, train) -> [B]. Each from its example
+    alone, but where `train`: there the examples with mask may be normalised together.
   loss: (scores of real [B], of fake [B], own) -> [B]. What the critic descends.
   generator_loss: (scores of real [B], of fake [B]) -> [B].
-  refresh: (params, own, x, condition) -> own. Before the scores of a turn of its own.
+  refresh: (params, own, x, condition, mask) -> own. Before the scores of a turn of its own.
   settle: (own, scores of real [B], of fake [B], mask) -> (own, {metric: [B] or scalar}). After it.
   """
 
@@ -48,10 +50,12 @@ def of_logits(net: nets.Critic, loss: adversarial.Adversarial) -> Critic:
     made = dict(net.init(key, x, condition))
     return made.pop("params"), made
 
-  def score(params, own, x, condition):
+  def score(params, own, x, condition, mask=None, train=False):
+    del mask, train
     return net.apply({"params": params, **own}, x, condition)
 
-  def refresh(params, own, x, condition):
+  def refresh(params, own, x, condition, mask):
+    del mask
     if not own:
       return own
     variables = {"params": params, **own}
@@ -86,23 +90,45 @@ class Began:
 def of_errors(encoder: nets.Critic, decoder: nets.Generator, began: Began) -> Critic:
   """BEGAN's critic by the errors of its reconstructions; it keeps k, which starts at 0.
 
+  With batch normalisation it keeps running statistics too, those of its reconstructions of real
+  examples: in training, real ones and fakes are each normalised by their own batch, and out of it
+  every example by these, so that an error is its example's own.
+
   Its metrics are k and convergence (`losses.adversarial.began_convergence`).
   """
+  nets_of = {"encoder": encoder, "decoder": decoder}
 
   def init(key, x, condition):
     e_key, d_key = jax.random.split(key)
     code = jnp.zeros((len(x), began.code), x.dtype)
-    params = {
-      "encoder": encoder.init(e_key, x, condition)["params"],
-      "decoder": decoder.init(d_key, code, condition)["params"],
+    made = {
+      "encoder": dict(encoder.init(e_key, x, condition)),
+      "decoder": dict(decoder.init(d_key, code, condition)),
     }
-    return params, {"k": jnp.zeros((), x.dtype)}
+    params, own = {name: v.pop("params") for name, v in made.items()}, {"k": jnp.zeros((), x.dtype)}
+    if any(made.values()):
+      own |= {"running": made, "updates": jnp.int32(0)}
+    return params, own
 
-  def score(params, own, x, condition):
-    del own
-    code = encoder.apply({"params": params["encoder"]}, x, condition)
-    restored = decoder.apply({"params": params["decoder"]}, code, condition)
+  def restore(params, own, x, condition, mask, train):
+    """The reconstruction of x [B, ...], and the statistics of this batch where `train`."""
+    h, now = x, {}
+    for name, net in nets_of.items():
+      variables = {"params": params[name], **own.get("running", {}).get(name, {})}
+      h, moved = net.apply(variables, h, condition, mask, train=train, mutable=["batch_stats"])
+      now[name] = dict(moved)
+    return h, now
+
+  def score(params, own, x, condition, mask=None, train=False):
+    restored, _ = restore(params, own, x, condition, mask, train)
     return adversarial.reconstruction_error(x, restored)
+
+  def refresh(params, own, x, condition, mask):
+    if "running" not in own:
+      return own
+    _, now = restore(params, own, x, condition, mask, True)
+    running = averages.update(own["running"], now, averages.STATISTICS, own["updates"])
+    return jax.lax.stop_gradient({**own, "running": running, "updates": own["updates"] + 1})
 
   def loss(real, fake, own):
     return adversarial.began_critic(real, fake, own["k"])
@@ -111,10 +137,9 @@ def of_errors(encoder: nets.Critic, decoder: nets.Generator, began: Began) -> Cr
     real, fake = masked_mean(real, mask), masked_mean(fake, mask)
     k = adversarial.began_controller(own["k"], real, fake, began.gamma, began.lambda_k)
     k = jax.lax.stop_gradient(k)
-    return {"k": k}, {
+    return {**own, "k": k}, {
       "k": k,
       "convergence": adversarial.began_convergence(real, fake, began.gamma),
     }
 
-  refresh = lambda params, own, x, condition: own
   return Critic(init, score, loss, lambda real, fake: fake, refresh, settle)

@@ -40,7 +40,7 @@ from gen_jax.models.common import (
 )
 from gen_jax.nets.text import TextEncoder
 from gen_jax.nets.unet import UNet
-from gen_jax.schema import Count, Decay, Dtype, Natural, Share, builder
+from gen_jax.schema import Below, Count, Decay, Dtype, Natural, Share, builder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +131,7 @@ def build(
   *,
   prediction: Literal["eps", "x0", "v"] = "eps",
   schedule: Literal[*schedules.SCHEDULES] = "linear",
-  timesteps: Annotated[int, Ge(2)] = 1000,
+  timesteps: Annotated[int, Ge(2), Below(2**20)] = 1000,
   condition: Literal["none", "label", "caption"] = "none",
   condition_dropout: Share = 0.1,
   text: Text = Text(),
@@ -169,7 +169,8 @@ def build(
 
   Raises:
     UserError: if the data are not images with integer levels, H or W cannot be halved often
-      enough, labels or captions are asked for that the data lack, or an option is out of range.
+      enough, labels or captions are asked for that the data lack, the schedule does not reach
+      noise in so few timesteps, or an option is out of range.
   """
   check(spec, multipliers, condition, heads, width)
   check_options(sample, likelihood, timesteps, condition)
@@ -200,7 +201,7 @@ def build(
     del step
     x0 = scaled(batch["x"])
     t_key, noise_key, cond_key, dropout_key = jax.random.split(key, 4)
-    t = 1 + stratified(t_key, len(x0), timesteps)
+    t = 1 + stratified(t_key, len(x0), timesteps, batch.get("mask"))
     eps = jax.random.normal(noise_key, x0.shape, real)
     x_t = corrupt(x0, eps, alpha[t], sigma[t])
     cond = given(batch)

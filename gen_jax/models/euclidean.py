@@ -15,7 +15,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import Array, Spec, UserError, count_dims
+from gen_jax.core import Array, Spec, count_dims
 from gen_jax.flows.dequantize import integers
 from gen_jax.models.common import bits_per_dim
 
@@ -83,11 +83,5 @@ class Space(NamedTuple):
 
 
 def space(spec: Spec, dtype: str) -> Space:
-  """The space of data with `spec`.
-
-  Raises:
-    UserError: for float64 where JAX computes in float32 only.
-  """
-  if dtype == "float64" and jax.dtypes.canonicalize_dtype(dtype) != dtype:
-    raise UserError("model.dtype=float64 needs JAX_ENABLE_X64=1 in the environment")
+  """The space of data with `spec`."""
   return Space(spec, jnp.dtype(dtype))

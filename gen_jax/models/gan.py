@@ -77,7 +77,8 @@ class CriticNet:
     decoder mirrors them and `hidden`, with ReLU.
   hidden: dense layers behind them.
   residual: residual blocks instead of single convolutions.
-  norm: before each hidden activation but the first.
+  norm: before each hidden activation but the first; batch for BEGAN's autoencoder only, all of
+    whose decoder's hidden layers have it.
   activation: of hidden units; leaky_relu has slope 0.2.
   maxout: pieces of the units of dense layers, which then need no activation; 0 for none.
   spectral: all weights are divided by their largest singular value.
@@ -87,7 +88,7 @@ class CriticNet:
   widths: tuple[Count, ...] = (64, 128, 256, 512)
   hidden: tuple[Count, ...] = ()
   residual: bool = False
-  norm: Literal["none", "layer"] = "none"
+  norm: nets.Norm = "none"
   activation: Activation = "leaky_relu"
   maxout: Natural = 0
   spectral: bool = False
@@ -125,10 +126,11 @@ def critic_of(
   if loss == "began":
     shape = (*spec.shape[:-1], packing * spec.shape[-1])
     encoder = nets.Critic(
-      net.widths, net.residual, net.hidden, began.code, activation=net.activation, **how
-    )
+      net.widths, net.residual, net.hidden, began.code, activation=net.activation,
+      norm=net.norm, **how,
+    )  # fmt: skip
     mirrored = net.hidden[::-1], net.widths[::-1]
-    decoder = nets.Generator(shape, *mirrored, net.residual, "none", bounded=False, **how)
+    decoder = nets.Generator(shape, *mirrored, net.residual, net.norm, bounded=False, **how)
     return critics.of_errors(encoder, decoder, began)
   # An output bias would learn nothing but rounding noise where only differences count.
   bias = not LOSSES[loss].translates or penalties.drift > 0
@@ -280,10 +282,16 @@ def check(loss, penalties, clip, n_critic, opening, order, conditional, critic) 
     names = ", ".join(penalties.active())
     raise UserError(f"model.penalties ({names}) are of a logit, and model.loss=began has none")
   if loss == "began" and (
-    critic.maxout or critic.spectral or critic.projection or critic.norm != "none"
+    critic.maxout or critic.spectral or critic.projection or critic.norm == "layer"
   ):
     raise UserError(
-      "model.critic.maxout, norm, spectral and projection are not of model.loss=began's autoencoder"
+      "model.critic.maxout, norm=layer, spectral and projection are not of model.loss=began's"
+      " autoencoder"
+    )
+  if loss != "began" and critic.norm == "batch":
+    raise UserError(
+      "model.critic.norm=batch is of model.loss=began's autoencoder: a logit would depend on the"
+      " other examples of its batch; give layer or none"
     )
   if clip and penalties.of_gradient():
     names = ", ".join(penalties.of_gradient())

@@ -22,7 +22,7 @@ from gen_jax.losses.normal import draw_normal, einsum, log_normal, whitening
 from gen_jax.models.bayes import bayes
 from gen_jax.models.common import label_of, require_labels
 from gen_jax.models.euclidean import space
-from gen_jax.schema import Share, builder
+from gen_jax.schema import Share, Wide, builder
 
 
 @builder
@@ -31,7 +31,7 @@ def build(
   *,
   covariance: Literal["full", "shared", "diagonal"] = "full",
   shrinkage: Share = 0.01,
-  dtype: Literal["float32", "float64"] = "float32",
+  dtype: Wide = "float32",
 ) -> Program:
   """Gaussian discriminant analysis of any labelled examples, flattened to D dimensions.
 

@@ -30,7 +30,7 @@ from gen_jax.learn.em import em
 from gen_jax.losses.normal import draw_normal, einsum, log_normal, whitening
 from gen_jax.models import kmeans
 from gen_jax.models.euclidean import space
-from gen_jax.schema import Count, Natural, Positive, builder
+from gen_jax.schema import Count, Natural, Positive, Wide, builder
 
 
 @builder
@@ -41,7 +41,7 @@ def build(
   covariance: Literal["full", "diagonal"] = "full",
   floor: Positive = 1e-6,
   warmup: Natural = 10,
-  dtype: Literal["float32", "float64"] = "float32",
+  dtype: Wide = "float32",
 ) -> Program:
   """Gaussian mixture of any examples, flattened to D dimensions.
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +19,7 @@ from jax import lax
 from gen_jax.core import Array, Program, Spec, single
 from gen_jax.learn.em import em
 from gen_jax.models.euclidean import space
-from gen_jax.schema import Count, Natural, builder
+from gen_jax.schema import Count, Natural, Wide, builder
 
 matmul = functools.partial(jnp.matmul, precision="highest")
 
@@ -79,7 +78,7 @@ def build(
   *,
   clusters: Count = 10,
   warmup: Natural = 0,
-  dtype: Literal["float32", "float64"] = "float32",
+  dtype: Wide = "float32",
 ) -> Program:
   """k-means of any examples, flattened to D dimensions.
 

@@ -34,7 +34,7 @@ import jax.numpy as jnp
 from gen_jax.core import Array, Program, Spec, UserError, fold_all, single
 from gen_jax.learn.em import em
 from gen_jax.models.euclidean import Space, space
-from gen_jax.schema import Count, Positive, builder
+from gen_jax.schema import Count, Positive, Wide, builder
 
 LARGEST = 2**14  # dimensions whose covariance is still formed: 1 GiB in float32
 
@@ -138,7 +138,7 @@ def build(
   components: Count = 16,
   method: Literal[*SOLVES] = "eigh",
   floor: Positive = 1e-6,
-  dtype: Literal["float32", "float64"] = "float32",
+  dtype: Wide = "float32",
   sample: Sampler = Sampler(),
 ) -> Program:
   """PCA of any examples, flattened to D dimensions.

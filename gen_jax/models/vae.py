@@ -6,6 +6,7 @@
   iwae       E log 1/k sum_i p(x | z_i) p(z_i) / q(z_i | x)         (Burda et al. 2016, eq. 8)
   beta       E_q log p(x | z) - beta KL                             (Higgins et al. 2017, eq. 4)
   capacity   E_q log p(x | z) - gamma |KL - C|, C raised from 0     (Burgess et al. 2018, eq. 8)
+             or, as disentanglement_lib has it, - gamma |mean KL - C| (Locatello et al. 2019)
   condition  q(z | x, c) and p(x | z, c), with the same p(z)        (Sohn et al. 2015)
 
 VAE, IWAE, beta-VAE and conditional VAE differ in which of these is learnt, and in nothing else.
@@ -22,7 +23,13 @@ import jax.numpy as jnp
 from gen_jax.core import Array, Program, Spec, UserError, fold_all, quantize, single
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
-from gen_jax.losses.elbo import annealed, capacity_elbo, elbo, importance_weighted
+from gen_jax.losses.elbo import (
+  annealed,
+  batch_capacity_elbo,
+  capacity_elbo,
+  elbo,
+  importance_weighted,
+)
 from gen_jax.models.common import in_levels, one_hot, require_labels, scaling
 from gen_jax.models.variational import (
   OBSERVATIONS,
@@ -45,11 +52,15 @@ class Capacity:
   nats: C in the end; 0 for the ordinary bound without a capacity.
   steps: of the rise.
   gamma: weight of |KL - C|.
+  kl: of each example, E|KL - C|, as the objective is written in Burgess et al. 2018 (eq. 8); or the
+    batch's mean, |E KL - C|, as in the code of disentanglement_lib (Locatello et al. 2019), where
+    examples may differ in what they take as long as their mean is C.
   """
 
   nats: NonNegative = 0.0
   steps: Count = 100_000
   gamma: NonNegative = 1000.0
+  kl: Literal["example", "batch"] = "example"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,14 +89,20 @@ class Likelihood:
 
 
 def objective(
-  t: Terms, step: Array, bound: str = "elbo", beta: float = 1.0, capacity: Capacity = Capacity()
-) -> Array:
-  """What is maximised, [B] nats: the bound of that name, or its relative with beta or capacity."""
+  t: Terms, step: Array, bound: str = "elbo", beta: float = 1.0, capacity: Capacity = Capacity(),
+  mask: Array | None = None,
+) -> Array:  # fmt: skip
+  """What is maximised, [B] nats: the bound of that name, or its relative with beta or capacity.
+
+  mask: [B], the examples whose mean KL a capacity of the batch is of.
+  """
   if bound == "iwae":
     return importance_weighted(t.log_w)
   log_px = t.log_px.mean(axis=0)
   if capacity.nats:
     limit = annealed(step, capacity.nats, capacity.steps)
+    if capacity.kl == "batch":
+      return batch_capacity_elbo(log_px, t.kl, capacity.gamma, limit, mask)
     return capacity_elbo(log_px, t.kl, capacity.gamma, limit)
   return elbo(log_px, t.kl, beta)
 
@@ -147,7 +164,7 @@ def build(
     UserError: if the data lack grey levels or labels that are asked for, or options contradict
       each other or are out of range.
   """
-  check(spec, bound, beta, capacity, conditional, observation, binarize)
+  check(spec, bound, beta, capacity, conditional, observation, binarize, optimizer)
   real = jnp.promote_types(dtype, jnp.float32)
   scaled, condition = scaling(spec, real), one_hot(spec, conditional, real)
   observed = OBSERVATIONS[observation]
@@ -167,11 +184,11 @@ def build(
 
   def loss(params, mutable, batch, key, step):
     x_key, z_key = jax.random.split(key)
-    x, c = scaled(batch["x"]), condition(batch)
+    x, c, mask = scaled(batch["x"]), condition(batch), batch.get("mask")
     if binarize:
       x = jax.random.bernoulli(x_key, x).astype(real)
     t = terms(params["vae"], x, c, jax.random.normal(z_key, (samples, len(x), latent), real))
-    return -objective(t, step, bound, beta, capacity), (mutable["vae"], t.named())
+    return -objective(t, step, bound, beta, capacity, mask), (mutable["vae"], t.named())
 
   def seen(x, keys):
     """x as the model sees it, in [0, 1]; binarised with keys [B], where it is and there are any."""
@@ -243,8 +260,9 @@ def build(
   return single(model)
 
 
-def check(spec, bound, beta, capacity, conditional, observation, binarize):
+def check(spec, bound, beta, capacity, conditional, observation, binarize, optimizer):
   """Refuses options that contradict each other, and those that the data cannot serve."""
+  check_capacity(capacity, beta, optimizer)
   if observation != "gaussian" and spec.levels is None:
     raise UserError(f"model.observation={observation} is of grey levels, and these data have none")
   if binarize and observation != "bernoulli":
@@ -253,5 +271,14 @@ def check(spec, bound, beta, capacity, conditional, observation, binarize):
     require_labels(spec)
   if bound == "iwae" and (beta != 1 or capacity.nats):
     raise UserError("model.beta and model.capacity are of model.bound=elbo, not of iwae")
+
+
+def check_capacity(capacity: Capacity, beta: float, optimizer: Optimizer) -> None:
+  """Refuses a capacity beside what it takes the place of, or of a batch that is seen in parts."""
   if capacity.nats and beta != 1:
     raise UserError("model.capacity takes the place of model.beta: leave that 1")
+  if capacity.nats and capacity.kl == "batch" and optimizer.accumulate > 1:
+    raise UserError(
+      f"model.capacity.kl=batch is of the whole batch's mean, which optimizer.accumulate="
+      f"{optimizer.accumulate} parts do not have: leave that 1, or take model.capacity.kl=example"
+    )

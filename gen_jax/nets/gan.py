@@ -15,10 +15,11 @@ beside a shortcut, with nearest-neighbour upsampling and with average pooling; t
 with two blocks that keep the resolution, and its logit is of the average over all positions. Their
 convolutions are ordinary ones: these players are for accelerators.
 
-Batch normalisation is the generator's only: it would let a critic's logit depend on the other
-examples of its batch, and so change what a gradient penalty means (`losses.penalties`) and a
-logit's own value.
-Critics have layer normalisation over whole examples, or none (Gulrajani et al. 2017, section 4);
+Batch normalisation is of generators and of autoencoders: it would let a critic's logit depend on
+the other examples of its batch, and so change what a gradient penalty means (`losses.penalties`)
+and a logit's own value.
+Critics of logits have layer normalisation over whole examples, or none (Gulrajani et al. 2017,
+section 4);
 their weights may be divided by their largest singular values (Miyato et al. 2018), and they may see
 several examples at once (`pack`).
 """
@@ -69,6 +70,21 @@ def layer_norm(x: Array, **kwargs) -> Array:
   return nn.LayerNorm(reduction_axes=over, feature_axes=-1, **kwargs)(x)
 
 
+def batch_norm(h: Array, mask: Array | None, train: bool, dtype: jnp.dtype) -> Array:
+  """Normalises [B, ..., C] over the examples with mask [B] True, where `train`, and else by the
+  statistics in the collection `batch_stats`.
+
+  Where `train`, that collection comes out as the statistics of this batch: averaging them is the
+  caller's. Parameters and statistics are float32 or wider.
+  """
+  real = jnp.promote_types(dtype, jnp.float32)
+  rows = None if mask is None else mask.reshape(-1, *[1] * (h.ndim - 1))
+  return nn.BatchNorm(
+    use_running_average=not train, momentum=0.0,
+    force_float32_reductions=real == jnp.float32, dtype=dtype, param_dtype=real,
+  )(h, mask=rows)  # fmt: skip
+
+
 class Generator(nn.Module):
   """z [B, Z], condition [B, K] or None -> [B, *shape].
 
@@ -76,9 +92,7 @@ class Generator(nn.Module):
   hidden: dense layers.
   widths: channels from the lowest resolution on, each doubled once; () for dense layers only.
   residual: whether a residual block doubles each, instead of a convolution.
-  norm: before each hidden activation. With batch, statistics are those of the examples with mask
-    [B] True where `train`, else the ones in the collection `batch_stats`; where `train`, that
-    collection comes out as the statistics of this batch: averaging them is the caller's.
+  norm: before each hidden activation; batch as in `batch_norm`.
   activation: of hidden units.
   bounded: whether a tanh keeps the result in [-1, 1].
   init_std: standard deviation of the initial weights, see `kernels`.
@@ -110,11 +124,7 @@ class Generator(nn.Module):
       if self.norm == "layer":
         h = layer_norm(h, **types)
       if self.norm == "batch":
-        rows = None if mask is None else mask.reshape(-1, *[1] * (h.ndim - 1))
-        h = nn.BatchNorm(
-          use_running_average=not train, momentum=0.0,
-          force_float32_reductions=real == jnp.float32, **types,
-        )(h, mask=rows)  # fmt: skip
+        h = batch_norm(h, mask, train, self.dtype)
       return activation_of(self.activation)(h)
 
     h = mlp.join(z, condition)
@@ -145,6 +155,8 @@ class Generator(nn.Module):
 class Critic(nn.Module):
   """x [B, ...], condition [B, K] or None -> logit [B], that of each example from itself alone.
 
+  With batch normalisation and `train`, from its batch (`batch_norm`).
+
   code: for a critic that is an autoencoder's encoder, length of the code [B, code] that takes the
     logit's place.
   widths: channels of each convolution, which halves H and W; () for dense layers only.
@@ -153,7 +165,7 @@ class Critic(nn.Module):
   activation: of hidden units.
   maxout: pieces of which each unit of a dense layer takes the largest (Goodfellow et al. 2013); 0
     for the activation, which follows convolutions always.
-  norm: before each hidden activation but the first (DCGAN's rule).
+  norm: before each hidden activation but the first (DCGAN's rule); batch as in `batch_norm`.
   spectral: divide all weights by their largest singular value, found by power iteration from the
     vectors in the collection `batch_stats`, which go one iteration on where `train`.
   projection: the condition adds <V condition, h> to the logit, h the last hidden layer (Miyato &
@@ -169,7 +181,7 @@ class Critic(nn.Module):
   code: int = 0
   activation: mlp.Activation = "leaky_relu"
   maxout: int = 0
-  norm: Literal["none", "layer"] = "none"
+  norm: Norm = "none"
   spectral: bool = False
   projection: bool = False
   bias: bool = True
@@ -177,17 +189,26 @@ class Critic(nn.Module):
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, x: Array, condition: Array | None = None, train: bool = False) -> Array:
+  def __call__(
+    self, x: Array, condition: Array | None = None, mask: Array | None = None, train: bool = False
+  ) -> Array:
     real = jnp.promote_types(self.dtype, jnp.float32)
     types = {"dtype": self.dtype, "param_dtype": real}
     kwargs = {**types, "kernel_init": kernels(self.init_std)}
-    normalise = lambda h, i: layer_norm(h, **types) if self.norm == "layer" and i else h
     activate = activation_of(self.activation)
+
+    def normalise(h, i):
+      if self.norm == "batch" and i:
+        return batch_norm(h, mask, train, self.dtype)
+      return layer_norm(h, **types) if self.norm == "layer" and i else h
 
     def apply(layer, h):
       if not self.spectral:
         return layer(h)
       return nn.SpectralNorm(layer, param_dtype=real)(h, update_stats=train)
+
+    # A bias before batch normalisation is cancelled by it.
+    biased = lambda i: {"use_bias": not (self.norm == "batch" and i)}
 
     def dense(features, h, **other):
       return apply(nn.Dense(features, **kwargs, **other), h)
@@ -212,11 +233,11 @@ class Critic(nn.Module):
       h = activate(h).mean(axis=(1, 2))
     else:
       for i, width in enumerate(self.widths):
-        h = activate(normalise(dense(width, windows(halve(border(h)), 2)), i))
+        h = activate(normalise(dense(width, windows(halve(border(h)), 2), **biased(i)), i))
     h = h.reshape(len(h), -1)
     pieces = max(self.maxout, 1)
     for i, width in enumerate(self.hidden, start=len(self.widths)):
-      h = normalise(dense(width * pieces, h), i)
+      h = normalise(dense(width * pieces, h, **biased(i)), i)
       h = h.reshape(len(h), width, pieces).max(axis=-1) if self.maxout else activate(h)
     if self.code:
       return dense(self.code, h).astype(real)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 
 import numpy as np
@@ -94,8 +95,9 @@ def parse_field(field: Field, text: str, where: str) -> np.ndarray:
 
 def parse_level(field: Field, text: str, where: str) -> float:
   """A name, or a number, as the value it stands for."""
-  if text in field.names:
-    return field.names.index(text)
+  names = [unicodedata.normalize("NFC", name) for name in field.names]
+  if (named := unicodedata.normalize("NFC", text)) in names:
+    return names.index(named)
   try:
     value = float(text) if field.levels is None else int(text)
   except ValueError:

@@ -13,7 +13,7 @@ from gen_jax.core import Model, Program, PyTree, UserError
 from gen_jax.data import Feed
 from gen_jax.run.loop import train
 from gen_jax.run.system import system_of
-from gen_jax.schema import check, nearest, parameters
+from gen_jax.schema import Seed, check, nearest, parameters
 
 
 def train_on_arrays(
@@ -41,8 +41,10 @@ def train_on_arrays(
     The model and the states of all stages, as `gen_jax.load` gives them.
 
   Raises:
-    UserError: for arrays that do not go together, or a setting that does not exist.
+    UserError: for arrays that do not go together, a setting that does not exist, or a seed that is
+      negative or longer than 32 bits.
   """
+  check(Seed, seed, "seed")
   kinds = {"data": parameters(Feed), "train": parameters(Train)}
   known = {name for fields in kinds.values() for name in fields}
   for name in settings:

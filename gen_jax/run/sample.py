@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 
 from gen_jax.core import Array, PyTree, fold_each, stream
 from gen_jax.run.mesh import put, replicated, split_over
+from gen_jax.schema import Seed, check
 
 Drawer = Callable[[PyTree, Array, dict], Array]
 
@@ -35,7 +36,12 @@ def compiled(function: Callable, mesh: Mesh) -> Drawer:
 
 
 def sample_keys(seed: int) -> Array:
-  """The key of the samples of a seed; sample i uses fold_in(., i)."""
+  """The key of the samples of a seed; sample i uses fold_in(., i).
+
+  Raises:
+    UserError: for a seed that is negative or longer than 32 bits.
+  """
+  check(Seed, seed, "seed")
   return stream(jax.random.key(seed), "sample")
 
 
@@ -62,10 +68,13 @@ def draw(
     mesh: the devices.
     axis: of the examples in the result.
   """
-  pieces, keys_of = [], jax.jit(fold_each, out_shardings=split_over(mesh, 0))
+  drawn, keys_of = None, jax.jit(fold_each, out_shardings=split_over(mesh, 0))
   for start in range(0, n, chunk):
     index = np.arange(start, start + chunk)
     rows = np.minimum(index, n - 1)
     part = put({name: v[rows] for name, v in cond.items()}, split_over(mesh, 0))
-    pieces.append(np.asarray(drawer(states, keys_of(key, index), part)))
-  return np.concatenate(pieces, axis=axis).take(np.arange(n), axis=axis)
+    piece = np.moveaxis(np.asarray(drawer(states, keys_of(key, index), part)), axis, 0)
+    if drawn is None:  # all of it at once: too much is told at the first chunk, not at the last
+      drawn = np.empty((n, *piece.shape[1:]), piece.dtype)
+    drawn[start : start + chunk] = piece[: n - start]
+  return np.moveaxis(drawn, 0, axis)

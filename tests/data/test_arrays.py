@@ -1,5 +1,7 @@
 """Arrays of the user's own, from Python and from a file."""
 
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -46,8 +48,9 @@ def test_levels():
   assert data.from_arrays({"x": points}).spec == core.Spec.of((2,))
   assert data.from_arrays({"x": LABELS[:, None]}).spec.levels == 3
   assert data.from_arrays({"x": IMAGES // 20, "levels": 10}).spec.levels == 10
-  named = data.from_arrays({"x": IMAGES, "label": LABELS, "names": ["a", "b", "c", "d"]})
-  assert named.spec.fields["label"] == core.Field((), 4, ("a", "b", "c", "d"))
+  for names in (["a", "b", "c", "d"], np.array(["a", "b", "c", "d"], "S1")):
+    named = data.from_arrays({"x": IMAGES, "label": LABELS, "names": names})
+    assert named.spec.fields["label"] == core.Field((), 4, ("a", "b", "c", "d"))
 
 
 @pytest.mark.parametrize(
@@ -67,7 +70,15 @@ def test_levels():
     (dict(x=IMAGES, levels=[1, 2]), "one whole number"),
     (dict(x=IMAGES, label=LABELS, classes=2), "has the value 2, but classes=2"),
     (dict(x=IMAGES, label=LABELS, names=["a"]), "has 1 names for 3 classes"),
+    (dict(x=IMAGES, label=LABELS, names=["a", "b", "a"]), "has 'a' twice"),
     (dict(train_x=IMAGES, label=LABELS), "label needs train_"),
+    (dict(x=IMAGES, test_x=IMAGES), "has x and test_x: call it train_x"),
+    (dict(x=IMAGES, dev_label=LABELS), "has x and dev_label"),
+    (dict(x=np.full((3, 2), 1e300)), "not finite in example 0"),
+    (dict(x=IMAGES, label=np.eye(3)[LABELS]), "it must be one whole number for each"),
+    (dict(x=IMAGES, label=np.eye(3, dtype=int)[LABELS]), "it must be one whole number for each"),
+    (dict(x=IMAGES, label=LABELS[:, None]), "it must be one whole number for each"),
+    (dict(x=IMAGES, label=LABELS * 0.5), "it must be one whole number for each"),
     (dict(train_x=IMAGES, test_x=IMAGES[:, :2]), "not as train_"),
     (dict(train_x=IMAGES, test_label=LABELS), "has the fields label, and training x"),
   ],
@@ -83,10 +94,18 @@ def test_bad_files_end_in_one_line(tmp_path):
   np.savez(tmp_path / "objects.npz", x=np.array([{}, {}], object))
   (tmp_path / "text.npz").write_text("no arrays")
   (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04")
+  header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000000,), }"
+  with zipfile.ZipFile(tmp_path / "huge.npz", "w") as archive:
+    archive.writestr("x.npy", b"\x93NUMPY\x01\0" + len(header).to_bytes(2, "little") + header)
+  np.savez_compressed(tmp_path / "noise.npz", x=IMAGES)
+  noise = bytearray((tmp_path / "noise.npz").read_bytes())
+  noise[200:260] = bytes(60)
+  (tmp_path / "noise.npz").write_bytes(noise)
   for name, line in [
     ("", "which is not given"), ("none.npz", "No such file"), ("one.npy", "is one array"),
     ("objects.npz", "not an .npz file of plain"), ("text.npz", "not an .npz file of plain"),
-    ("cut.npz", "not an .npz file of plain"),
+    ("cut.npz", "not an .npz file of plain"), ("huge.npz", "not an .npz file of plain"),
+    ("noise.npz", "not an .npz file of plain"),
   ]:  # fmt: skip
     with pytest.raises(core.UserError) as error:
       data.load("arrays", path=name and str(tmp_path / name))

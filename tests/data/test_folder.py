@@ -268,6 +268,8 @@ class TestLayouts:
       (["train/x/a.png", "extra/x/b.png"], "extra/x/b.png"),
       (["a/1.png", "2.png"], "layout"),
       (["a/b/c/1.png", "d/b/c/2.png"], "a/b/c/1.png"),
+      (["w/a/b/1.png", "w/c/b/2.png"], "w/a/b/1.png in"),
+      (["w/a/b/1.png", "w/c/b/2.png"], "and lies too deep"),
       (["test/a.png"], "no training examples"),
     ],
   )
@@ -280,7 +282,7 @@ class TestLayouts:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "1.png").write_bytes(PNG)
     os.symlink(tmp_path, tmp_path / "a" / "loop")
-    with pytest.raises(core.UserError, match="layout"):
+    with pytest.raises(core.UserError, match="a/loop links to a folder that it is in.* layout"):
       load(str(tmp_path))
 
 

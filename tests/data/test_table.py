@@ -50,6 +50,16 @@ def test_a_file_without_a_header_is_the_same(tmp_path):
   assert abs(x.mean()) < 1e-6
 
 
+def test_quoted_cells_and_signs_are_data(tmp_path):
+  rows = '|a,"b\nc"\n|a,"d,""e"""\n,"b\nc"\n'
+  (tmp_path / "set.csv").write_bytes(rows.encode())
+  options = dict(columns=("u:category", "v:label"), validation=0, test=0)
+  source = data.load("table", path=str(tmp_path / "set.csv"), **options)
+  assert source.spec.fields["label"].names == ("b\nc", 'd,"e"')
+  assert source.notes["columns"] == ("u=missing", "u=|a")
+  assert source.splits["train"].arrays()["label"].tolist() == [0, 1, 0]
+
+
 def test_adult(tmp_path):
   row = "39, State-gov, 77516, Bachelors, 13, Never-married, Adm-clerical, Not-in-family, White, "
   row += "{sex}, 2174, 0, 40, United-States, {label}"
@@ -98,6 +108,11 @@ def test_the_biased_table_is_what_its_rule_says():
     (HEADER + "?,a,1,f,no\n" * 9, COLUMNS, "age is missing in every training row"),
     (HEADER + "1,a,1,f,?\n" * 9, COLUMNS, "rich is missing"),
     (HEADER, COLUMNS, "a header and no rows"),
+    (HEADER + ROWS + '"1,a,1,f,no\n' * 3, COLUMNS, "no CSV"),
+    (HEADER + ROWS + "1," + "a" * 200_000 + ",1,f,no\n", COLUMNS, "no CSV"),
+    ("age,job,id,age,sex,rich\n1,a,1,2,f,no\n", COLUMNS, "2 columns named 'age'"),
+    (HEADER + "1_000,a,1,f,no\n" * 9, COLUMNS, "age is '1_000', not a number"),
+    (HEADER + "1e308,a,1,f,no\n" * 9, COLUMNS, "age has numbers too large"),
     ("", COLUMNS, "is empty"),
   ],
 )

@@ -109,6 +109,7 @@ def test_the_cipher():
     (dict(train__en=EN, train__fr=FR), {}, "are of one split: set data.languages"),
     (dict(train__en=EN, train__fr=FR), dict(languages=("en", "de")), "has no train file of de"),
     (dict(notes=EN, others=EN), {}, "has no train.txt"),
+    (dict(train__txt=EN), dict(length=2), "leave no place for a word"),
     (dict(train__en=EN), dict(languages=("en", "fr", "de")), "one or two of them"),
     (dict(train__en=EN), dict(languages=("en",), unpaired=True), "needs two data.languages"),
   ],
@@ -123,3 +124,11 @@ def test_no_file():
   for path, line in (("", "which is not given"), ("/no/such/file", "no such file or folder")):
     with pytest.raises(core.UserError, match=line):
       data.load("text", path=path)
+
+
+def test_what_is_cut_or_not_read_is_said(tmp_path, caplog):
+  path = write(tmp_path, train__txt=["a b c d", "a b", "a b c"], heldout__txt=["a b"])
+  data.load("text", path=path, length=4, validation=0, test=0)
+  lines = [record.getMessage() for record in caplog.records]
+  assert any("heldout.txt" in line for line in lines), lines
+  assert any(line.startswith("2 sentences of") and "after 2 words" in line for line in lines), lines

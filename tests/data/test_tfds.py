@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gen_jax import core, data
-from gen_jax.data import prepare
+from gen_jax.data import images, prepare
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -161,6 +161,35 @@ def test_sets_that_cannot_be_read(data_dir, tmp_path):
   features = (folder / "features.json").read_text()
   (folder / "features.json").write_text(features.replace('"image": {"image"', '"img": {"image"'))
   assert "img" in line()
+
+
+def test_what_a_set_names_is_not_imported(data_dir, tmp_path, monkeypatch):
+  folder = tmp_path / "sets" / "evil" / "1.0.0"
+  shutil.copytree(pathlib.Path(data_dir) / "tiny" / "1.0.0", folder)
+  info = json.loads((folder / "dataset_info.json").read_text())
+  (folder / "dataset_info.json").write_text(json.dumps({**info, "name": "evil"}))
+  (tmp_path / "payload.py").write_text("import pathlib; pathlib.Path('ran').touch()")
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.syspath_prepend(str(tmp_path))
+  described = json.loads((folder / "features.json").read_text())
+  inner = described["featuresDict"]["features"]
+  nested = {**inner, "id": {**inner["id"], "pythonClassName": "payload.Feature"}}
+  for features in (
+    {"type": "payload.Feature", "content": "{}"},
+    {**described, "pythonClassName": "payload.Feature"},
+    {**described, "featuresDict": {"features": nested}},
+  ):
+    (folder / "features.json").write_text(json.dumps(features))
+    with pytest.raises(core.UserError, match="the class 'payload.Feature', which is not TFDS's"):
+      data.load("tfds:evil", data_dir="sets")
+    assert not (tmp_path / "ran").exists() and "payload" not in sys.modules
+
+
+def test_images_are_read_within_bounds(data_dir, monkeypatch):
+  split = data.load("tfds:tiny", data_dir=data_dir).splits["test"]
+  monkeypatch.setattr(images, "MAX_PIXELS", 40)
+  with pytest.raises(core.UserError, match="of tfds:tiny cannot be read: 6 x 7 is more than 40"):
+    split.arrays()
 
 
 def test_preparing_without_tensorflow(tmp_path, monkeypatch):

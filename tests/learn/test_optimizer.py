@@ -49,6 +49,45 @@ def test_adamw_decays_weights_apart_from_the_gradient():
   np.testing.assert_allclose(still[-1], 0.97**5 * START, rtol=1e-5)
 
 
+def test_adamw_over_many_steps_of_a_schedule():
+  # The decay is of the parameters before the step and follows the rate: x (1 - s_t w) - s_t adam.
+  b1, b2, eps, decay, warmup = 0.8, 0.95, 1e-3, 0.3, 3
+  theta, m, v, expected = START.astype(np.float64), np.zeros(3), np.zeros(3), []
+  for t, g in enumerate(GRADIENTS.astype(np.float64), 1):
+    rate = 0.1 * min((t - 1) / warmup, 1)
+    m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g * g
+    adam = (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + eps)
+    theta = theta * (1 - rate * decay) - rate * adam
+    expected.append(theta)
+  fields = dict(b1=b1, b2=b2, eps=eps, weight_decay=decay, warmup=warmup)
+  found = run(Optimizer("adamw", 0.1, **fields), GRADIENTS, START)
+  np.testing.assert_allclose(found, expected, rtol=1e-5)
+  np.testing.assert_array_equal(found[0], START)  # the warm-up's first step is of no length
+
+
+def test_sgd_is_the_heavy_ball():
+  velocity, theta, expected = np.zeros(3), START.astype(np.float64), []
+  for g in GRADIENTS.astype(np.float64):
+    velocity = 0.7 * velocity + g
+    theta = theta - 0.2 * velocity
+    expected.append(theta)
+  np.testing.assert_allclose(run(Optimizer("sgd", 0.2, b1=0.7), GRADIENTS, START), expected, 1e-5)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-6])
+def test_rmsprop_has_eps_outside_the_root(scale):
+  # At gradients of 1e-6, eps = 1e-8 changes a step by a few hundredths outside the root; inside it
+  # would stand for 1e-4, a hundred times the gradient.
+  rate, decay, eps = 0.1, 0.99, 1e-8
+  theta, square, expected = START.astype(np.float64), np.zeros(3), []
+  for g in scale * GRADIENTS.astype(np.float64):
+    square = decay * square + (1 - decay) * g * g
+    theta = theta - rate * g / (np.sqrt(square) + eps)
+    expected.append(theta)
+  found = run(Optimizer("rmsprop", rate, b2=decay, eps=eps), np.float32(scale) * GRADIENTS, START)
+  np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-7)
+
+
 def test_sgd_with_momentum_under_a_constant_gradient_is_a_geometric_series():
   found = run(Optimizer("sgd", 0.5, b1=0.8), np.ones((6, 3), np.float32), np.zeros(3, np.float32))
   velocity = (1 - 0.8 ** np.arange(1, 7)) / (1 - 0.8)

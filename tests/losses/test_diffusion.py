@@ -70,3 +70,22 @@ def test_stratified_is_exact_with_all_strata_and_unbiased_with_few():
   assert abs(estimates.mean() - f.mean()) < 5 * estimates.std() / 4000**0.5
   edges = np.arange(5) * 37 / 5
   assert (t >= np.floor(edges)).all() and (t <= np.ceil(edges + 37 / 5)).all()
+
+
+def test_the_strata_are_those_of_the_examples_that_are_not_padding():
+  mask = jnp.array([True, True, False, True, False, True, True, False])
+  t = np.asarray(diffusion.stratified(jax.random.key(0), 8, 1000, mask))
+  assert ((t >= 0) & (t < 1000)).all()
+  np.testing.assert_array_equal(t[np.asarray(mask)] // 200, np.arange(5))
+
+  # The mean over the examples is unbiased: over the whole of f, not over its first half.
+  f = np.linspace(-1, 1, 37) ** 3 + np.linspace(0, 1, 37)
+  half = jnp.arange(10) < 5
+  keys = jax.random.split(jax.random.key(1), 4000)
+  t = np.asarray(jax.vmap(lambda k: diffusion.stratified(k, 10, 37, half))(keys))[:, :5]
+  estimates = f[t].mean(axis=1)
+  assert abs(estimates.mean() - f.mean()) < 5 * estimates.std() / 4000**0.5
+
+  whole = diffusion.stratified(jax.random.key(2), 8, 50, jnp.ones(8, bool))
+  np.testing.assert_array_equal(whole, diffusion.stratified(jax.random.key(2), 8, 50))
+  assert (diffusion.stratified(jax.random.key(2), 8, 50, jnp.zeros(8, bool)) < 50).all()

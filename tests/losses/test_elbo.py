@@ -80,6 +80,22 @@ def test_the_capacity_draws_the_kl_to_itself_from_both_sides(kl, better):
   assert at(5.0) == -90
 
 
+def test_a_capacity_of_the_batch_leaves_each_example_its_own_kl():
+  log_px, kl = jnp.full(4, -90.0), jnp.array([1.0, 9.0, 3.0, 1000.0])
+  mask = jnp.array([True, True, True, False])
+  # The mean is 13/3: 2/3 below the capacity, where each example is 4, 4 and 2 away.
+  of_batch = elbo.batch_capacity_elbo(log_px, kl, 6.0, 5.0, mask)
+  np.testing.assert_allclose(of_batch[:3].mean(), -90 - 6 * 2 / 3, rtol=1e-6)
+  each = elbo.capacity_elbo(log_px, kl, 6.0, 5.0)
+  np.testing.assert_allclose(each[:3].mean(), -90 - 6 * 10 / 3, rtol=1e-6)
+  np.testing.assert_allclose(
+    elbo.batch_capacity_elbo(log_px[:3], kl[:3], 6.0, 5.0), of_batch[:3], rtol=1e-6
+  )
+  # Every example's KL is drawn the same way, also that of the one above the capacity.
+  slope = jax.grad(lambda kl: elbo.batch_capacity_elbo(log_px, kl, 6.0, 5.0, mask)[:3].mean())(kl)
+  np.testing.assert_allclose(slope, [2, 2, 2, 0], rtol=1e-6)  # 6 / 3, and none for the padding
+
+
 def test_the_capacity_is_annealed_from_nothing_and_stays():
   values = [elbo.annealed(step, 25.0, 100) for step in (0, 50, 100, 10_000)]
   np.testing.assert_allclose(values, [0, 12.5, 25, 25])

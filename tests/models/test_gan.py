@@ -251,6 +251,7 @@ def test_began_keeps_k():
     dict(loss="wgan", penalties=Penalties(wgan_gp=10.0), critic=c(norm="layer"), n_critic=2),
     dict(loss="rp", penalties=Penalties(r1=1.0, r2=1.0, drift=0.1)),
     dict(loss="began", began=gan.Began(code=2)),
+    dict(loss="began", began=gan.Began(code=2), critic=c(hidden=(4, 3), norm="batch")),
   ],
   ids=lambda k: k["loss"],
 )
@@ -268,6 +269,64 @@ def test_what_stands_in_the_padding_changes_nothing(kwargs):
   assert any(
     jnp.any(p != q) for p, q in zip(jax.tree.leaves(a[0]), jax.tree.leaves(c), strict=True)
   )
+
+
+def restored(params, x, statistics=None):
+  """What an autoencoder of widths 4, 3, code 2, 3, 4 makes of x [B, 2], and its statistics.
+
+  In float64, by the batch's own statistics or the ones given, [mean, var] of each normalised layer.
+  """
+  params = jax.tree.map(lambda p: np.asarray(p, np.float64), params)
+  encoder, decoder = params["encoder"], params["decoder"]
+  found = []
+
+  def normalised(h, scaling):
+    own = [h.mean(axis=0), h.var(axis=0)]
+    mean, var = own if statistics is None else statistics[len(found)]
+    found.append(own)
+    return (h - mean) / np.sqrt(var + 1e-5) * scaling["scale"] + scaling["bias"]
+
+  leaky, relu = lambda h: np.where(h > 0, h, 0.2 * h), lambda h: np.maximum(h, 0)
+  h = leaky(x @ encoder["Dense_0"]["kernel"] + encoder["Dense_0"]["bias"])
+  h = leaky(normalised(h @ encoder["Dense_1"]["kernel"], encoder["BatchNorm_0"]))
+  h = h @ encoder["Dense_2"]["kernel"] + encoder["Dense_2"]["bias"]
+  for i in range(2):
+    h = relu(normalised(h @ decoder[f"Dense_{i}"]["kernel"], decoder[f"BatchNorm_{i}"]))
+  return h @ decoder["Dense_2"]["kernel"] + decoder["Dense_2"]["bias"], found
+
+
+def test_began_s_autoencoder_is_normalised_by_batches_in_training_and_for_itself_out_of_it():
+  model = model_of(
+    loss="began", began=gan.Began(code=2), critic=c(hidden=(4, 3), norm="batch"),
+    critic_optimizer=STILL, generator_optimizer=STILL,
+  )  # fmt: skip
+  batch = batch_of() | {"mask": jnp.arange(B) < 6}
+  state = start(model, batch)
+  x = np.asarray(batch["x"][:6], np.float64)
+  after, metrics = step(model, state, batch)
+  made, statistics = restored(state["params"]["critic"], x)
+  np.testing.assert_allclose(metrics["critic_on_real"], abs(made - x).mean(), rtol=1e-4)
+
+  # The average's first update: a tenth of what it began with, mean 0 and variance 1.
+  running = after["mutable"]["critic"]["running"]
+  found = [
+    [running[net]["batch_stats"][name][v] for v in ("mean", "var")]
+    for net, name in (
+      ("encoder", "BatchNorm_0"), ("decoder", "BatchNorm_0"), ("decoder", "BatchNorm_1")
+    )
+  ]  # fmt: skip
+  for now, (mean, var) in zip(found, statistics, strict=True):
+    np.testing.assert_allclose(now[0], 0.9 * mean, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(now[1], 0.9 * var + 0.1, rtol=1e-4, atol=1e-6)
+
+  # Out of training an error is its example's own, whatever else is in the batch.
+  keys = jax.random.split(jax.random.key(5), B)
+  a = model.evaluate(after, batch, keys)
+  made, _ = restored(after["params"]["critic"], x, found)
+  np.testing.assert_allclose(a["critic_on_real"][:6], abs(made - x).mean(axis=1), rtol=1e-4)
+  other = model.evaluate(after, batch | {"x": batch["x"].at[1:].set(1e3)}, keys)
+  for name in ("critic_on_real", "critic_on_fake", "generator_loss"):
+    np.testing.assert_allclose(a[name][0], other[name][0], rtol=1e-6)
 
 
 def test_running_statistics_are_those_of_the_averaged_generator():
@@ -505,6 +564,8 @@ def test_the_label_reaches_both_players():
     (dict(loss="began", penalties=Penalties(drift=1.0)), "model.loss=began has none"),
     (dict(loss="began", critic=c(maxout=2)), "autoencoder"),
     (dict(loss="began", critic=c(spectral=True)), "autoencoder"),
+    (dict(loss="began", critic=c(norm="layer")), "autoencoder"),
+    (dict(critic=c(norm="batch")), "model.critic.norm=batch is of model.loss=began's autoencoder"),
     (dict(critic=c(projection=True)), "set model.conditional=True"),
     (dict(generator=g(widths=(4,))), "model.generator.widths halve an image"),
     (dict(critic=c(widths=(4,))), "the data have shape (2,)"),

@@ -199,6 +199,13 @@ def test_beta_and_capacity_change_what_is_learnt_and_not_what_is_reported():
   distance = abs(plain["kl"] - np.array([0, 100]))  # below, then above the KL of every example
   np.testing.assert_allclose(held["loss"], plain["reconstruction"] + 7 * distance, rtol=1e-4)
 
+  # Between the examples' KLs the two capacities part: E|KL - C| and |E KL - C|.
+  middle = float(plain["kl"][1])
+  each = metrics(capacity=Capacity(middle, 10, gamma=7.0))
+  batch = metrics(capacity=Capacity(middle, 10, gamma=7.0, kl="batch"))
+  np.testing.assert_allclose(batch["loss"][1], plain["reconstruction"][1], rtol=1e-4)
+  assert each["loss"][1] > batch["loss"][1] + 0.1
+
 
 @pytest.mark.parametrize(
   "shape,levels,kwargs",
@@ -297,6 +304,11 @@ def test_the_label_conditions_encoder_and_decoder():
       GREY,
       dict(beta=2.0, capacity=Capacity(5.0)),
       "takes the place of model.beta",
+    ),
+    (
+      GREY,
+      dict(capacity=Capacity(5.0, kl="batch"), optimizer=Optimizer(accumulate=2)),
+      "model.capacity.kl=batch is of the whole batch's mean, which optimizer.accumulate=2",
     ),
     (GREY, dict(samples=0), "model.samples must be 1 or more, not 0"),
     (GREY, dict(latent=0), "model.latent must be 1 or more"),

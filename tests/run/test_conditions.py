@@ -1,5 +1,7 @@
 """Conditions by name: labels, captions, sequences of actions; and as the data are."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 
@@ -31,6 +33,8 @@ def test_text_becomes_a_value_of_the_field_s_shape():
   assert parse_field(LABEL, "2", "") == 2 and parse_field(LABEL, "0", "") == 0
   assert parse_field(Field((), 3, ("10", "11", "2")), "2", "") == 2
   assert parse_field(Field((2,)), "0.5,-1", "").tolist() == [0.5, -1.0]
+  forms = [unicodedata.normalize(form, "café") for form in ("NFC", "NFD")]
+  assert {int(parse_field(Field((), 2, ("a", a)), b, "")) for a in forms for b in forms} == {1}
 
 
 @pytest.mark.parametrize(

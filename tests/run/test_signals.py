@@ -70,3 +70,9 @@ def test_while_it_is_being_imported_too():
   process.send_signal(signal.SIGTERM)
   out, err = process.communicate(timeout=60)
   assert process.returncode == 75 and "stopped before anything was begun" in err and not out
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_take_nothing_of_the_files_that_are_opened(closed):
+  command = f"exec {sys.executable} -m gen_jax.main --list {closed}"
+  assert subprocess.run(["bash", "-c", command], capture_output=True).returncode == 0

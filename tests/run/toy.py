@@ -37,7 +37,7 @@ def build(
   second: int | None = None,
   noise: float = 0.0,
   nan_at: int = -1,
-  nan_below: float = -1e30,
+  nan_below: float = -1e9,
   ema: float = 0.0,
   optimizer: Optimizer = Optimizer("sgd", 0.1, b1=0.0),
   sample: Sampler = Sampler(),
