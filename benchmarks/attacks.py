@@ -166,7 +166,7 @@ def outcome(way: str, workdir: Path, whole: dict) -> str:
     return f"{type(error).__name__}: {str(error)[:80]}"
   if way == "train":
     lost = differences(whole, content(workdir))
-    lost = [name for name in lost if name not in said.getvalue() and name != "complete.json"]
+    lost = [name for name in lost if name not in said.getvalue()]
     return f"other {', '.join(lost)}" if lost else ""
   return ""
 

@@ -144,7 +144,7 @@ def content(workdir: Path) -> dict[str, Any]:
   found: dict[str, Any] = {
     "metrics.jsonl": [{k: v for k, v in row.items() if k not in CLOCKS} for row in rows]
   }
-  made = ("samples/*.png", "pictures/*.png", "samples/*.gif", "evaluation.json", "complete.json")
+  made = ("samples/*.png", "pictures/*.png", "samples/*.gif", "evaluation.json")
   files = [workdir / "weights.safetensors", *(f for each in made for f in workdir.glob(each))]
   return found | {f.relative_to(workdir).as_posix(): f.read_bytes() for f in sorted(files)}
 
