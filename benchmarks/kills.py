@@ -125,16 +125,19 @@ def moments(
   workdir: Path, kills: int, steps: int, stages: int, total: int, rng: random.Random
 ) -> Iterator[tuple[str, Callable[[], bool], float]]:
   """(kind, whether it has come, seconds to wait then) of each kill, in the order of a run."""
-  for behind in sorted(rng.sample(range(1, total), min(kills, total - 1))):
+  first = total // stages  # rows of the first stage
+  behinds = sorted(rng.sample(range(1, total), min(kills, total - 1)))
+  for behind in sorted([*behinds, *([first] if stages > 1 else [])]):
+    if behind == first and stages > 1:
+      yield "between stages", lambda: between(workdir, steps), rng.random() * 0.2
+      continue
     ripe = lambda behind=behind: trained(workdir) >= behind
     if rng.random() < 0.5:
       yield "saving", lambda ripe=ripe: ripe() and writing(workdir), 0.0
     else:
       yield "training", ripe, rng.random() * 0.2
-    if behind < total // stages:
+    if behind < first:
       yield "sampling", lambda: sampling(workdir, steps), 0.0
-  if stages > 1:
-    yield "between stages", lambda: between(workdir, steps), rng.random() * 0.2
   yield "measuring", lambda: measuring(workdir), rng.random() * 0.5
 
 
