@@ -220,6 +220,8 @@ class Bench:
     ways = ("load", "sample", "compare", "train")
     for name in FILES:
       for damage in DAMAGES:
+        if damage is flipped and not (self.good / name).stat().st_size:
+          continue
         harm = lambda w, name=name, damage=damage: damage(w / name)
         yield from self.tried(f"{name} {damage.__name__}", harm, ways)
 
