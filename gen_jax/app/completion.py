@@ -25,8 +25,12 @@ def mark_complete(system: System, workdir: Path) -> None:
     made = [workdir / name for name in ("metrics.jsonl", "curves.png", "weights.safetensors")]
     made += pictures(system, workdir)
     files = {str(path.relative_to(workdir)): digest(path) for path in made if path.exists()}
-    marker = {"step": system.total, "fingerprint": read_record(workdir)["fingerprint"]}
-    write_json(workdir / remote.MARKER, {**marker, "asked": asked(system.config), "files": files})
+    marker = {
+      "step": system.total, "fingerprint": read_record(workdir)["fingerprint"],
+      "asked": asked(system.config), "files": files,
+      "figures": sorted(read_json(workdir / FIGURES, dict)),
+    }  # fmt: skip
+    write_json(workdir / remote.MARKER, marker)
 
 
 def pictures(system: System, workdir: Path) -> list[Path]:
@@ -64,10 +68,10 @@ def missing(system: System, workdir: Path) -> str:
     if marker["asked"] != asked(system.config):
       return "other figures are asked for"
     for name, was in marker["files"].items():
-      if digest(workdir / name) != was:
+      if not (workdir / name).is_file() or digest(workdir / name) != was:
         return f"{name} is not as it was left"
     figures = read_json(workdir / FIGURES, dict)
-    if any(record["step"] != system.total for record in figures.values()):
+    if any(figures[name]["step"] != system.total for name in marker["figures"]):
       return f"figures in {FIGURES} are of another step"
   except (UserError, KeyError, TypeError, AttributeError):
     return "not everything that it leaves behind is there"

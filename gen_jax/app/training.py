@@ -23,6 +23,7 @@ from gen_jax.run.checkpoint import Checkpoints
 from gen_jax.run.conditions import by_class, conditions
 from gen_jax.run.files import folder_in, write_json
 from gen_jax.run.folder import locked, note_launch
+from gen_jax.run.grids import Grid
 from gen_jax.run.load import load_run
 from gen_jax.run.rows import read_rows
 from gen_jax.run.setup import set_up
@@ -68,7 +69,10 @@ def train(
         system, workdir=workdir, fingerprint=mark, title=workdir.name, wandb=wandb,
         warm=None if done else warm, on_step=tracer,
       )  # fmt: skip
-    finish(Trained(system, result.states, workdir, system.total))
+    trained = Trained(system, result.states, workdir, system.total)
+    if done == system.total:
+      show_again(trained)
+    finish(trained)
     mark_complete(system, workdir)
   return 0
 
@@ -85,6 +89,13 @@ def check_apart(workdir: Path, system: System) -> None:
     folder = Path(where).expanduser().resolve()
     if where and folder.is_dir() and here.is_relative_to(folder):
       raise UserError(f"{workdir} lies inside config.data.{name}={where}: give another --workdir")
+
+
+def show_again(trained: Trained) -> None:
+  """Draws the grid of the last step, which training drew, once more."""
+  grid, last = Grid(trained.system, trained.stage), f"{trained.system.total:06d}.png"
+  if trained.system.experiment.train.sample_every and grid.possible:
+    grid.save(trained.workdir / "samples" / last, trained.states)
 
 
 def complete(system: System, workdir: Path, done: int) -> str:

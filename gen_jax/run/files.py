@@ -27,7 +27,13 @@ REFUSALS = (
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
   """A temporary path beside `path`, which takes its name once the block has ended well: never half
-  a file, and a link of that name is replaced, not followed."""
+  a file, and a link of that name is replaced, not followed.
+
+  Raises:
+    UserError: if a folder has its name.
+  """
+  if path.is_dir() and not path.is_symlink():
+    raise UserError(f"{path} is a folder, where a file is to be written: move it away")
   temporary = path.with_name(f".{path.name}.tmp")
   try:
     temporary.unlink(missing_ok=True)

@@ -52,7 +52,7 @@ def test_a_file_that_is_not_what_was_made_is_made_again(run, name, damage):
 
 @pytest.mark.parametrize(
   "text",
-  ["", "{", "noise", "5", "[]", "null", '{"nll": 5}', '{"nll": {"value": 1.0}}',
+  ["", "{", "noise", "5", "[]", "null", "{}", '{"nll": 5}', '{"nll": {"value": 1.0}}',
    '{"nll": {"value": 1.0, "step": 6}}'],
 )  # fmt: skip
 def test_figures_that_are_damaged_or_of_another_step_are_taken_again(run, text):

@@ -99,6 +99,13 @@ def test_nothing_is_written_through_a_folder_that_is_a_link(tmp_path):
   assert files.folder_in(tmp_path / "run", "map").is_dir()
 
 
+def test_a_folder_is_not_taken_for_the_file_of_its_name(tmp_path):
+  (tmp_path / "a.json").mkdir()
+  with pytest.raises(UserError, match="a.json is a folder, where a file is to be written"):
+    files.write_json(tmp_path / "a.json", {})
+  assert os.listdir(tmp_path) == ["a.json"]
+
+
 def test_a_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path, monkeypatch):
   files.check_writable(tmp_path, "samples")
   assert os.listdir(tmp_path) == ["samples"] and not os.listdir(tmp_path / "samples")
