@@ -62,6 +62,7 @@ SYSTEMS = (
   System("cvae:tiny", SMALL_STEPS),
   System("ae:tiny", SMALL_STEPS),
   System("dae:tiny", SMALL_STEPS),
+  System("upsample:tiny", SMALL_STEPS),
   System("pca:tiny", FLOAT64),
   System("kmeans:tiny", FLOAT64),
   System("gmm:tiny", FLOAT64),

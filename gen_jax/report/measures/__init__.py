@@ -10,6 +10,7 @@ import numpy as np
 
 from gen_jax.core import UserError
 from gen_jax.report.measures import (
+  checkerboard,
   codes,
   coverage,
   fairness,
@@ -25,8 +26,8 @@ from gen_jax.run.system import System
 from gen_jax.schema import nearest
 
 __all__ = [
-  "MEASURES", "check", "codes", "coverage", "fairness", "likelihood", "line", "samples",
-  "segmentation", "sentences", "take", "translation",
+  "MEASURES", "check", "checkerboard", "codes", "coverage", "fairness", "likelihood", "line",
+  "samples", "segmentation", "sentences", "take", "translation",
 ]  # fmt: skip
 
 
