@@ -40,8 +40,35 @@ MNIST = merge(
   ),
 )  # fmt: skip
 
+# Two numbers for a digit: the same net by three losses.
+PLANE = merge(
+  DIGITS,
+  dict(
+    model=dict(latent=2, optimizer=dict(decay_steps=1500)),
+    train=dict(
+      steps=1500, steps_per_call=1, validate_every=250, sample_every=500, checkpoint_every=250
+    ),
+    measures=("likelihood", "restored_accuracy"),
+  ),
+)
+PERCEPTUAL = merge(
+  PLANE,
+  dict(
+    model=dict(
+      perceptual=dict(features="classifier", optimizer=dict(schedule="cosine", decay_steps=600)),
+    ),
+    train=dict(steps=(600, 1500), best="feature_error"),
+  ),
+)
+
 VARIANTS = {
   "digits": DIGITS,
+  "plane": PLANE,
+  "perceptual": PERCEPTUAL,
+  "random_features": merge(
+    PERCEPTUAL,
+    dict(model=dict(perceptual=dict(features="random")), train=dict(steps=1500)),
+  ),
   "mnist": MNIST,
   "conv": merge(
     MNIST,
@@ -67,6 +94,17 @@ VARIANTS = {
     ),
   ),
 }
+VARIANTS["tiny_perceptual"] = merge(
+  VARIANTS["tiny"],
+  dict(
+    model=dict(perceptual=dict(
+      features="classifier", style=0.1, pixels=0.1, width=2, hidden=4,
+      optimizer=dict(decay_steps=8),
+    )),
+    train=dict(steps=(8, 8), best="feature_error"),
+    measures=("likelihood", "restored_accuracy"),
+  ),
+)  # fmt: skip
 
 
 def get_config(name: str = "digits"):

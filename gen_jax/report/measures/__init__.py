@@ -15,6 +15,7 @@ from gen_jax.report.measures import (
   coverage,
   fairness,
   likelihood,
+  restored,
   samples,
   segmentation,
   sentences,
@@ -27,7 +28,7 @@ from gen_jax.schema import nearest
 
 __all__ = [
   "MEASURES", "check", "checkerboard", "codes", "coverage", "fairness", "likelihood", "line",
-  "samples", "segmentation", "sentences", "take", "translation",
+  "restored", "samples", "segmentation", "sentences", "take", "translation",
 ]  # fmt: skip
 
 
