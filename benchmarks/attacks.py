@@ -27,6 +27,7 @@ from benchmarks.common import chosen, refusing, table
 from benchmarks.kills import content, differences
 from gen_jax.app import cli, tasks, training
 from gen_jax.core import UserError
+from gen_jax.main import use_compilation_cache
 from gen_jax.report.collage import collage
 from gen_jax.report.compare import compare
 from gen_jax.run import folder
@@ -215,12 +216,12 @@ class Bench:
         yield f"bit {at}", type(error).__name__
 
   def files(self) -> Iterator[tuple]:
-    """Damages of every small file of a run folder, and every use of it."""
+    """Damages of every small file of a run folder, and what reads it."""
+    ways = ("load", "sample", "compare", "train")
     for name in FILES:
       for damage in DAMAGES:
-        yield from self.tried(
-          f"{name} {damage.__name__}", lambda w, name=name, damage=damage: damage(w / name)
-        )
+        harm = lambda w, name=name, damage=damage: damage(w / name)
+        yield from self.tried(f"{name} {damage.__name__}", harm, ways)
 
   def checkpoints(self) -> Iterator[tuple]:
     """Damages of every file of the newest checkpoint."""
@@ -282,6 +283,7 @@ def main(argv: list[str] | None = None) -> int:
   workdir = Path(os.path.abspath(options.workdir))
   workdir.mkdir(parents=True, exist_ok=True)
   sys.path.insert(0, str(workdir))  # where a hostile module would be found
+  use_compilation_cache()
   bench, rows = Bench(workdir, options.seed, options.flips), {}
   for name in chosen(options.only, GROUPS):
     found = list(getattr(bench, name)())

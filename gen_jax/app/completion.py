@@ -75,9 +75,11 @@ def missing(system: System, workdir: Path) -> str:
 
 
 def figures_of_step(path: Path, step: int) -> dict[str, dict]:
-  """The figures in a file that are of that step: what others stand in it is of another model."""
+  """The figures in a file that are of that step: what others stand in it is of another model. Nor
+  does it tell again what could not be taken."""
   try:
-    figures = read_json(path, dict)
-    return {k: r for k, r in figures.items() if isinstance(r, dict) and r.get("step") == step}
+    figures = {k: r for k, r in read_json(path, dict).items() if isinstance(r, dict)}
   except UserError:
     return {}
+  of_step = lambda r: r.get("step") == step and r.get("value") is not None
+  return {name: record for name, record in figures.items() if of_step(record)}

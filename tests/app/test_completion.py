@@ -81,7 +81,14 @@ def test_a_run_that_was_extended_is_not_complete_by_what_it_left_before(run):
 
 def test_figures_of_another_step_do_not_stay_beside_new_ones(tmp_path):
   path = tmp_path / "evaluation.json"
-  write_json(path, {"a": {"value": 1, "step": 6}, "b": {"value": 2, "step": 12}})
+  write_json(
+    path,
+    {
+      "a": {"value": 1, "step": 6},
+      "b": {"value": 2, "step": 12},
+      "c": {"value": None, "why": "too few", "step": 12},
+    },
+  )
   assert set(completion.figures_of_step(path, 12)) == {"b"}
 
 

@@ -23,7 +23,8 @@ def likelihood(scene: Scene) -> dict[str, Record]:
     facts = {"split": scene.settings.split, **scene.system.config["likelihood"]}
     if bad := len(v) - int(np.isfinite(v).sum()):
       facts["why"] = f"{bad} of {len(v)} examples have a value that is not finite"
-    error = float(np.std(v, dtype=np.float64) / len(v) ** 0.5)
+    with np.errstate(invalid="ignore"):
+      error = float(np.std(v, dtype=np.float64) / len(v) ** 0.5)
     value = {"value": evaluate.mean(v), "examples": len(v), "standard_error": error}
     records[name] = value | facts
   return records
