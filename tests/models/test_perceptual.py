@@ -1,16 +1,22 @@
 """An autoencoder that learns from features: whose they are, that they stay, and what is refused."""
 
+import hashlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
+from gen_jax import config as configs
 from gen_jax.core import Spec, UserError, unit
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.losses import perceptual as losses
 from gen_jax.models import ae, classifier
 from gen_jax.models.perceptual import Perceptual, extractor
+from gen_jax.nets import vgg
 from gen_jax.nets.classifier import Classifier, layers
+from gen_jax.run.door import train_on_arrays
 
 SPEC = Spec.of((8, 8, 1), 17, 10)
 RNG = np.random.default_rng(0)
@@ -119,11 +125,74 @@ def test_pixels_alone_are_the_squared_error():
   )
 
 
+@pytest.fixture
+def weights(monkeypatch, tmp_path):
+  """A narrow VGG in a file: (path, digest, tensors)."""
+  monkeypatch.setattr(vgg, "WIDTHS", (2, 2, 3, 3))
+  channels, tensors = 3, {}
+  for ours, theirs in vgg.names_of("vgg16").items():
+    width = vgg.WIDTHS[int(ours[4]) - 1]
+    tensors[f"{theirs}.weight"] = RNG.normal(size=(width, channels, 3, 3)).astype(np.float32)
+    tensors[f"{theirs}.bias"] = np.zeros(width, np.float32)
+    channels = width
+  tensors["classifier.0.bias"] = np.zeros(3, np.float32)
+  path = tmp_path / "vgg.safetensors"
+  save_file(tensors, path)
+  return path, hashlib.sha256(path.read_bytes()).hexdigest(), tensors
+
+
+def test_the_users_vgg_is_read_once_and_stays(weights):
+  path, digest, tensors = weights
+  arrays = {"x": np.concatenate([BATCH["x"]] * 2)}
+  how = Perceptual(features="vgg16", path=str(path), sha256=digest)
+  program = ae.build(SPEC, perceptual=how, latent=2, hidden=(6,))
+  model, states = train_on_arrays(program, arrays, steps=3, batch_size=8)
+  phi = states[0]["mutable"]["ae"]["phi"]
+  kernel = tensors["features.10.weight"]
+  for o, i in np.ndindex(kernel.shape[:2]):
+    np.testing.assert_array_equal(phi["conv3_1"]["kernel"][:, :, i, o], kernel[o, i])
+  # A finished run needs the file no more.
+  path.unlink()
+  again = ae.build(SPEC, perceptual=how, latent=2, hidden=(6,))
+  assert again.model.evaluate(states, BATCH, None)["feature_error"].shape == (6,)
+  with pytest.raises(UserError, match="there is no such file"):
+    train_on_arrays(again, arrays, steps=3, batch_size=8)
+
+
+def test_another_file_is_refused_in_one_line(weights):
+  path, digest, _ = weights
+
+  def begin(sha256):
+    how = Perceptual(features="vgg16", path=str(path), sha256=sha256)
+    program = ae.build(SPEC, perceptual=how, latent=2, hidden=(6,))
+    return program.stages[0].given({"mutable": {"ae": {}}})
+
+  with pytest.raises(UserError, match=f"sha256 is not that of .*, which is {digest}"):
+    begin("0" * 64)
+  path.write_bytes(b"not safetensors")
+  with pytest.raises(UserError, match="cannot be read as safetensors"):
+    begin(hashlib.sha256(b"not safetensors").hexdigest())
+
+
+def test_a_run_is_told_by_the_digest_of_the_file_and_not_its_place():
+  def mark(**perceptual):
+    config = configs.experiment(
+      "gen_jax.models.ae.build", model=dict(perceptual=perceptual), data=dict(name="digits")
+    )
+    return configs.fingerprint(configs.parse(config).config, [SPEC], {}, [])
+
+  here = mark(features="vgg16", path="a.safetensors", sha256="1")
+  assert here == mark(features="vgg16", path="b.safetensors", sha256="1")
+  assert here != mark(features="vgg16", path="a.safetensors", sha256="2")
+
+
 @pytest.mark.parametrize(
   "spec,options,message",
   [
     (Spec.of((8, 8, 1), 17), dict(features="classifier"), "a classifier needs labels"),
     (SPEC, dict(features="random", feature=0.0), "all weights are 0"),
+    (SPEC, dict(features="vgg16"), "needs model.perceptual.path=FILE.safetensors"),
+    (Spec.of((8, 8, 2), 17), dict(features="vgg19", path="a", sha256="1"), "grey or RGB images"),
     (SPEC, dict(features="vgg"), "model.perceptual.features must be one of"),
     (SPEC, dict(features="random", style=-1.0), "model.perceptual.style must be 0"),
   ],
