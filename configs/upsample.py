@@ -12,9 +12,9 @@ docs/upsampling.md.
 from gen_jax.config import experiment, merge, tiny, variant
 
 SHAPES = dict(
-  model=dict(optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=1500)),
-  data=dict(name="shapes", batch_size=64),
-  train=dict(steps=1500, log_every=50, sample_every=500, checkpoint_every=500),
+  model=dict(optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=800)),
+  data=dict(name="shapes", batch_size=32, test=0.02),
+  train=dict(steps=800, log_every=50, sample_every=400, checkpoint_every=400),
   evaluate=dict(batch_size=256),
   measures=("likelihood", "checkerboard"),
 )
