@@ -49,7 +49,8 @@ def restored_by(scene: Scene) -> Callable:
 
   def restored(states, x, keys):
     given = x if observe is None else observe(states, x, keys, None)
-    return transform(states, given, keys, None) * jnp.ones((), jnp.float32)
+    made = transform(states, given, keys, None)
+    return made.astype(jnp.promote_types(made.dtype, jnp.float32))
 
   return restored
 
