@@ -125,16 +125,19 @@ def moments(
   workdir: Path, kills: int, steps: int, stages: int, total: int, rng: random.Random
 ) -> Iterator[tuple[str, Callable[[], bool], float]]:
   """(kind, whether it has come, seconds to wait then) of each kill, in the order of a run."""
-  for behind in sorted(rng.sample(range(1, total), min(kills, total - 1))):
+  first = total // stages  # rows of the first stage
+  behinds = sorted(rng.sample(range(1, total), min(kills, total - 1)))
+  for behind in sorted([*behinds, *([first] if stages > 1 else [])]):
+    if behind == first and stages > 1:
+      yield "between stages", lambda: between(workdir, steps), rng.random() * 0.2
+      continue
     ripe = lambda behind=behind: trained(workdir) >= behind
     if rng.random() < 0.5:
       yield "saving", lambda ripe=ripe: ripe() and writing(workdir), 0.0
     else:
       yield "training", ripe, rng.random() * 0.2
-    if behind < total // stages:
+    if behind < first:
       yield "sampling", lambda: sampling(workdir, steps), 0.0
-  if stages > 1:
-    yield "between stages", lambda: between(workdir, steps), rng.random() * 0.2
   yield "measuring", lambda: measuring(workdir), rng.random() * 0.5
 
 
@@ -144,7 +147,7 @@ def content(workdir: Path) -> dict[str, Any]:
   found: dict[str, Any] = {
     "metrics.jsonl": [{k: v for k, v in row.items() if k not in CLOCKS} for row in rows]
   }
-  made = ("samples/*.png", "pictures/*.png", "samples/*.gif", "evaluation.json", "complete.json")
+  made = ("samples/*.png", "pictures/*.png", "samples/*.gif", "evaluation.json")
   files = [workdir / "weights.safetensors", *(f for each in made for f in workdir.glob(each))]
   return found | {f.relative_to(workdir).as_posix(): f.read_bytes() for f in sorted(files)}
 

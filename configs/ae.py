@@ -26,8 +26,8 @@ of real digits it reads 0.994):
     perceptual         2.70 +- 0.22    0.937 +- 0.007           0.23
     random_features    2.84 +- 0.07    0.685 +- 0.006           0.50
 
---config.model.perceptual.features=vgg16 --config.model.perceptual.path=FILE.safetensors and its
-sha256, with --config.train.steps=1500, take the features of a VGG with torchvision's tensors.
+`random_features` with --config.model.perceptual.features=vgg16 takes those of a VGG, given
+--config.model.perceptual.path=FILE.safetensors, with torchvision's tensors, and its sha256.
 """
 
 from gen_jax.config import experiment, merge, tiny, variant

@@ -2,7 +2,8 @@
 
 Source: van den Oord et al. 2017 (arXiv:1711.00937), section 4.4; IRIS (Micheli et al. 2023).
 
-  ./launch/run.sh --config configs/video.py   clips of 6 frames, 16x16, of one sprite that moves
+  ./launch/run.sh --config configs/video.py   clips of 6 frames, 16x16, of one sprite that moves;
+      17 minutes of one core; figures: docs/results.md
   --config configs/video.py --mode=sample --cond.action=right,right,up,up,grow
 """
 

@@ -155,8 +155,9 @@ def read_json(path: Path, kind: type = object) -> Any:
   Raises:
     UserError: if it is missing, is not JSON, or is something else.
   """
+  content = read_bytes(path)
   try:
-    value = json.loads(read_bytes(path))
+    value = json.loads(content)
   except (ValueError, RecursionError) as error:  # a UnicodeDecodeError is a ValueError
     raise UserError(f"{path} is not JSON ({error}): the run folder is damaged") from error
   if not isinstance(value, kind):

@@ -182,7 +182,8 @@ def test_an_unfinished_system_can_be_loaded_and_shown(system, trained, tmp_path)
   if len(built.program.stages) == 1:
     pytest.skip("has one stage")
   with pytest.raises(signals.Stopped):
-    train(built, workdir=tmp_path, on_step=Stop(built.lengths[0]))
+    mark = built.claim(tmp_path)
+    train(built, workdir=tmp_path, fingerprint=mark, on_step=Stop(built.lengths[0]))
   states, step = restore(built, tmp_path, "newest")
   assert step == built.lengths[0] and len(states) == 1
   model, (spec, source) = built.model(0), built.seen(0)

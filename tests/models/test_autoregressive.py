@@ -239,4 +239,4 @@ def test_it_learns_what_follows_what(name):
 @every_builder
 def test_what_all_refuse(name, change, message):
   with pytest.raises(UserError, match=message):
-    build(name, **{"spec": Spec.of((4, 4, 1), 3), **change})
+    build(name, **{"spec": Spec.of((4, 4, 1), 3), "dtype": "float32", **change})

@@ -26,7 +26,15 @@ SMALL = {
 DRAWING = {
   "ddpm": (
     ddpm.build,
-    dict(timesteps=3, width=4, multipliers=(1,), blocks=1, attention=(), condition="label"),
+    dict(
+      timesteps=3,
+      schedule="cosine",
+      width=4,
+      multipliers=(1,),
+      blocks=1,
+      attention=(),
+      condition="label",
+    ),
   ),
   "gda": (gda.build, dict()),
 }
