@@ -271,8 +271,14 @@ def identity(config: Mapping) -> list:
   data = {k: v for k, v in config["data"].items() if k not in WHERE}
   if sources.is_path(data["other"]):
     data["other"] = "a folder"
-  what = {**config, "data": data}
+  what = {**config, "data": data, "model": placeless(config["model"])}
   return json.loads(json.dumps([what[name] for name in IDENTITY], default=list))
+
+
+def placeless(group: Mapping) -> dict:
+  """A group of a config without the paths in it, beside each of which stands a digest."""
+  of = lambda v: placeless(v) if isinstance(v, Mapping) else v
+  return {k: of(v) for k, v in group.items() if not (k == "path" and "sha256" in group)}
 
 
 def spec_record(spec: Spec) -> dict:

@@ -184,6 +184,8 @@ class Stage(NamedTuple):
   carry: (previous states, fresh state) -> state. Grafts a lower resolution, freezes a player.
   view: (previous states, batch, key) -> batch. What this stage sees of the data, such as the
     codes of a frozen VQ-VAE; applies to init, update and evaluate.
+  given: state -> state, on the host, once before the first step of a fresh run: puts in weights
+    that come from a file. A run that goes on, or is loaded, needs no such file.
   release: indices of earlier stages whose states are freed once this one has begun; they are {}
     from then on.
   so_far: the system as it stands in this stage, whose state is all states up to this stage's; None
@@ -195,6 +197,7 @@ class Stage(NamedTuple):
   data: dict | None = None
   carry: Callable | None = None
   view: Callable | None = None
+  given: Callable[[PyTree], PyTree] | None = None
   release: tuple[int, ...] = ()
   so_far: Model | None = None
 

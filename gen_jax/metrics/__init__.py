@@ -1,6 +1,13 @@
 """Measures of sets of examples: pure functions of arrays, in float64 where it matters."""
 
 from gen_jax.metrics.anomaly import auroc, noise_like
+from gen_jax.metrics.checkerboard import (
+  energy,
+  lattice_energy,
+  low_pass,
+  replica_energy,
+  unevenness,
+)
 from gen_jax.metrics.disentanglement import (
   beta_vae_score,
   dci,
@@ -33,11 +40,14 @@ __all__ = [
   "data_copying",
   "dci",
   "diversity_within_classes",
+  "energy",
   "factor_vae_score",
   "finite",
   "frechet_distance",
   "game_health",
   "gaps",
+  "lattice_energy",
+  "low_pass",
   "mode_coverage",
   "mutual_information_gap",
   "nearest_distance",
@@ -46,4 +56,6 @@ __all__ = [
   "precision_recall_density_coverage",
   "probe_errors",
   "rates",
+  "replica_energy",
+  "unevenness",
 ]

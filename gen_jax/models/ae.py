@@ -2,8 +2,9 @@
 
   learn      || x - g(f(x)) ||^2                       (Hinton & Salakhutdinov 2006)
   denoising  || x - g(f(x')) ||^2, x' ~ C(x' | x)      (Vincent et al. 2008, section 2.3)
+  perceptual sum_j || phi_j(x) - phi_j(g(f(x'))) ||^2  (Johnson et al. 2016), phi a frozen net
 
-with pixels in [0, 1], encoder f and decoder g. The two differ in the corruption C alone.
+with pixels in [0, 1], encoder f and decoder g. The first two differ in the corruption C alone.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import Array, Program, Spec, UserError, single
+from gen_jax.core import Array, Program, Spec, UserError
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.losses.likelihoods import sum_dims
 from gen_jax.models.common import in_levels, require_images, scaling
+from gen_jax.models.perceptual import Perceptual, extractor, program
 from gen_jax.nets.conv import coders
 from gen_jax.nets.mlp import Activation
 from gen_jax.schema import Count, Dtype, NonNegative, builder
@@ -72,6 +74,7 @@ def build(
   *,
   corruption: Corruption = Corruption(),
   denoising: bool = True,
+  perceptual: Perceptual = Perceptual(),
   latent: Count = 30,
   widths: tuple[Count, ...] = (),
   hidden: tuple[Count, ...] = (1000, 500, 250),
@@ -88,12 +91,15 @@ def build(
   squared_error_corrupted, of what is restored from corrupted images, and identity_squared_error, of
   leaving those as they are. `transform` restores images as they are given, of which `observe` makes
   corrupted ones where it learns from them; both, and `decode`, are real-valued, in grey levels.
+  With a perceptual loss, also feature_error (and style_error), of restored x in the features that
+  it learns from.
 
   Args:
     spec: of the data.
     corruption: see there.
     denoising: learn from corrupted images; if False, they only appear in `evaluate`, which makes
       the plain autoencoder comparable.
+    perceptual: a loss in features in place of the squared error; see there.
     latent: number of code units, which are linear.
     widths, hidden, activation: of the encoder, convolutional where there are widths; the decoder
       mirrors it.
@@ -112,14 +118,16 @@ def build(
 
   corrupted = denoising and corruption.kind != "none"
   learnt = "squared_error_corrupted" if corrupted else "squared_error"
+  net = extractor(spec, perceptual, dtype) if perceptual.features != "none" else None
 
   def init(key, batch):
-    e_key, d_key = jax.random.split(key)
+    e_key, d_key, phi_key = jax.random.split(key, 3)
+    x = scaled(batch["x"][:1])
     params = {
-      "encoder": encoder.init(e_key, scaled(batch["x"][:1]))["params"],
+      "encoder": encoder.init(e_key, x)["params"],
       "decoder": decoder.init(d_key, jnp.zeros((1, latent), real))["params"],
     }
-    return {"ae": params}, {"ae": {}}
+    return {"ae": params}, {"ae": {} if net is None else {"phi": net.init(phi_key, x)}}
 
   def code_of(params, x):
     return encoder.apply({"params": params["encoder"]}, x)
@@ -134,8 +142,14 @@ def build(
     del step
     x = scaled(batch["x"])
     seen = corrupt(x, key, corruption) if corrupted else x
-    error = sum_dims((x - restore(params["ae"], seen)) ** 2)
-    return error, (mutable["ae"], {learnt: error})
+    restored, kept = restore(params["ae"], seen), mutable["ae"]
+    error = sum_dims((x - restored) ** 2)
+    if net is None:
+      return error, (kept, {learnt: error})
+    terms = net.terms(kept["phi"], restored, x)
+    value = perceptual.pixels * error + perceptual.feature * terms["feature_error"]
+    value = value + perceptual.style * terms.get("style_error", 0)
+    return value, (kept, {learnt: error, **terms})
 
   def damage(x, keys):
     """x [B, ...] in [0, 1], corrupted with a key for each example."""
@@ -144,7 +158,10 @@ def build(
   def evaluate(state, batch, keys):
     """Squared errors summed over an image, pixels in [0, 1]."""
     params, x = averaged(state, "ae"), scaled(batch["x"])
-    terms = {"squared_error": sum_dims((x - restore(params, x)) ** 2)}
+    restored = restore(params, x)
+    terms = {"squared_error": sum_dims((x - restored) ** 2)}
+    if net is not None:
+      terms |= net.terms(state["mutable"]["ae"]["phi"], restored, x)
     if corruption.kind != "none":
       damaged = damage(x, keys)
       terms["squared_error_corrupted"] = sum_dims((x - restore(params, damaged)) ** 2)
@@ -166,7 +183,7 @@ def build(
     ),
     observe=observe if corrupted else None,
   )
-  return single(model)
+  return program(model, net, "ae")
 
 
 def check(spec: Spec, corruption: Corruption) -> None:

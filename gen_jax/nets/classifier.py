@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from flax import linen as nn
 
-from gen_jax.core import Array
+from gen_jax.core import Array, PyTree
 from gen_jax.nets.conv import max_pool
 
 
@@ -30,15 +30,28 @@ class Classifier(nn.Module):
       width = self.width
       while True:
         for _ in range(2):
-          x = nn.relu(nn.Conv(width, (3, 3), **kwargs)(x))
+          x = self.seen(nn.relu(nn.Conv(width, (3, 3), **kwargs)(x)))
         x = max_pool(x)
         if min(x.shape[1:3]) <= 7:
           break
         width *= 2
       x = x.reshape(len(x), -1)
     else:
-      x = nn.relu(nn.Dense(self.features, **kwargs)(x))
+      x = self.seen(nn.relu(nn.Dense(self.features, **kwargs)(x)))
     x = nn.Dropout(self.dropout, deterministic=not train)(x)
-    features = nn.relu(nn.Dense(self.features, **kwargs)(x))
+    features = self.seen(nn.relu(nn.Dense(self.features, **kwargs)(x)))
     h = nn.Dropout(self.dropout, deterministic=not train)(features)
     return nn.Dense(self.classes, **kwargs)(h), features
+
+  def seen(self, x: Array) -> Array:
+    """x, which `layers` can look at."""
+    if not self.is_initializing():
+      self.sow("layers", "each", x)
+    return x
+
+
+def layers(net: Classifier, params: PyTree, x: Array) -> tuple[Array, ...]:
+  """The activations of every layer but the logits, in their order: maps [B, h, w, width], and last
+  the features [B, features]."""
+  _, kept = net.apply({"params": params}, x, mutable=["layers"])
+  return kept["layers"]["each"]

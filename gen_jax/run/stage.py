@@ -46,6 +46,8 @@ class Run:
   def begin(self, warm: Callable | None) -> PyTree:
     """The state that the stage starts from; earlier ones that it does not need are freed."""
     state = self.init()
+    if self.stage.given is not None:
+      state = self.place(self.stage.given(state))
     if warm is not None:
       state = self.place(warm(self.previous, state))
     self.previous = released(self.stage, self.previous)

@@ -47,6 +47,9 @@ FAIR = {"model": {"dtype": "float64", "predictor_optimizer": SGD, "adversary_opt
 PRIORS = {name: {"optimizer": SGD} for name in ("pixelcnn", "transformer")}
 TWO_STAGES = {"model": {"dtype": "float64", "optimizer": SGD, **PRIORS}}
 
+# For an autoencoder after the classifier whose features it learns from.
+TWO_STAGES_OF_FEATURES = configs.merge(SMALL_STEPS, {"model": {"perceptual": {"optimizer": SGD}}})
+
 TWO_STAGES_OF_VIDEO = {
   "model": {"dtype": "float64", "optimizer": SGD, "transformer": {"optimizer": SGD}}
 }
@@ -61,7 +64,9 @@ SYSTEMS = (
   System("beta_vae:tiny", SMALL_STEPS),
   System("cvae:tiny", SMALL_STEPS),
   System("ae:tiny", SMALL_STEPS),
+  System("ae:tiny_perceptual", TWO_STAGES_OF_FEATURES),
   System("dae:tiny", SMALL_STEPS),
+  System("upsample:tiny", SMALL_STEPS),
   System("pca:tiny", FLOAT64),
   System("kmeans:tiny", FLOAT64),
   System("gmm:tiny", FLOAT64),

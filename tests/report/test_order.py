@@ -131,11 +131,15 @@ PIXELS = TWINS._replace(
   decode=lambda states, z, cond: 0.9 * z[..., None],
   sample=lambda states, keys, cond: cond["twin"], cond=("label", "twin"),
 )  # fmt: skip
+RESTORING = PIXELS._replace(transform=lambda states, x, keys, cond: x + 22.0 * (x % 2), cond=())
+BOARD = jnp.array([[0.0, 1], [2, 0]])[..., None]
+BOARDED = PIXELS._replace(transform=lambda states, x, keys, cond: x + (x > 81) * BOARD, cond=())
 WORDS = TWINS._replace(transform=lambda states, x, keys, cond: x + 1, cond=())
 
 WORD_FIELD = Field((3,), 10, (*SPECIAL, *"abcdef"))
 PICTURE = Field((2, 2, 1), 256)
 IMAGES = Spec.of((2, 2, 1), 256, K, twin=PICTURE, segmentation=Field((2, 2), K), y=PICTURE)
+RESTORED = Spec.of((2, 2, 1), 256, K)
 GROUPS = Spec.of((2,), None, 2, group=Field((), 2))
 EXACT = 1e-5  # of what is a function of the examples as a set, up to rounding; else what noise does
 # measure -> (model, data, spec, settings, {figure: tolerance}).
@@ -158,6 +162,8 @@ MEASURED = {
   "disentanglement": (FACTORS, factored, VECTORS, {}, {"": 0.02}),
   "fairness": (FAIR, two_classes, GROUPS, {}, {"": EXACT, "group_auroc": 1e-3}),
   "segmentation": (PIXELS, images, IMAGES, {}, {"": EXACT}),
+  "restored_accuracy": (RESTORING, images, RESTORED, {}, {"": EXACT}),
+  "checkerboard": (BOARDED, images, RESTORED, {}, {"": EXACT}),
   "words": (WORDS, sentences, Spec(WORD_FIELD, {"y": WORD_FIELD}), {}, {"": EXACT}),
   "translation": (PIXELS._replace(cond=()), images, IMAGES, {}, {"": EXACT}),
 }  # fmt: skip

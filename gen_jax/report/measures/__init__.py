@@ -10,10 +10,12 @@ import numpy as np
 
 from gen_jax.core import UserError
 from gen_jax.report.measures import (
+  checkerboard,
   codes,
   coverage,
   fairness,
   likelihood,
+  restored,
   samples,
   segmentation,
   sentences,
@@ -25,8 +27,8 @@ from gen_jax.run.system import System
 from gen_jax.schema import nearest
 
 __all__ = [
-  "MEASURES", "check", "codes", "coverage", "fairness", "likelihood", "line", "samples",
-  "segmentation", "sentences", "take", "translation",
+  "MEASURES", "check", "checkerboard", "codes", "coverage", "fairness", "likelihood", "line",
+  "restored", "samples", "segmentation", "sentences", "take", "translation",
 ]  # fmt: skip
 
 
