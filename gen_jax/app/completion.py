@@ -9,7 +9,7 @@ from pathlib import Path
 from gen_jax import remote
 from gen_jax.core import UserError
 from gen_jax.run import processes
-from gen_jax.run.files import read_bytes, read_json, write_json
+from gen_jax.run.files import jsonable, read_bytes, read_json, write_json
 from gen_jax.run.folder import read_record
 from gen_jax.run.system import System
 
@@ -47,14 +47,7 @@ def digest(path: Path) -> str:
 
 def asked(config: Mapping) -> dict:
   """What the command asks the finished run for, as JSON holds it."""
-  return {name: as_json(config[name]) for name in ASKED}
-
-
-def as_json(value):
-  """A config's value after JSON, which knows no tuples."""
-  if isinstance(value, Mapping):
-    return {name: as_json(v) for name, v in value.items()}
-  return [as_json(v) for v in value] if isinstance(value, list | tuple) else value
+  return {name: jsonable(config[name]) for name in ASKED}
 
 
 def missing(system: System, workdir: Path) -> str:

@@ -186,7 +186,7 @@ def load(
     raise core.UserError(f"data.patch and data.{also[0]} do not go together: set one of them")
   openers, settings = [_find(name)], [given]
   if other:
-    at_path = os.path.exists(os.path.expanduser(other))
+    at_path = is_path(other) and os.path.exists(os.path.expanduser(other))
     openers.append(folder.load if at_path else _find(other))
     settings.append({**given, "path": other} if at_path else given)
   takes = set().union(*map(_takes, openers))

@@ -12,11 +12,6 @@ from gen_jax import core
 from gen_jax.data import digest, source
 from gen_jax.data import files as files_lib
 
-SPLITS = {
-  "train": "train", "val": "validation", "valid": "validation", "validation": "validation",
-  "dev": "validation", "test": "test",
-}  # fmt: skip
-
 # What a damaged, encrypted or oddly packed file ends in, or one that states more than there is.
 _UNREADABLE = (
   ValueError, EOFError, RuntimeError, MemoryError, OverflowError, zlib.error, zipfile.BadZipFile,
@@ -99,7 +94,7 @@ def load(*, path: str, validation: float, test: float, split_seed: int) -> sourc
 def _by_split(arrays, name):
   """split -> {field: array}."""
   parts = {key: key.partition("_") for key in arrays}
-  prefixed = {key for key, (prefix, _, rest) in parts.items() if prefix in SPLITS and rest}
+  prefixed = {key for key, (prefix, _, rest) in parts.items() if source.split_of(prefix) and rest}
   if "train_x" not in arrays:
     if "x" not in arrays:
       has = ", ".join(arrays) or "nothing"
@@ -111,7 +106,7 @@ def _by_split(arrays, name):
     raise core.UserError(f"{name} has train_x, so {beside[0]} needs train_ or test_ before it")
   splits: dict[str, dict] = {}
   for key, (prefix, _, field) in parts.items():
-    splits.setdefault(SPLITS[prefix], {})[field] = arrays[key]
+    splits.setdefault(source.split_of(prefix), {})[field] = arrays[key]
   return splits
 
 

@@ -7,10 +7,10 @@ import re
 from absl import logging
 
 from gen_jax import core
-from gen_jax.data import digest, folder, gallery, pairs, source
+from gen_jax.data import digest, gallery, pairs, source
 from gen_jax.data import files as files_lib
 
-_NAME = re.compile(rf"({'|'.join(folder.SPLITS)})[_-]?([ab])", re.IGNORECASE)
+_NAME = re.compile(rf"({'|'.join(source.SPLITS)})[_-]?([ab])", re.IGNORECASE)
 
 
 def unite(first: source.Source, second: source.Source, name: str) -> source.Source:
@@ -47,7 +47,7 @@ def _place(name: str, path: str) -> tuple[str, str]:
   """split ("" for none) and domain ("x" or "y") of a file."""
   for part in name.split("/")[:-1]:
     if match := _NAME.fullmatch(part):
-      return folder.split_of(match[1]), "x" if match[2].lower() == "a" else "y"
+      return source.split_of(match[1]), "x" if match[2].lower() == "a" else "y"
   split, folders, _ = pairs.place(name)
   roles = [pairs.ROLES[f.lower()] for f in folders if f.lower() in pairs.ROLES]
   if not roles or roles[-1] == "segmentation":

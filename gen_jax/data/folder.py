@@ -15,12 +15,8 @@ from gen_jax import core
 from gen_jax.data import files as files_lib
 from gen_jax.data import gallery, images, patches, source, vocabulary
 
-SPLITS = {
-  "train": "train", "training": "train", "val": "validation", "valid": "validation",
-  "validation": "validation", "dev": "validation", "test": "test", "testing": "test",
-}  # fmt: skip
 # Words that mean a split too, but are no name of one here.
-_SEEMING = SPLITS | {
+_SEEMING = source.SPLITS | {
   "trn": "train", "eval": "validation", "evaluation": "validation", "holdout": "test",
   "heldout": "test", "tst": "test",
 }  # fmt: skip
@@ -31,11 +27,6 @@ class _Entry(NamedTuple):
   file: str
   split: str
   category: str  # "" where there are no classes
-
-
-def split_of(folder: str) -> str:
-  """The split that a folder of this name holds, in whatever letters; "" for none."""
-  return SPLITS.get(folder.casefold(), "")
 
 
 def seems(folder: str) -> str:
@@ -53,7 +44,7 @@ def check_splits(folders: Iterable[str], path: str) -> None:
   folders = sorted(set(folders))
   exact: dict[str, str] = {}
   for folder in folders:
-    if (split := split_of(folder)) and (other := exact.setdefault(split, folder)) != folder:
+    if (split := source.split_of(folder)) and (other := exact.setdefault(split, folder)) != folder:
       raise core.UserError(
         f"{path} has two folders of the {split} split, {other} and {folder}: keep one of them"
       )
@@ -72,7 +63,7 @@ def check_splits(folders: Iterable[str], path: str) -> None:
 def _unwrapped(parts: list[list[str]]) -> list[list[str]]:
   """Without folders that are around everything, as archives often have: any number where several
   folders, or those of splits, are in them; else one, for it is not said which names a class."""
-  alone = lambda parts: len({p[0] for p in parts}) == 1 and not split_of(parts[0][0])
+  alone = lambda parts: len({p[0] for p in parts}) == 1 and not source.split_of(parts[0][0])
   inner = parts
   while alone(inner) and min(map(len, inner)) > 2:
     inner = [p[1:] for p in inner]
@@ -87,14 +78,14 @@ def _layout(names: list[str], path: str) -> list[_Entry]:
   """
   parts = _unwrapped([name.split("/") for name in names])
   check_splits([p[0] for p in parts if len(p) > 1], path)
-  has_split = [len(p) > 1 and bool(split_of(p[0])) for p in parts]
+  has_split = [len(p) > 1 and bool(source.split_of(p[0])) for p in parts]
   if any(has_split) and not all(has_split):
     inside, outside = names[has_split.index(True)], names[has_split.index(False)]
     raise core.UserError(
       f"{path} has images both in and beside its split folders ({inside}, {outside}): "
       "put all of them in folders named train, val and test, or none"
     )
-  splits = [split_of(p[0]) if s else "train" for p, s in zip(parts, has_split)]
+  splits = [source.split_of(p[0]) if s else "train" for p, s in zip(parts, has_split)]
   parts = [p[1:] if s else p for p, s in zip(parts, has_split)]
   for name, p in zip(names, parts):
     if len(p) > 2 or len(p) != len(parts[0]):

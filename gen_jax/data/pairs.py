@@ -9,7 +9,7 @@ import numpy as np
 
 from gen_jax import core
 from gen_jax.data import files as files_lib
-from gen_jax.data import folder, gallery, images, patches, source
+from gen_jax.data import gallery, images, patches, source
 
 # Names of folders, in lower case, and the field that is in them.
 ROLES = {
@@ -31,8 +31,8 @@ class _Pair(NamedTuple):
 def place(name: str) -> tuple[str, list[str], str]:
   """split, folders and stem of a file's name."""
   *folders, base = name.split("/")
-  split = next(filter(None, map(folder.split_of, folders)), "")
-  return split, [f for f in folders if not folder.split_of(f)], posixpath.splitext(base)[0]
+  split = next(filter(None, map(source.split_of, folders)), "")
+  return split, [f for f in folders if not source.split_of(f)], posixpath.splitext(base)[0]
 
 
 def _by_folder(names: list[str], path: str) -> list[_Pair]:

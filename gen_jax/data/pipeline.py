@@ -195,9 +195,9 @@ def make_pipeline(
   return Pipeline({}, passed, ahead, feed.batch_size)
 
 
-def passes(split: Split, batch_size: int, limit: int | None = None) -> Iterator[dict]:
+def passes(split: Split, batch_size: int) -> Iterator[dict]:
   """One pass in order, as batches of one size; `mask` is False on the padding of the last one."""
-  n = min(len(split), limit or len(split))
+  n = len(split)
   for start in range(0, n, batch_size):
     row = np.arange(start, start + batch_size)
     index = np.minimum(row, n - 1).astype(np.int32)

@@ -164,6 +164,19 @@ class Source(NamedTuple):
   digest: str = ""
 
 
+# What a split may be called -> the split.
+SPLITS = {
+  "train": "train", "training": "train", "val": "validation", "valid": "validation",
+  "validation": "validation", "dev": "validation", "test": "test", "testing": "test",
+}  # fmt: skip
+
+
+def split_of(name: str) -> str:
+  """The split that a folder, a file or an array of this name holds, in whatever letters; "" for
+  none."""
+  return SPLITS.get(name.casefold(), "")
+
+
 def reason(error: BaseException) -> str:
   """What an error says, on one line, or its class where it says nothing."""
   lines = str(error).strip().splitlines()

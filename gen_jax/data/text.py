@@ -16,10 +16,6 @@ from gen_jax import core, remote
 from gen_jax.data import digest, images, source, vocabulary
 from gen_jax.data import files as files_lib
 
-SPLITS = {
-  "train": "train", "val": "validation", "valid": "validation", "validation": "validation",
-  "dev": "validation", "test": "test",
-}  # fmt: skip
 LONGEST = 64  # tokens
 MAX_BYTES = 2**30  # of one file, unpacked
 
@@ -96,7 +92,7 @@ def find(names: tuple[str, ...], languages: tuple[str, ...], path: str) -> dict:
     if languages and not language:
       continue
     heads = [re.split(r"[_-]", part)[0] for part in parts]
-    known = (SPLITS[head.casefold()] for head in heads if head.casefold() in SPLITS)
+    known = filter(None, map(source.split_of, heads))
     split = next(known, "")
     if len(names) == 1:
       split = "train"

@@ -15,8 +15,7 @@ from absl import logging
 from gen_jax import config as configs
 from gen_jax.core import Model, PyTree, UserError
 from gen_jax.data import Source
-from gen_jax.run.files import read_json
-from gen_jax.run.folder import locked
+from gen_jax.run.folder import locked, read_record
 from gen_jax.run.job import NonFinite
 from gen_jax.run.loop import train
 from gen_jax.run.processes import agree
@@ -75,7 +74,7 @@ def kept_states(judge: System, kept: Path) -> list[PyTree]:
   folder = kept / f"{source.name.replace(':', '-').replace('/', '-')}-{mark}-{steps}"
 
   def read_or_train():
-    agree(lambda: check_is_of(folder, judge.config, mark))
+    agree(lambda: check_is_of(folder, mark))
     judge.claim(folder)
     return train(judge, workdir=folder, fingerprint=mark).states
 
@@ -97,9 +96,8 @@ def kept_states(judge: System, kept: Path) -> list[PyTree]:
     return train(judge).states
 
 
-def check_is_of(folder: Path, config: Mapping, mark: str) -> None:
-  """Refuses a folder whose record is not that of this very config; nothing that the record names is
-  looked up.
+def check_is_of(folder: Path, mark: str) -> None:
+  """Refuses a folder whose record is damaged or another's; nothing that it names is looked up.
 
   Raises:
     UserError: in one line.
@@ -111,14 +109,8 @@ def check_is_of(folder: Path, config: Mapping, mark: str) -> None:
     if any(each.name != ".lock" for each in folder.iterdir()):
       raise UserError(f"{folder} has no config.json")
     return
-  record = read_json(path)
-  try:
-    ours = record["fingerprint"] == mark
-    ours &= configs.identity(record["config"]) == configs.identity(config)
-  except (KeyError, TypeError, AttributeError):
-    ours = False
-  if not ours:
-    raise UserError(f"{path} is another classifier's, or damaged")
+  if read_record(folder)["fingerprint"] != mark:
+    raise UserError(f"{path} is another classifier's")
 
 
 def remove_if_no_folder(path: Path) -> None:

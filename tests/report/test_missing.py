@@ -131,7 +131,7 @@ def test_one_measure_that_fails_leaves_the_others(mesh, capsys):
   found = measures.take(("likelihood", "prdc", "frechet", "memorisation", "code_use"), scene)
   json.dumps(found, allow_nan=False)
   assert np.isfinite(found["nll"]["value"])
-  assert found["log"]["value"] is None and found["log"]["standard_error"] is None
+  assert found["log"]["value"] is None and found["log"]["standard_error"] == "nan"
   assert found["log"]["why"] == "1 of 9 examples have a value that is not finite"
   for figure in ("precision", "recall", "density", "coverage", "frechet_distance"):
     assert found[figure]["value"] is None and "the features hold NaN" in found[figure]["why"]
@@ -148,7 +148,7 @@ def test_numbers_of_every_kind_become_json():
     "nested": {"a": [np.inf, 1]}, "none": None, "says": "so",
   }  # fmt: skip
   assert json.loads(json.dumps(measures.finite_record(record), allow_nan=False)) == {
-    "value": 0.5, "shares": [0.5, None], "n": 3, "flag": True, "nested": {"a": [None, 1]},
+    "value": 0.5, "shares": [0.5, "nan"], "n": 3, "flag": True, "nested": {"a": ["inf", 1]},
     "none": None, "says": "so",
   }  # fmt: skip
   assert measures.finite_record({"value": float("inf")})["why"] == "it came to inf"

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
-
-import numpy as np
 
 from gen_jax.core import UserError
 from gen_jax.report.measures import (
@@ -23,6 +19,7 @@ from gen_jax.report.measures import (
 )
 from gen_jax.report.measures.table import MEASURES
 from gen_jax.report.scene import Record, Scene
+from gen_jax.run.files import jsonable
 from gen_jax.run.system import System
 from gen_jax.schema import nearest
 
@@ -88,22 +85,11 @@ def take(names: tuple[str, ...], scene: Scene) -> dict[str, Record]:
 
 
 def finite_record(record: Record) -> Record:
-  """The record with None for numbers that are not finite; where that is its value, it says why."""
-  value, clean = record["value"], without_nonfinite(record)
-  if clean["value"] is None and "why" not in clean:
-    clean["why"] = f"it came to {value}"
+  """The record as JSON holds it; where its value is not finite, it is None and says why."""
+  clean, value = jsonable(record), record["value"]
+  if value is not None and not math.isfinite(value):
+    clean |= {"value": None, "why": f"it came to {value}"}
   return clean
-
-
-def without_nonfinite(value: Any) -> Any:
-  """Numbers, texts and nested mappings and sequences of them as JSON holds them, with None for
-  numbers that are not finite."""
-  if isinstance(value, Mapping):
-    return {key: without_nonfinite(each) for key, each in value.items()}
-  if isinstance(value, list | tuple | np.ndarray):
-    return [without_nonfinite(each) for each in value]
-  value = value.item() if isinstance(value, np.generic) else value
-  return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def line(figure: str, record: Record) -> str:
