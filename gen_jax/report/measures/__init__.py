@@ -88,7 +88,7 @@ def finite_record(record: Record) -> Record:
   """The record as JSON holds it; where its value is not finite, it is None and says why."""
   clean, value = jsonable(record), record["value"]
   if value is not None and not math.isfinite(value):
-    clean |= {"value": None, "why": f"it came to {value}"}
+    clean = {"why": f"it came to {value}", **clean, "value": None}
   return clean
 
 
