@@ -94,7 +94,8 @@ def pairs(name: str, *, resolution: int, validation: float, test: float, split_s
   """x, its counterpart y (aligned) and the label of x, of one of RULES.
 
   Returns:
-    A source; `notes["counterpart"]` is x -> y where the rule has one.
+    A source; `notes["counterpart"]` is x -> y where the rule has one, and `notes["counterparts"]`
+    says that y is what x should become.
   """
   rule = RULES[name](resolution)
   split = dict(validation=validation, test=test, seed=split_seed)
@@ -103,7 +104,8 @@ def pairs(name: str, *, resolution: int, validation: float, test: float, split_s
     part: _Rows(rule.pair, rows, ("x", "y", "label"))
     for part, (_, rows) in source.hold_out({"train": rule.size}, **split).items()
   }
-  notes = {} if rule.counterpart is None else {"counterpart": rule.counterpart}
+  notes = {"counterparts": True}
+  notes |= {} if rule.counterpart is None else {"counterpart": rule.counterpart}
   return source.Source(f"pairs:{name}", rule.spec._replace(fields=fields), splits, notes)
 
 
@@ -130,8 +132,7 @@ def domains(name: str, *, resolution: int, validation: float, test: float, split
     _Rows(rule.pair, rows[halves["y"]], ("y",)),
   )
   spec = rule.spec._replace(fields={**rule.spec.fields, "y": rule.spec.x})
-  notes = {**paired.notes, "counterparts": True}
-  return source.Source(f"domains:{name}", spec, {**paired.splits, "train": train}, notes)
+  return source.Source(f"domains:{name}", spec, {**paired.splits, "train": train}, paired.notes)
 
 
 def segmentation(*, resolution: int, validation: float, test: float, split_seed: int):

@@ -42,8 +42,9 @@ def translation(scene: Scene) -> dict[str, Record]:
   The last two are of models with two directions.
   """
   back, spec = opposite(scene), scene.spec
-  direction = "x_to_y" if back is None else scene.system.config["sample"]["direction"]
-  start, to = direction.split("_to_")
+  start = scene.model.given
+  to = "x" if start == "y" else "y"
+  direction = f"{start}_to_{to}"
   levels = {"x": spec.levels, "y": spec.fields["y"].levels}
   alike = spec.shape == spec.fields["y"].shape and levels["x"] == levels["y"]
   of = terms_of(scene.model.transform, back, scene.cond, start, to, levels, alike)
