@@ -8,14 +8,15 @@ python -m gen_jax.main --config configs/pix2pix.py
 
 from gen_jax.config import experiment, merge, tiny, variant
 
-ADAM = dict(learning_rate=1e-3, b1=0.5, schedule="cosine", decay_steps=1500)
+# Without norms the generator paints everything black, as most of a sprite is, and stays there.
+ADAM = dict(learning_rate=5e-4, b1=0.5, schedule="cosine", decay_steps=1500)
 
 SHAPE = dict(
   model=dict(
-    generator=dict(widths=(32, 64, 64), norm="none", dropout=0.0, init_std=0.05),
+    generator=dict(widths=(32, 64, 64), dropout=0.0, init_std=0.1),
     critic=dict(widths=(32, 64), norm="none", init_std=0.05),
     generator_optimizer=ADAM,
-    critic_optimizer=dict(ADAM, learning_rate=2e-4),
+    critic_optimizer=merge(ADAM, dict(learning_rate=2e-4)),
   ),
   data=dict(name="pairs:shape", resolution=16, batch_size=32),
   train=dict(steps=1500, log_every=50, validate_every=500, sample_every=500, checkpoint_every=500),
@@ -29,7 +30,7 @@ VARIANTS = {
     SHAPE,
     dict(
       model=dict(
-        generator=dict(widths=(4, 6), norm="instance", dropout=0.5), critic=dict(widths=(4,)),
+        generator=dict(widths=(4, 6), dropout=0.5), critic=dict(widths=(4,)),
         ema=0.9, generator_optimizer=dict(decay_steps=8), critic_optimizer=dict(decay_steps=8),
       ),
       data=dict(resolution=8, batch_size=8, validation=0.02, test=0.02),

@@ -120,9 +120,9 @@ class SkipTranslator(nn.Module):
     e_1 = conv(x)                    d_{L-1} = norm(up(relu(e_L)))
     e_l = norm(conv(lrelu(e_{l-1})))   d_{l-1} = norm(up(relu([d_l, e_l])))
 
-  and the result is tanh(up(relu([d_1, e_1]))); conv and up are of 4x4 and stride 2. e_1 has no norm,
-  nor has the bottleneck e_L, where an example may have a single position, whose norm would be 0. H
-  and W are multiples of 2^len(widths).
+  and the result is tanh(up(relu([d_1, e_1]))); conv and up are of 4x4 and stride 2. e_1 has no
+  norm, nor has the bottleneck e_L, where an example may have a single position, whose norm would be
+  0. H and W are multiples of 2^len(widths).
 
   channels: of the result.
   widths: channels of e_1, e_2, ...; d_l has as many as e_l.
