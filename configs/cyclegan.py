@@ -22,7 +22,7 @@ COLOUR = dict(
   ),
   data=dict(name="domains:colour", resolution=16, batch_size=16),
   train=dict(steps=2000, log_every=50, validate_every=500, sample_every=500, checkpoint_every=500),
-  measures=("translation",),
+  measures=("translation", "cycle", "sprites"),
 )
 
 VARIANTS = {

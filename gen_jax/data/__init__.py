@@ -154,8 +154,8 @@ def load(
       alone are two classes. Labels are never mixed: resizing takes the nearest.
     ignore: the value in label images of pixels that are of no class, -1 for none. In a batch, a
       label of `levels` or more is of no class.
-    other: the name of a second source, or the path of a second folder of images: its x is y, in an
-      order of its own.
+    other: the name of a second source, or the path of a second folder of images or .npz file: its x
+      is y and its label label_y, in an order of its own.
     frames: T of a clip of "moving" or "maze".
     languages: for "text": parts of the names of files, ("en", "fr") for train.en, train.fr, ...:
       x is of the first, y of the second, line by line. () for one language, in train.txt, ...
@@ -187,7 +187,8 @@ def load(
   openers, settings = [_find(name)], [given]
   if other:
     at_path = is_path(other) and os.path.exists(os.path.expanduser(other))
-    openers.append(folder.load if at_path else _find(other))
+    opener = arrays.load if other.endswith(".npz") else folder.load
+    openers.append(opener if at_path else _find(other))
     settings.append({**given, "path": other} if at_path else given)
   takes = set().union(*map(_takes, openers))
   for field in given.keys() - takes - {"binarize", "only", "other"}:

@@ -33,7 +33,15 @@ def shift(x: Array, key: Array, share: int = 8) -> Array:
   return jax.vmap(crop)(padded, start)
 
 
-AUGMENTATIONS = {"flip": flip, "shift": shift}
+def rotate(x: Array, key: Array) -> Array:
+  """Turns each square image by 0, 1, 2 or 3 quarters, all alike probable."""
+  turns = jax.random.randint(key, (len(x), *(1,) * (x.ndim - 1)), 0, 4)
+  return jnp.select(
+    [turns == k for k in range(1, 4)], [jnp.rot90(x, k, (1, 2)) for k in (1, 2, 3)], x
+  )
+
+
+AUGMENTATIONS = {"flip": flip, "shift": shift, "rotate": rotate}
 
 
 def augment(x: Array, key: Array, names: tuple[str, ...]) -> Array:
@@ -80,6 +88,13 @@ def check(names: tuple[str, ...], spec: Spec, reads: Collection[str]) -> None:
     return
   if len(spec.shape) != 3:
     raise UserError(f"data.augment is for images, not for data of shape {spec.shape}")
+  images = {"x": spec.x} | {name: f for name, f in spec.fields.items() if len(f.shape) > 1}
+  for name, field in images.items():
+    if "rotate" in names and field.shape[0] != field.shape[1]:
+      raise UserError(
+        f"data.augment=rotate is for square images, and {name} is of {field.shape[0]}x"
+        f"{field.shape[1]} pixels: take data.patch or data.resolution"
+      )
   for name, field in spec.fields.items():
     if name in reads and not stays_true(field):
       raise UserError(

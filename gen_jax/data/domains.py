@@ -14,7 +14,12 @@ _NAME = re.compile(rf"({'|'.join(source.SPLITS)})[_-]?([ab])", re.IGNORECASE)
 
 
 def unite(first: source.Source, second: source.Source, name: str) -> source.Source:
-  """One source of two: the first as it is, and the x of the second as y, each in its own order."""
+  """One source of two: the first as it is, and the x of the second as y, its label as label_y, each
+  in its own order."""
+  named = {"x": "y", **({"label": "label_y"} if "label" in second.spec.fields else {})}
+
+  def renamed(examples):
+    return {to: examples[name] for name, to in named.items()}
 
   def only(split):
     class Renamed(source.Split):
@@ -22,16 +27,15 @@ def unite(first: source.Source, second: source.Source, name: str) -> source.Sour
         return len(split)
 
       def take(self, index):
-        return {"y": split.take(index)["x"]}
+        return renamed(split.take(index))
 
       def arrays(self):
-        return {"y": split.arrays()["x"]}
+        return renamed(split.arrays())
 
     return Renamed()
 
-  spec = first.spec._replace(
-    fields={**first.spec.fields, "y": second.spec.x._replace(aligned=False)}
-  )
+  fields = {"x": second.spec.x._replace(aligned=False), **second.spec.fields}
+  spec = first.spec._replace(fields={**first.spec.fields, **renamed(fields)})
   splits: dict[str, source.Split] = {
     split: source.Unpaired(examples, only(second.splits[split]))
     for split, examples in first.splits.items()

@@ -138,7 +138,7 @@ def load(
   Returns:
     A source with x uint8 [H, W, C], and y uint8 [H, W, C] or segmentation uint8 [H, W], aligned
     with x. A label of `levels` or more (it is 255) is of no class. notes: `ignore`, the value in
-    the files.
+    the files, and `counterparts` where there is y.
 
   Raises:
     UserError: if images have no partner, or one of another size, or cannot be read; or if labels
@@ -213,6 +213,8 @@ def load(
     [pair.split for pair in pairs], path, validation=validation, test=test, seed=split_seed
   )
   read = lambda where: map(example, where)
+  if "y" in fields:
+    notes["counterparts"] = True
   spec = core.Spec(core.Field((*square, depth), 256), fields)
   splits = patches.make_splits(read, positions, kept, spec, patch)
   return source.Source("pairs", spec, splits, notes, files.digest())

@@ -93,6 +93,7 @@ class Patches(source.LazySplit):
   ):
     change = lambda each: lambda where: map(each, read(where))
     super().__init__(change(self._centre), indices)
+    self._uncut = read
     self._padded = source.LazySplit(change(self._pad), indices)
     self._largest, self._moved, self._patch = largest, moved, patch
 
@@ -108,6 +109,9 @@ class Patches(source.LazySplit):
       out[name] = np.zeros((*self._largest, *value.shape[2:]), value.dtype)
       out[name][: value.shape[0], : value.shape[1]] = value
     return out
+
+  def whole(self, i: int) -> source.Example:
+    return dict(next(iter(self._uncut(self._indices[i : i + 1].tolist()))))
 
   def held(self) -> source.Example:
     """Whole images [N, H, W, ...], padded at bottom and right, and their size int32 [N, 2]."""

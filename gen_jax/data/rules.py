@@ -23,15 +23,17 @@ class Rule(NamedTuple):
   """A set of counterparts.
 
   size: how many there are.
-  pair: positions [n] -> {x, y, label} of n examples.
+  pair: positions [n] -> {x, y, label, label_y} of n examples.
   spec: of x and label; y is as x.
   counterpart: x [n, ...] -> y [n, ...] where one can be told from the other, or None.
+  mask: pictures [n, H, W, C] -> which pixels [n, H, W] are of the thing seen, or None.
   """
 
   size: int
   pair: Callable[[np.ndarray], source.Example]
   spec: core.Spec
   counterpart: Callable[[np.ndarray], np.ndarray] | None = None
+  mask: Callable[[np.ndarray], np.ndarray] | None = None
 
 
 def _sprites(factor: str, before: str, after: str, counterpart=None):
@@ -48,11 +50,11 @@ def _sprites(factor: str, before: str, after: str, counterpart=None):
     index, other = shapes.index_of(factors), shapes.index_of(partners)
 
     def pair(i):
-      x = shapes.render(index[i], resolution)
-      return {"x": x["x"], "y": shapes.render(other[i], resolution)["x"], "label": x["label"]}
+      x, y = (shapes.render(of[i], resolution) for of in (index, other))
+      return {"x": x["x"], "y": y["x"], "label": x["label"], "label_y": y["label"]}
 
     spec = core.Spec.of((resolution, resolution, 3), 256, shapes.GRID[0], shapes.FACTORS["shape"])
-    return Rule(len(index), pair, spec, counterpart)
+    return Rule(len(index), pair, spec, counterpart, shapes.mask)
 
   return rule
 
@@ -64,7 +66,11 @@ def _inverted(resolution: int) -> Rule:
   whole = digits.load(validation=0, test=0, split_seed=0)
   held = whole.splits["train"].arrays()
   invert = lambda x: (whole.spec.levels - 1 - x).astype(x.dtype)
-  pair = lambda i: {"x": held["x"][i], "y": invert(held["x"][i]), "label": held["label"][i]}
+
+  def pair(i):
+    x, label = held["x"][i], held["label"][i]
+    return {"x": x, "y": invert(x), "label": label, "label_y": label}
+
   return Rule(len(held["x"]), pair, whole.spec, invert)
 
 
@@ -85,6 +91,10 @@ class _Rows(source.Split):
   def __len__(self) -> int:
     return len(self._rows)
 
+  def of(self, *names: str) -> _Rows:
+    """The same examples, with these fields."""
+    return _Rows(self._read, self._rows, names)
+
   def take(self, index: np.ndarray) -> source.Example:
     examples = self._read(self._rows[index])
     return {name: examples[name] for name in self._names}
@@ -94,8 +104,8 @@ def pairs(name: str, *, resolution: int, validation: float, test: float, split_s
   """x, its counterpart y (aligned) and the label of x, of one of RULES.
 
   Returns:
-    A source; `notes["counterpart"]` is x -> y where the rule has one, and `notes["counterparts"]`
-    says that y is what x should become.
+    A source; `notes["counterpart"]` is x -> y where the rule has one, `notes["mask"]` the rule's;
+      `notes["counterparts"]` says that the splits hold them.
   """
   rule = RULES[name](resolution)
   split = dict(validation=validation, test=test, seed=split_seed)
@@ -104,13 +114,14 @@ def pairs(name: str, *, resolution: int, validation: float, test: float, split_s
     part: _Rows(rule.pair, rows, ("x", "y", "label"))
     for part, (_, rows) in source.hold_out({"train": rule.size}, **split).items()
   }
-  notes = {"counterparts": True}
-  notes |= {} if rule.counterpart is None else {"counterpart": rule.counterpart}
+  known = {"counterpart": rule.counterpart, "mask": rule.mask}
+  notes = {name: value for name, value in known.items() if value is not None}
+  notes["counterparts"] = True
   return source.Source(f"pairs:{name}", rule.spec._replace(fields=fields), splits, notes)
 
 
 def domains(name: str, *, resolution: int, validation: float, test: float, split_seed: int):
-  """x with its label, and y of the other domain, of one of RULES.
+  """x with its label, and y with its own, label_y, of the other domain, of one of RULES.
 
   The training examples are halved at random: one half is seen as x, the other as y, and each has an
   order of its own. In the other splits y is the counterpart of x.
@@ -129,10 +140,14 @@ def domains(name: str, *, resolution: int, validation: float, test: float, split
   halves = source.partition(len(rows), {"x": 0.5, "y": 0.5}, split_seed)
   train = source.Unpaired(
     _Rows(rule.pair, rows[halves["x"]], ("x", "label")),
-    _Rows(rule.pair, rows[halves["y"]], ("y",)),
+    _Rows(rule.pair, rows[halves["y"]], ("y", "label_y")),
   )
-  spec = rule.spec._replace(fields={**rule.spec.fields, "y": rule.spec.x})
-  return source.Source(f"domains:{name}", spec, {**paired.splits, "train": train}, paired.notes)
+  splits = {
+    part: split.of("x", "y", "label", "label_y") for part, split in paired.splits.items()
+  } | {"train": train}
+  fields = {**rule.spec.fields, "y": rule.spec.x, "label_y": rule.spec.fields["label"]}
+  spec = rule.spec._replace(fields=fields)
+  return source.Source(f"domains:{name}", spec, splits, paired.notes)
 
 
 def segmentation(*, resolution: int, validation: float, test: float, split_seed: int):

@@ -143,6 +143,11 @@ def render(index: np.ndarray, resolution: int = 32) -> source.Example:
   }
 
 
+def mask(x: np.ndarray) -> np.ndarray:
+  """Which pixels bool [n, R, R] of sprites x uint8 [n, R, R, 3] are covered by half or more."""
+  return x.max(-1) >= 128
+
+
 @functools.cache
 def _captions() -> np.ndarray:
   """Tokens int32 [4, 6, 4, 8, 8, 10] by shape, colour, scale, x and y."""

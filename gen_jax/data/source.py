@@ -41,6 +41,10 @@ class Split(abc.ABC):
     """Example i."""
     return {name: value[0, ...] for name, value in self.take(np.array([i])).items()}
 
+  def whole(self, i: int) -> Example:
+    """Example i, its image uncut where examples are patches."""
+    return self[i]
+
   def arrays(self) -> Example:
     """All examples, stacked."""
     return self.take(np.arange(len(self)))

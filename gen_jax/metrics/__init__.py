@@ -19,6 +19,7 @@ from gen_jax.metrics.fairness import gaps, rates
 from gen_jax.metrics.finite import finite
 from gen_jax.metrics.frechet import frechet_distance
 from gen_jax.metrics.health import Kinds, game_health
+from gen_jax.metrics.masks import Likeness, likeness
 from gen_jax.metrics.memorisation import (
   data_copying,
   nearest_distance,
@@ -31,6 +32,7 @@ from gen_jax.metrics.segmentation import agreement, confusion_matrix
 
 __all__ = [
   "Kinds",
+  "Likeness",
   "Modes",
   "agreement",
   "auroc",
@@ -47,6 +49,7 @@ __all__ = [
   "game_health",
   "gaps",
   "lattice_energy",
+  "likeness",
   "low_pass",
   "mode_coverage",
   "mutual_information_gap",

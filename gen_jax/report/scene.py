@@ -94,9 +94,9 @@ class Scene:
     return self.train_judge(self.source, "real")
 
   def train_judge(self, source: Source, name: str) -> Judge:
-    """A classifier of a source; that of real data is kept beside the run folder."""
-    workdir = self.trained.workdir
-    kept = workdir.parent / ".classifiers" if name == "real" and workdir is not None else None
+    """A classifier of a source; one whose name begins with real is kept beside the run folder."""
+    workdir, real = self.trained.workdir, name.startswith("real")
+    kept = workdir.parent / ".classifiers" if real and workdir is not None else None
     return judges.train_judge(self.system, source, kept)
 
   @functools.cached_property

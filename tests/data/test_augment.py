@@ -38,6 +38,16 @@ def test_shift_moves_by_every_offset_up_to_an_eighth_alike():
   assert stats.chisquare(counts).pvalue > 1e-3
 
 
+def test_rotate_makes_every_quarter_turn_alike():
+  square = IMAGE[:8]
+  x = jnp.asarray(np.tile(square, (N, 1, 1, 1)))
+  turned = np.asarray(jax.jit(augment.rotate)(x, jax.random.key(0)))
+  turns = np.stack([np.rot90(square, k) for k in range(4)])
+  equal = (turned[:, None] == turns).all(axis=(2, 3, 4))
+  assert (equal.sum(axis=1) == 1).all() and turned.dtype == square.dtype
+  assert stats.chisquare(equal.sum(axis=0)).pvalue > 1e-3
+
+
 def test_augmentations_are_made_in_turn_with_keys_of_their_own():
   both = seen(lambda x, key: augment.augment(x, key, ("flip", "flip")), [IMAGE, np.fliplr(IMAGE)])
   assert stats.chisquare(both).pvalue > 1e-3  # one coin for both would undo every flip
@@ -45,7 +55,9 @@ def test_augmentations_are_made_in_turn_with_keys_of_their_own():
   assert augment.augment(x, jax.random.key(0), ()) is x
 
 
-@pytest.mark.parametrize("names", [("flip",), ("shift",), ("flip", "shift")])
+@pytest.mark.parametrize(
+  "names", [*((name,) for name in augment.AUGMENTATIONS), tuple(augment.AUGMENTATIONS)]
+)
 def test_aligned_fields_move_with_the_picture(names):
   shapes = data.load("shapes")
   whole = shapes.splits["train"].take(np.arange(256))
@@ -77,8 +89,10 @@ def test_refusals():
   shapes = data.load("shapes").spec
   data.check_feed(data.Feed(), core.Spec.of((2,)))
   data.check_feed(data.Feed(augment=("shift", "flip")), shapes, ("label", "segmentation"))
-  with pytest.raises(UserError, match="must be one of flip, shift, not 'rotate'"):
-    data.check_feed(data.Feed(augment=("flip", "rotate")), shapes)
+  with pytest.raises(UserError, match="must be one of flip, shift, rotate, not 'turn'"):
+    data.check_feed(data.Feed(augment=("flip", "turn")), shapes)
+  with pytest.raises(UserError, match="rotate is for square images, and x is of 16x8 pixels"):
+    data.check_feed(data.Feed(augment=("rotate",)), core.Spec.of((16, 8, 1), 256))
   with pytest.raises(UserError, match="for images, not for data of shape \\(2,\\)"):
     data.check_feed(data.Feed(augment=("flip",)), core.Spec.of((2,)))
   for name in ("caption", "factors"):

@@ -150,7 +150,8 @@ def test_two_sources_by_name_and_by_path(tmp_path):
     source.splits["train"].parts()[1].arrays()["y"], whole(load("folder", there))["x"]
   )
   source = load("folder", path, other="digits", resolution=8, channels=1)
-  assert source.spec == core.Spec.of((8, 8, 1), 256, y=core.Field((8, 8, 1), 17))
+  label = core.Field((), 10, tuple("0123456789"))
+  assert source.spec == core.Spec.of((8, 8, 1), 256, y=core.Field((8, 8, 1), 17), label_y=label)
 
 
 def refused(tmp_path, name, files, **options):

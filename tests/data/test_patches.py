@@ -187,6 +187,16 @@ def test_asked_for_by_position_a_patch_is_the_centre(folder):
     np.testing.assert_array_equal(examples["label"], [0, 0, 0, 1, 1])
 
 
+def test_whole_images_are_uncut(masks):
+  split = load("pairs", masks).splits["train"]
+  for i, size in enumerate(SIZES):
+    example = split.whole(i)
+    np.testing.assert_array_equal(example["x"], image(i, size))
+    np.testing.assert_array_equal(example["segmentation"], labels(i, size))
+  digits = data.load("digits").splits["test"]
+  np.testing.assert_array_equal(digits.whole(3)["x"], digits[3]["x"])
+
+
 def test_a_zip_and_splits_of_its_own(tmp_path):
   with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
     for i, split in enumerate(["train", "test", "train", "val", "train"]):
