@@ -8,6 +8,7 @@ from gen_jax.core import UserError
 from gen_jax.report.measures import (
   checkerboard,
   codes,
+  colour,
   coverage,
   fairness,
   likelihood,
@@ -24,8 +25,8 @@ from gen_jax.run.system import System
 from gen_jax.schema import nearest
 
 __all__ = [
-  "MEASURES", "check", "checkerboard", "codes", "coverage", "fairness", "likelihood", "line",
-  "restored", "samples", "segmentation", "sentences", "take", "translation",
+  "MEASURES", "check", "checkerboard", "codes", "colour", "coverage", "fairness", "likelihood",
+  "line", "restored", "samples", "segmentation", "sentences", "take", "translation",
 ]  # fmt: skip
 
 
