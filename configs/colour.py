@@ -36,10 +36,13 @@ GAN = dict(
 )
 
 CIFAR = dict(
-  model=dict(net=dict(widths=(24, 48, 96)), optimizer=adam(2e-3, 1200, clip=1.0)),
-  data=dict(name="folder", resolution=32, channels=3, batch_size=64, augment=("flip",)),
-  train=lasting(1200),
+  model=dict(net=dict(widths=(24, 48, 96)), optimizer=adam(2e-3, 1600, clip=1.0)),
+  data=dict(name="folder", resolution=32, channels=3, batch_size=32, augment=("flip",)),
+  train=lasting(1600),
   measures=("likelihood", "colour", "recoloured_accuracy"),
+)
+CIFAR_GAN = dict(
+  learn="gan", critic=dict(widths=(32, 64, 128)), critic_optimizer=adam(2e-4, 1600, b1=0.5)
 )
 
 VARIANTS = {
@@ -50,14 +53,7 @@ VARIANTS = {
   "cifar": CIFAR,
   "cifar_l2": merge(CIFAR, dict(model=dict(learn="regression"))),
   "cifar_rebalanced": merge(CIFAR, dict(model=dict(uniform=0.5))),
-  "cifar_gan": merge(
-    CIFAR,
-    dict(
-      model=dict(
-        learn="gan", critic=dict(widths=(32, 64, 128)), critic_optimizer=adam(2e-4, 1200, b1=0.5)
-      )
-    ),
-  ),
+  "cifar_gan": merge(CIFAR, dict(model=CIFAR_GAN)),
 }
 SMALL = dict(
   model=dict(net=dict(widths=(4, 6)), optimizer=dict(decay_steps=8)),
