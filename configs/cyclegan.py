@@ -25,9 +25,32 @@ COLOUR = dict(
   measures=("translation", "cycle", "sprites"),
 )
 
+# Digits of 8x8 pixels; the other set is the user's, see docs/translation.md.
+DIGITS = merge(
+  COLOUR,
+  dict(
+    model=dict(
+      generator=dict(blocks=3),
+      generator_optimizer=dict(learning_rate=5e-4),
+      critic_optimizer=dict(learning_rate=5e-4),
+    ),
+    data=dict(name="digits", resolution=0),
+    measures=("translated_accuracy", "cycle"),
+  ),
+)
+INVERTED = merge(
+  DIGITS,
+  dict(
+    data=dict(name="domains:inverted"), measures=("translated_accuracy", "cycle", "translation")
+  ),
+)
+
 VARIANTS = {
   "colour": COLOUR,
   "shape": merge(COLOUR, dict(data=dict(name="domains:shape"))),
+  "digits": DIGITS,
+  "inverted": INVERTED,
+  "inverted_without_identity": merge(INVERTED, dict(model=dict(identity_weight=0.0))),
   "tiny": tiny(
     COLOUR,
     dict(
