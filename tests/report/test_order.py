@@ -184,6 +184,7 @@ def figures_of(name, order, mesh):
     one = lambda seed: {"x": (x := channels(seed)["x"][..., :1]), "label": x[:, 0, 0, 0]}
     notes = {"channels": source_of(one, Spec.of((1, 1, 1), 3, 3), order)}
   experiment = made.settings(settings, samples=DRAWN, neighbours=5)
+  experiment.config |= {"sample": {"direction": "x_to_y"}} if name == "cycle" else {}
   scene = made.scene(model, source_of(data, spec, order, notes), experiment, centroids, mesh=mesh)
   scene.rows = [GAME] * 8
   records = measures.take((name,), scene)
@@ -201,7 +202,7 @@ def test_every_measure_and_every_mode_is_held():
 @pytest.mark.parametrize("name", MEASURED)
 def test_measures(name, mesh, monkeypatch):
   monkeypatch.setattr(health, "FITTED", 100)
-  monkeypatch.setattr(measures.translation, "opposite", lambda scene: scene.model)
+  monkeypatch.setattr(measures.translation, "opposite", lambda scene, way: scene.model)
   tolerances = MEASURED[name][-1]
   found = {order: figures_of(name, order, mesh) for order in ("sorted", 1, 2, 3)}
   declared = measures.MEASURES[name].figures
