@@ -124,7 +124,7 @@ def test_domains_of_unequal_number_are_measured_whole(tmp_path, mesh):
   assert one.spec.levels == 17 and one.spec.classes == 10
 
 
-def test_the_sprites_measure_reads_what_is_kept(monkeypatch, mesh):
+def test_the_measure_of_sprites_reads_what_is_kept(monkeypatch, mesh):
   config = configs.experiment(
     "gen_jax.models.cyclegan.build",
     model=dict(generator=dict(widths=(4,)), critic=dict(widths=(4,))),
@@ -135,7 +135,9 @@ def test_the_sprites_measure_reads_what_is_kept(monkeypatch, mesh):
 
   def by(network):
     monkeypatch.setattr(cyclegan.Translator, "apply", lambda self, variables, x: network(x))
-    return measures.take(("sprites",), Scene(Trained(system, [state], None)))["counterpart_iou"]
+    return measures.take(("sprite_counterparts",), Scene(Trained(system, [state], None)))[
+      "counterpart_iou"
+    ]
 
   right = by(lambda x: x[..., ::-1])
   assert right["value"] == right["area_ratio"] == right["of_input"] == 1

@@ -190,7 +190,7 @@ def domain(source: Source, name: str) -> Source:
 
 
 @measure("counterpart_iou", needs=("transform",), fields=("y",), notes=("counterparts", "mask"))
-def sprites(scene: Scene) -> dict[str, Record]:
+def sprite_counterparts(scene: Scene) -> dict[str, Record]:
   """The IoU of the masks of translated sprites with those of their right answers, as a ratio over
   the split; beside it that of the input left as it is, and what a translation should keep of place
   (the distance of centroids, in pixels), size (the ratio of areas) and colour (mean absolute
