@@ -14,10 +14,12 @@ import pytest
 from gen_jax.core import Field, Model, Spec
 from gen_jax.data import SPECIAL, ArraySplit, Source, shapes
 from gen_jax.metrics import health
-from gen_jax.report import measures, uses
+from gen_jax.report import measures, rivals, uses
 from gen_jax.report.judge import Judge
 from gen_jax.run import grids, pictures
 from tests.report import made
+from tests.report.test_rivals import quadratic
+from tests.run import toy
 
 K, N, DRAWN = 5, 600, 150
 CENTRES = 4 * np.stack([np.cos(np.arange(K) * 2 * np.pi / K), np.sin(np.arange(K) * 2 * np.pi / K)])
@@ -180,6 +182,7 @@ MEASURED = {
   "segmentation": (PIXELS, images, IMAGES, {}, {"": EXACT}),
   "restored_accuracy": (RESTORING, images, RESTORED, {}, {"": EXACT}),
   "checkerboard": (BOARDED, images, RESTORED, {}, {"": EXACT}),
+  "duality": (TWINS, vectors, VECTORS, {}, {"": EXACT}),
   "kernel": (TWINS, vectors, VECTORS, {}, {"": 20.0}),
   "sprites": (DRAWING, drawn, DRAWN_SPEC, {}, {"legible": EXACT, "": 0.4}),
   "caption_faithful": (DRAWING, drawn, DRAWN_SPEC, {}, {"": 0.02}),
@@ -202,13 +205,25 @@ def figures_of(name, order, mesh):
     notes = {"channels": source_of(one, Spec.of((1, 1, 1), 3, 3), order)}
   experiment = made.settings(settings, samples=DRAWN, neighbours=5)
   experiment.config |= {"sample": {"direction": "x_to_y"}} if name == "cycle" else {}
-  scene = made.scene(model, source_of(data, spec, order, notes), experiment, centroids, mesh=mesh)
+  source = source_of(data, spec, order, notes)
+  if name == "duality":
+    source.splits["validation"] = source.splits["test"]
+    experiment = toy.experiment(evaluate={"batch_size": 16, "rival_steps": 60})
+  scene = made.scene(model, source, experiment, centroids, mesh=mesh)
   scene.rows = [GAME] * 8
   records = measures.take((name,), scene)
   found = {figure: record["value"] for figure, record in records.items()}
   if name == "health":
     found["cell_perplexity_ratio"] = records["health"]["cell_perplexity_ratio"]
   return found
+
+
+def answered(model):
+  """The game that the duality gap is taken of."""
+  value = lambda states, batch, keys: {
+    "value": -model.evaluate(states[-1], batch, keys)["critic_loss"]
+  }
+  return rivals.Game(model, model.init(jax.random.key(0), {}), value)
 
 
 def test_every_measure_and_every_mode_is_held():
@@ -219,6 +234,7 @@ def test_every_measure_and_every_mode_is_held():
 @pytest.mark.parametrize("name", MEASURED)
 def test_measures(name, mesh, monkeypatch):
   monkeypatch.setattr(health, "FITTED", 100)
+  monkeypatch.setattr(rivals, "game_of", lambda scene: answered(quadratic(0.1)))
   monkeypatch.setattr(measures.translation, "opposite", lambda scene, way: scene.model)
   tolerances = MEASURED[name][-1]
   found = {order: figures_of(name, order, mesh) for order in ("sorted", 1, 2, 3)}

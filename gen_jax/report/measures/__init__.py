@@ -9,6 +9,7 @@ from gen_jax.report.measures import (
   checkerboard,
   codes,
   coverage,
+  duality,
   fairness,
   likelihood,
   restored,
@@ -25,8 +26,8 @@ from gen_jax.run.system import System
 from gen_jax.schema import nearest
 
 __all__ = [
-  "MEASURES", "check", "checkerboard", "codes", "coverage", "fairness", "likelihood", "line",
-  "restored", "samples", "segmentation", "sentences", "sprites", "take", "translation",
+  "MEASURES", "check", "checkerboard", "codes", "coverage", "duality", "fairness", "likelihood",
+  "line", "restored", "samples", "segmentation", "sentences", "sprites", "take", "translation",
 ]  # fmt: skip
 
 
