@@ -8,6 +8,8 @@ from gen_jax.metrics.checkerboard import (
   replica_energy,
   unevenness,
 )
+from gen_jax.metrics.colour import Table as ColourTable
+from gen_jax.metrics.colour import accumulated, cell_entropy, cell_weights
 from gen_jax.metrics.disentanglement import (
   beta_vae_score,
   dci,
@@ -33,13 +35,17 @@ from gen_jax.metrics.reading import nearest_drawn
 from gen_jax.metrics.segmentation import agreement, confusion_matrix
 
 __all__ = [
+  "ColourTable",
   "Kinds",
   "Likeness",
   "Modes",
+  "accumulated",
   "agreement",
   "auroc",
   "balanced",
   "beta_vae_score",
+  "cell_entropy",
+  "cell_weights",
   "confusion_matrix",
   "data_copying",
   "dci",

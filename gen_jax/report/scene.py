@@ -71,7 +71,7 @@ class Scene:
     observe, transform = self.model.observe, self.model.transform
 
     def made(states, batch, keys):
-      x, cond = batch["x"], self.cond(batch)
+      x, cond = batch[self.model.given], self.cond(batch)
       x = x if observe is None else observe(states, x, keys, cond)
       return {"x": transform(states, x, keys, cond)}
 

@@ -78,7 +78,7 @@ class Grid:
     index = np.arange(len(batch["x"]))
     keys = fold_each(stream(self.system.root, "sample"), index)
     fields = {name: batch[name] for name in self.model.cond}
-    given, made = self.maker(states, batch["x"], keys, fields)
+    given, made = self.maker(states, batch[self.model.given], keys, fields)
     known = self.model.observe is not None or has_wanted(self.spec, self.source)
     return batch, np.asarray(given), np.asarray(made), known
 
@@ -126,7 +126,7 @@ def shown(
   label image.
   """
   image = lambda x, levels: pictures.to_uint8(x, levels)
-  sets = [image(given, spec.levels)]
+  sets = [image(given, spec.field(model.given).levels)]
   if model.transform is None:
     return [*sets, pictures.paint(made), pictures.paint(batch["segmentation"])]
   paired = spec.fields.get("y")
@@ -134,6 +134,8 @@ def shown(
     wanted = [image(batch["x"], spec.levels)] if known else []
     return [*sets, image(made, spec.levels), *wanted]
   if paired is not None:
-    wanted = [image(batch["y"], paired.levels)] if known else []
-    return [*sets, image(made, paired.levels), *wanted]
+    to = "x" if model.given == "y" else "y"
+    levels = spec.field(to).levels
+    wanted = [image(batch[to], levels)] if known else []
+    return [*sets, image(made, levels), *wanted]
   return [*sets, image(made, spec.levels)]

@@ -8,6 +8,7 @@ from gen_jax.core import UserError
 from gen_jax.report.measures import (
   checkerboard,
   codes,
+  colour,
   coverage,
   duality,
   fairness,
@@ -26,9 +27,24 @@ from gen_jax.run.system import System
 from gen_jax.schema import nearest
 
 __all__ = [
-  "MEASURES", "check", "checkerboard", "codes", "coverage", "duality", "fairness", "likelihood",
-  "line", "restored", "samples", "segmentation", "sentences", "sprites", "take", "translation",
-]  # fmt: skip
+  "MEASURES",
+  "check",
+  "checkerboard",
+  "codes",
+  "colour",
+  "coverage",
+  "duality",
+  "fairness",
+  "likelihood",
+  "line",
+  "restored",
+  "samples",
+  "segmentation",
+  "sentences",
+  "sprites",
+  "take",
+  "translation",
+]
 
 
 def check(system: System) -> None:

@@ -35,9 +35,8 @@ def transform(run: Use) -> str:
   batch = run.examples(run.n)
   keys = fold_each(run.trained.key("evaluate"), np.arange(len(batch["x"])))
   cond = {name: batch[name] for name in run.model.cond}
-  given, made = jax.jit(made_of(run.model, run.inputs is not None))(
-    run.states, batch["x"], keys, cond
-  )
+  x = batch["x" if run.inputs is not None else run.model.given]
+  given, made = jax.jit(made_of(run.model, run.inputs is not None))(run.states, x, keys, cond)
   known = run.model.observe is not None or has_wanted(run.spec, run.source)
   known &= run.inputs is None
   if is_text(run.spec.x):

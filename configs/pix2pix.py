@@ -1,0 +1,45 @@
+"""pix2pix: squares to ellipses of the same colour, size and place, learnt from pairs.
+
+Source: Isola et al. 2017 (arXiv:1611.07004). The networks here are small, for sprites of 16x16; the
+builder's defaults are the source's. `colour` turns red sprites to blue ones.
+
+python -m gen_jax.main --config configs/pix2pix.py
+"""
+
+from gen_jax.config import experiment, merge, tiny, variant
+
+# Without norms the generator paints everything black, as most of a sprite is, and stays there.
+ADAM = dict(learning_rate=5e-4, b1=0.5, schedule="cosine", decay_steps=1500)
+
+SHAPE = dict(
+  model=dict(
+    generator=dict(widths=(32, 64, 64), dropout=0.0, init_std=0.1),
+    critic=dict(widths=(32, 64), norm="none", init_std=0.05),
+    generator_optimizer=ADAM,
+    critic_optimizer=merge(ADAM, dict(learning_rate=2e-4)),
+  ),
+  data=dict(name="pairs:shape", resolution=16, batch_size=32),
+  train=dict(steps=1500, log_every=50, validate_every=500, sample_every=500, checkpoint_every=500),
+  measures=("translation", "sprite_counterparts"),
+)
+
+VARIANTS = {
+  "shape": SHAPE,
+  "colour": merge(SHAPE, dict(data=dict(name="pairs:colour"))),
+  "tiny": tiny(
+    SHAPE,
+    dict(
+      model=dict(
+        generator=dict(widths=(4, 6), dropout=0.5), critic=dict(widths=(4,)),
+        ema=0.9, generator_optimizer=dict(decay_steps=8), critic_optimizer=dict(decay_steps=8),
+      ),
+      data=dict(resolution=8, batch_size=8, validation=0.02, test=0.02),
+      sample=dict(noise=True),
+    ),
+  ),
+}  # fmt: skip
+
+
+def get_config(name: str = "shape"):
+  """The config of a variant."""
+  return experiment("gen_jax.models.pix2pix.build", **variant(name, VARIANTS))
