@@ -22,12 +22,35 @@ COLOUR = dict(
   ),
   data=dict(name="domains:colour", resolution=16, batch_size=16),
   train=dict(steps=2000, log_every=50, validate_every=500, sample_every=500, checkpoint_every=500),
-  measures=("translation", "cycle", "sprites"),
+  measures=("translation", "cycle", "sprite_counterparts"),
+)
+
+# Digits of 8x8 pixels; the other set is the user's, see docs/translation.md.
+DIGITS = merge(
+  COLOUR,
+  dict(
+    model=dict(
+      generator=dict(blocks=3),
+      generator_optimizer=dict(learning_rate=5e-4),
+      critic_optimizer=dict(learning_rate=5e-4),
+    ),
+    data=dict(name="digits", resolution=0),
+    measures=("translated_accuracy", "cycle"),
+  ),
+)
+INVERTED = merge(
+  DIGITS,
+  dict(
+    data=dict(name="domains:inverted"), measures=("translated_accuracy", "cycle", "translation")
+  ),
 )
 
 VARIANTS = {
   "colour": COLOUR,
   "shape": merge(COLOUR, dict(data=dict(name="domains:shape"))),
+  "digits": DIGITS,
+  "inverted": INVERTED,
+  "inverted_without_identity": merge(INVERTED, dict(model=dict(identity_weight=0.0))),
   "tiny": tiny(
     COLOUR,
     dict(

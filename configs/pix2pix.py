@@ -20,7 +20,7 @@ SHAPE = dict(
   ),
   data=dict(name="pairs:shape", resolution=16, batch_size=32),
   train=dict(steps=1500, log_every=50, validate_every=500, sample_every=500, checkpoint_every=500),
-  measures=("translation", "sprites"),
+  measures=("translation", "sprite_counterparts"),
 )
 
 VARIANTS = {

@@ -100,6 +100,7 @@ MORE = (
   System("vqvae:tiny_transformer", TWO_STAGES),
   System("gan:tiny_hinge", TWO_PLAYERS),
   System("gan:tiny_dragan", TWO_PLAYERS),
+  System("gan:tiny_duality", TWO_PLAYERS),
   System("gan:tiny_wgan", TWO_PLAYERS),
 )
 

@@ -10,12 +10,14 @@ from gen_jax.report.measures import (
   codes,
   colour,
   coverage,
+  duality,
   fairness,
   likelihood,
   restored,
   samples,
   segmentation,
   sentences,
+  sprites,
   translation,
 )
 from gen_jax.report.measures.table import MEASURES
@@ -25,9 +27,24 @@ from gen_jax.run.system import System
 from gen_jax.schema import nearest
 
 __all__ = [
-  "MEASURES", "check", "checkerboard", "codes", "colour", "coverage", "fairness", "likelihood",
-  "line", "restored", "samples", "segmentation", "sentences", "take", "translation",
-]  # fmt: skip
+  "MEASURES",
+  "check",
+  "checkerboard",
+  "codes",
+  "colour",
+  "coverage",
+  "duality",
+  "fairness",
+  "likelihood",
+  "line",
+  "restored",
+  "samples",
+  "segmentation",
+  "sentences",
+  "sprites",
+  "take",
+  "translation",
+]
 
 
 def check(system: System) -> None:
