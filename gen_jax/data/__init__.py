@@ -96,6 +96,7 @@ def load(
   suffix: str = "_mask",
   classes: Natural = 0,
   ignore: Annotated[int, Interval(ge=-1, le=65535)] = -1,
+  painted: bool = False,
   other: str = "",
   frames: Annotated[int, Ge(2)] = 8,
   languages: tuple[str, ...] = (),
@@ -154,6 +155,8 @@ def load(
       alone are two classes. Labels are never mixed: resizing takes the nearest.
     ignore: the value in label images of pixels that are of no class, -1 for none. In a batch, a
       label of `levels` or more is of no class.
+    painted: for "pairs" with label images: y is the label image in colours of classes, white where
+      there is none, so that it can be translated.
     other: the name of a second source, or the path of a second folder of images or .npz file: its x
       is y and its label label_y, in an order of its own.
     frames: T of a clip of "moving" or "maze".

@@ -32,7 +32,7 @@ from gen_jax.metrics.modes import Modes, mode_coverage
 from gen_jax.metrics.prdc import precision_recall_density_coverage
 from gen_jax.metrics.probes import balanced, probe_errors
 from gen_jax.metrics.reading import nearest_drawn
-from gen_jax.metrics.segmentation import agreement, confusion_matrix
+from gen_jax.metrics.segmentation import agreement, class_accuracy, confusion_matrix
 
 __all__ = [
   "ColourTable",
@@ -46,6 +46,7 @@ __all__ = [
   "beta_vae_score",
   "cell_entropy",
   "cell_weights",
+  "class_accuracy",
   "confusion_matrix",
   "data_copying",
   "dci",

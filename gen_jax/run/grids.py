@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from gen_jax.colour import paint
 from gen_jax.core import Model, PyTree, Spec, fold_each, permutation, stream
 from gen_jax.data import Vocabulary, is_text
 from gen_jax.run import pictures, processes, sample
@@ -128,7 +129,7 @@ def shown(
   image = lambda x, levels: pictures.to_uint8(x, levels)
   sets = [image(given, spec.field(model.given).levels)]
   if model.transform is None:
-    return [*sets, pictures.paint(made), pictures.paint(batch["segmentation"])]
+    return [*sets, paint(made), paint(batch["segmentation"])]
   paired = spec.fields.get("y")
   if model.observe is not None:
     wanted = [image(batch["x"], spec.levels)] if known else []

@@ -87,15 +87,6 @@ def alike(sets: Sequence[np.ndarray]) -> list[np.ndarray]:
   return [fit(x) for x in sets]
 
 
-def paint(labels: np.ndarray) -> np.ndarray:
-  """Label images [..., H, W] of classes in colours [..., H, W, 3] uint8; class 0 is black."""
-  import matplotlib
-
-  colours = np.array(matplotlib.colormaps["tab20"].colors)
-  palette = np.concatenate([np.zeros((1, 3)), colours])
-  return np.round(255 * palette[np.asarray(labels) % len(palette)]).astype(np.uint8)
-
-
 def save_png(path: str | Path, image: np.ndarray) -> np.ndarray:
   """Writes image [H, W, C] uint8, C of 1, 3 or 4, whole or not at all; returns it.
 
