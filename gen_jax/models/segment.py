@@ -14,7 +14,7 @@ from gen_jax.core import Program, Spec, UserError, centre, single
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.losses import segmentation as losses
-from gen_jax.nets.segmentation import UPSAMPLING, SegmentationUNet
+from gen_jax.nets.segmentation import UPSAMPLING, SegmentationUNet, reach
 from gen_jax.schema import Count, Decay, Dtype, Positive, builder
 
 
@@ -119,5 +119,6 @@ def build(
     evaluate=evaluate,
     predict=predict,
     stride=stride,
+    context=reach(len(widths)) if norm == "none" else None,
   )
   return single(model)

@@ -9,6 +9,7 @@ and the logits are a 1x1 convolution of d_0.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import chex
@@ -26,6 +27,18 @@ def pad_to(x: Array, height: int, width: int) -> Array:
   """x [B, h, w, C] with zeros on all sides: [B, H, W, C]; the odd one goes below and right."""
   more = (height - x.shape[1], width - x.shape[2])
   return jnp.pad(x, ((0, 0), *((n // 2, n - n // 2) for n in more), (0, 0)))
+
+
+def reach(levels: int) -> int:
+  """How many pixels away, at most, is what a pixel's logits depend on, without norms: a multiple of
+  2^(levels - 1).
+
+  At level l two convolutions reach 2 2^l pixels, on the way down and up; a maximum, and the place
+  in it, 2^l each; and bilinear enlargement to level l one pixel of the next, 2 2^l.
+  """
+  lowest = 2 ** (levels - 1)
+  down, up = 2 * (2 * lowest - 1), 2 * (lowest - 1)
+  return math.ceil((down + up + 4 * (lowest - 1)) / lowest) * lowest
 
 
 class DoubleConv(nn.Module):

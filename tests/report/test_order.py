@@ -67,6 +67,14 @@ def channels(seed):
   return {"x": x, "twin": x, "label": 3 * x[:, 0, 0, 0] + x[:, 0, 0, 1]}
 
 
+def halves(seed):
+  """Pictures of two classes, told by their pixels but for a few."""
+  rng = np.random.default_rng(seed)
+  segmentation = (rng.random((N, 6, 6)) > 0.3).astype(np.int32)
+  flipped = rng.random((N, 6, 6)) < 0.05
+  return {"x": 200 * (segmentation ^ flipped)[..., None], "segmentation": segmentation}
+
+
 def drawn(seed):
   """Sprites, which are their own twins, and their captions."""
   where = np.random.default_rng(seed).integers(SPRITES.size, size=N)
@@ -149,6 +157,11 @@ WORDS = TWINS._replace(transform=lambda states, x, keys, cond: x + 1, cond=())
 
 DRAWING = TWINS._replace(sample=lambda states, keys, cond: cond["twin"], cond=("twin", "caption"))
 
+HALVES = PIXELS._replace(
+  predict=lambda states, x: jnp.stack([0.0 * x[..., 0], x[..., 0] / 50.0 - 2], -1), cond=()
+)
+HALVES_SPEC = Spec.of((6, 6, 1), 256, segmentation=Field((6, 6), 2, (), True))
+
 WORD_FIELD = Field((3,), 10, (*SPECIAL, *"abcdef"))
 PICTURE = Field((2, 2, 1), 256)
 IMAGES = Spec.of(
@@ -180,6 +193,7 @@ MEASURED = {
   "disentanglement": (FACTORS, factored, VECTORS, {}, {"": 0.02}),
   "fairness": (FAIR, two_classes, GROUPS, {}, {"": EXACT, "group_auroc": 1e-3}),
   "segmentation": (PIXELS, images, IMAGES, {}, {"": EXACT}),
+  "regions": (HALVES, halves, HALVES_SPEC, {}, {"": EXACT}),
   "restored_accuracy": (RESTORING, images, RESTORED, {}, {"": EXACT}),
   "checkerboard": (BOARDED, images, RESTORED, {}, {"": EXACT}),
   "duality": (TWINS, vectors, VECTORS, {}, {"": EXACT}),
