@@ -4,7 +4,8 @@
 
 `fcn8`, `fcn4` and `fcn2` are FCNs (Long et al. 2015) with a score for every 8x8, 4x4 and 2x2
 pixels. `isbi` is for membranes of cells (ISBI 2012) and learns from patches, `camvid` for street
-scenes of 160x120 pixels; both read a zip or folder of image/{train,val,test}/ and mask/{train,val,test}/:
+scenes of 160x120 pixels; both read a zip or folder of image/{train,val,test}/ and as many in
+mask/{train,val,test}/:
 
   python -m gen_jax.main --config configs/segment.py:isbi --config.data.path=FILE.zip
 """
