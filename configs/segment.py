@@ -23,9 +23,11 @@ def lasting(steps: int, every: int) -> dict:
 
 
 SHAPES = dict(
-  model=dict(optimizer=adam(1200)),
-  data=dict(name="pairs:segmentation", batch_size=64),
-  train=dict(**lasting(1200, 400), best="cross_entropy"),
+  model=dict(optimizer=adam(3000)),
+  data=dict(
+    name="pairs:segmentation", batch_size=64, augment=("flip",), validation=0.02, test=0.08
+  ),
+  train=dict(**lasting(3000, 500), best="cross_entropy"),
   measures=("segmentation", "likelihood"),
 )
 
@@ -55,7 +57,7 @@ VARIANTS = {
     SHAPES,
     dict(
       model=dict(widths=(4, 8), optimizer=dict(decay_steps=8)),
-      data=dict(batch_size=16, validation=0.01, test=0.02),
+      data=dict(batch_size=16, validation=0.004, test=0.008),
     ),
   ),
 }
