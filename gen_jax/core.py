@@ -158,6 +158,8 @@ class Model(NamedTuple):
   passes: it learns from whole passes, so that each epoch must end in a batch of its own.
   stride: predict, observe and transform take images of any height and width that are multiples of
     this; 0 for those of the spec only.
+  context: what they give at a pixel depends on no pixel farther away than this, and on its place by
+    the remainder of the stride, which divides this; None where it may depend on all.
   """
 
   init: Callable[[Array, dict], PyTree]
@@ -180,6 +182,7 @@ class Model(NamedTuple):
   weights: tuple[str, ...] = ()
   passes: bool = False
   stride: int = 0
+  context: int | None = None
 
 
 class Stage(NamedTuple):

@@ -32,6 +32,7 @@ from gen_jax.metrics.modes import Modes, mode_coverage
 from gen_jax.metrics.prdc import precision_recall_density_coverage
 from gen_jax.metrics.probes import balanced, probe_errors
 from gen_jax.metrics.reading import nearest_drawn
+from gen_jax.metrics.regions import region_scores
 from gen_jax.metrics.segmentation import agreement, class_accuracy, confusion_matrix
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
   "precision_recall_density_coverage",
   "probe_errors",
   "rates",
+  "region_scores",
   "replica_energy",
   "unevenness",
 ]

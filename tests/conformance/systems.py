@@ -97,6 +97,7 @@ SYSTEMS = (
 
 # Other combinations of the same parts: their laws are slow tests.
 MORE = (
+  System("segment:tiny_fcn"),
   System("vqvae:tiny_transformer", TWO_STAGES),
   System("gan:tiny_hinge", TWO_PLAYERS),
   System("gan:tiny_dragan", TWO_PLAYERS),

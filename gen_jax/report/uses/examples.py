@@ -8,6 +8,7 @@ import numpy as np
 from gen_jax.colour import paint
 from gen_jax.core import fold_each
 from gen_jax.data import is_text
+from gen_jax.report.tiles import tiled
 from gen_jax.report.uses.use import Use, columns_of
 from gen_jax.run import pictures
 from gen_jax.run.conditions import conditions
@@ -94,8 +95,11 @@ def predict(run: Use) -> str:
 
 def predict_each(run: Use) -> str:
   """The pixels' classes of the user's images one by one, each at its own size, in colours."""
-  make, folder = jax.jit(run.model.predict), run.folder("predict")
+  predict, folder = jax.jit(run.model.predict), run.folder("predict")
+  make = lambda x: np.asarray(predict(run.states, x[None]).argmax(-1))[0]
   for name, x, (height, width) in zip(*run.inputs, strict=True):
-    classes = np.asarray(make(run.states, x[None]).argmax(-1))[0, :height, :width]
+    context = run.model.context
+    classes = make(x) if context is None else tiled(make, x, context)
+    classes = classes[:height, :width]
     pictures.save_png(folder / f"{name}.png", paint(classes))
   return f"{folder}: {', '.join(run.inputs.names)}"
