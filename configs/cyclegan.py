@@ -47,7 +47,7 @@ INVERTED = merge(
   ),
 )
 
-# Photographs and their painted label images, as pix2pix has them; nothing says which belong together.
+# Photographs and their painted label images; nothing says which belong together.
 CAMVID = dict(
   model=dict(
     generator=dict(widths=(16, 32, 64), blocks=4, kernel=7, init_std=0.05),
