@@ -55,15 +55,12 @@ def test_luma_is_that_of_television():
 
 
 def test_classes_are_read_from_their_colours_and_no_class_is_of_none():
-  labels = np.arange(len(colour.PALETTE)).reshape(3, 7).astype(np.uint8)
+  palette, count = colour.PALETTE, len(colour.PALETTE)
+  labels = np.arange(count).reshape(3, 7).astype(np.uint8)
   painted = colour.paint(labels)
   assert painted.shape == (3, 7, 3) and painted.dtype == np.uint8
-  np.testing.assert_array_equal(colour.classes_of(painted, len(colour.PALETTE)), labels)
+  np.testing.assert_array_equal(colour.classes_of(painted, count), labels)
   # A little off, and it is still the nearest.
-  np.testing.assert_array_equal(
-    colour.classes_of(painted.clip(4, 251) - 3, len(colour.PALETTE)), labels
-  )
+  np.testing.assert_array_equal(colour.classes_of(painted.clip(4, 251) - 3, count), labels)
   assert (colour.paint(np.array([colour.NO_CLASS])) == 255).all()
-  assert not (colour.PALETTE == 255).all(-1).any() and len(
-    np.unique(colour.PALETTE, axis=0)
-  ) == len(colour.PALETTE)
+  assert not (palette == 255).all(-1).any() and len(np.unique(palette, axis=0)) == count

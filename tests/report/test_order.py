@@ -171,7 +171,7 @@ RESTORING = PIXELS._replace(transform=lambda states, x, keys, cond: x + 22.0 * (
 BOARD = jnp.array([[0.0, 1], [2, 0]])[..., None]
 BOARDED = PIXELS._replace(transform=lambda states, x, keys, cond: x + (x > 81) * BOARD, cond=())
 FADED = TWINS._replace(
-  observe=lambda states, x, keys, cond: (0 * x + x.mean(-1, keepdims=True)).astype(x.dtype),
+  observe=lambda states, x, keys, cond: jnp.repeat(x.max(-1, keepdims=True), 3, -1),
   transform=lambda states, x, keys, cond: (x * jnp.array([1.1, 1, 0.8])).astype(x.dtype), cond=(),
 )  # fmt: skip
 PAINTER = TWINS._replace(
