@@ -23,9 +23,9 @@ def lasting(steps: int, every: int) -> dict:
 
 
 SHAPES = dict(
-  model=dict(optimizer=adam(1200)),
-  data=dict(name="pairs:segmentation", batch_size=64),
-  train=dict(**lasting(1200, 400), best="cross_entropy"),
+  model=dict(optimizer=adam(6000)),
+  data=dict(name="pairs:segmentation", batch_size=32, augment=("flip",), validation=0.05, test=0.1),
+  train=dict(**lasting(6000, 1000), best="cross_entropy"),
   measures=("segmentation", "likelihood"),
 )
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gen_jax import core
+from gen_jax.data import borders as between
 from gen_jax.data import files as files_lib
 from gen_jax.data import gallery, images, patches, source
 
@@ -132,6 +133,7 @@ def load(
   split_seed: int,
   patch: int,
   strict: bool,
+  borders: tuple[float, ...],
 ) -> source.Source:
   """Pairs of images; see `gen_jax.data.load` for the arguments.
 
@@ -185,6 +187,9 @@ def load(
     levels, change = _levels(values, classes, ignore, path)
     fields["segmentation"] = core.Field(square, levels, (), True)
     notes = {"ignore": ignore} if ignore >= 0 else {}
+  if borders:
+    _check_borders(borders, others)
+    fields["border"] = core.Field(square, None, (), True)
 
   def labels_of(name):
     labels = gallery.again(files, name, images.decode_labels)
@@ -207,6 +212,9 @@ def load(
       out["y"] = images.fit(y, fields["y"].shape[-1], resolution, resize)
     if "segmentation" in fields:
       out["segmentation"] = labels_of(pair.files["segmentation"])
+    if "border" in fields:
+      instances = between.instances_of(out["segmentation"], fields["segmentation"].levels)
+      out["border"] = between.border_weights(instances, *borders)
     return {"x": images.fit(x, depth, resolution, resize), **out}
 
   positions = split_entries(
@@ -251,6 +259,15 @@ def _look_at_labels(files, names, path):
   found = gallery.each(look, names)
   gallery.refuse_broken(names, [facts for facts, _ in found], path)
   return [(facts.size, values) for facts, values in found]
+
+
+def _check_borders(borders, others):
+  if len(borders) != 2:
+    raise core.UserError(
+      f"data.borders={borders} must be two numbers, w0 and sigma, such as 10,5, or ()"
+    )
+  if "segmentation" not in others:
+    raise core.UserError("data.borders are between labelled regions, and these pairs have none")
 
 
 def _check_sizes(inputs, sizes, targets, others, path):
