@@ -16,6 +16,7 @@ from gen_jax.metrics.disentanglement import (
 )
 from gen_jax.metrics.diversity import diversity_within_classes
 from gen_jax.metrics.fairness import gaps, rates
+from gen_jax.metrics.fidelity import PEAK, SMALLEST, detail, luminance, psnr, ssim
 from gen_jax.metrics.finite import finite
 from gen_jax.metrics.frechet import frechet_distance
 from gen_jax.metrics.health import Kinds, game_health
@@ -34,6 +35,8 @@ __all__ = [
   "Kinds",
   "Likeness",
   "Modes",
+  "PEAK",
+  "SMALLEST",
   "agreement",
   "auroc",
   "balanced",
@@ -41,6 +44,7 @@ __all__ = [
   "confusion_matrix",
   "data_copying",
   "dci",
+  "detail",
   "diversity_within_classes",
   "energy",
   "factor_vae_score",
@@ -51,6 +55,7 @@ __all__ = [
   "lattice_energy",
   "likeness",
   "low_pass",
+  "luminance",
   "mode_coverage",
   "mutual_information_gap",
   "nearest_distance",
@@ -58,7 +63,9 @@ __all__ = [
   "noise_like",
   "precision_recall_density_coverage",
   "probe_errors",
+  "psnr",
   "rates",
   "replica_energy",
+  "ssim",
   "unevenness",
 ]

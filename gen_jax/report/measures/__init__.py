@@ -15,6 +15,7 @@ from gen_jax.report.measures import (
   samples,
   segmentation,
   sentences,
+  superres,
   translation,
 )
 from gen_jax.report.measures.table import MEASURES
@@ -25,7 +26,7 @@ from gen_jax.schema import nearest
 
 __all__ = [
   "MEASURES", "check", "checkerboard", "codes", "coverage", "fairness", "likelihood", "line",
-  "restored", "samples", "segmentation", "sentences", "take", "translation",
+  "restored", "samples", "segmentation", "sentences", "superres", "take", "translation",
 ]  # fmt: skip
 
 
