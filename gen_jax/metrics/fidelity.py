@@ -3,7 +3,7 @@
 psnr  10 log10(peak^2 / mean (a - b)^2), in dB
 ssim  mean over windows of
       (2 m_a m_b + c1) (2 s_ab + c2) / ((m_a^2 + m_b^2 + c1) (s_a^2 + s_b^2 + c2)),
-      c1 = (0.01 peak)^2, c2 = (0.03 peak)^2, moments weighted by a Gaussian of sigma 1.5 on 11 x 11
+      c1 = (0.01 peak)^2, c2 = (0.03 peak)^2, moments weighted by a Gaussian of sigma 1.5 on
       pixels, of the windows that lie within the picture (Wang et al. 2004, eq. 13)
 detail  the share of a picture's energy at high frequencies
 """
