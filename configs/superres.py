@@ -5,7 +5,7 @@ Source: Dong et al. 2014 (SRCNN), Shi et al. 2016 (ESPCN), Ledig et al. 2017 (SR
   python -m gen_jax.main --config configs/superres.py
 """
 
-from gen_jax.config import experiment, merge, variant
+from gen_jax.config import experiment, merge, tiny, variant
 
 SHAPES = dict(
   model=dict(optimizer=dict(learning_rate=1e-3, schedule="cosine", decay_steps=1500, clip=1.0)),
@@ -34,10 +34,47 @@ T91 = merge(
   ),
 )  # fmt: skip
 
+GAN = dict(
+  model=dict(
+    colour="rgb", adversarial=1e-3,
+    perceptual=dict(features="classifier", optimizer=dict(schedule="cosine", decay_steps=600)),
+    generator_optimizer=dict(learning_rate=1e-4), critic_optimizer=dict(learning_rate=1e-4),
+  ),
+  train=dict(steps=(600, 1500, 1000)),
+)  # fmt: skip
+
 VARIANTS = {
   "srresnet": SHAPES,
+  "srcnn": merge(SHAPES, dict(model=dict(net="srcnn", width=64, loss="l2"))),
+  "espcn": merge(SHAPES, dict(model=dict(net="espcn", width=64, loss="l2"))),
+  "srgan": merge(SHAPES, GAN),
   "t91": T91,
-}
+  "t91_srcnn": merge(T91, dict(model=dict(net="srcnn", width=64, loss="l2"))),
+  "t91_espcn": merge(T91, dict(model=dict(net="espcn", width=64, loss="l2"))),
+  "t91_srgan": merge(T91, GAN, dict(
+    model=dict(perceptual=dict(features="random")), train=dict(steps=(8000, 2000)),
+  )),
+  "tiny": tiny(
+    SHAPES,
+    dict(
+      model=dict(scale=2, width=4, blocks=1, optimizer=dict(decay_steps=8)),
+      data=dict(resolution=16, validation=0.01, test=0.004),
+    ),
+  ),
+}  # fmt: skip
+VARIANTS["tiny_gan"] = merge(
+  VARIANTS["tiny"],
+  dict(
+    model=dict(
+      colour="rgb", adversarial=1e-2, ema=0.9,
+      perceptual=dict(
+        features="classifier", pixels=0.1, width=2, hidden=4, optimizer=dict(decay_steps=8)
+      ),
+      critic=dict(widths=(2, 4), hidden=(4,)),
+    ),
+    train=dict(steps=(8, 8, 8)),
+  ),
+)  # fmt: skip
 
 
 def get_config(name: str = "srresnet"):

@@ -26,21 +26,18 @@ import jax.numpy as jnp
 from gen_jax.colour import luma
 from gen_jax.core import (
   Array,
-  Model,
   Program,
-  PyTree,
   Spec,
-  Stage,
   UserError,
   as_integers,
-  over_states,
+  single,
   unit,
 )
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
-from gen_jax.losses.adversarial import LOSSES
 from gen_jax.models.common import in_levels, require_images, require_multiples
-from gen_jax.models.perceptual import Extractor, Perceptual, extractor
+from gen_jax.models.perceptual import Perceptual, extractor
+from gen_jax.models.srgan import Task, critic_loss, generator_loss, in_stages
 from gen_jax.nets import gan
 from gen_jax.nets.superres import NETS, Enlarger, enlarge, reduce
 from gen_jax.schema import Count, Decay, Dtype, NonNegative, builder
@@ -186,6 +183,8 @@ def build(
     return ERRORS[loss](made - view.see(x)).mean((1, 2, 3))
 
   def feature_terms(phi, small, made, x):
+    if features is None:
+      return {}
     return features.terms(phi, view.paint(enlarge(small, scale), made), x)
 
   def init(key, batch):
@@ -206,9 +205,8 @@ def build(
       "pixel_error": pixel_error(made, x),
       "bicubic_pixel_error": pixel_error(view.see(enlarge(small, scale)), x),
     }
-    if phi := state["mutable"]["generator"].get("phi"):
-      terms |= feature_terms(phi, small, made, x)
-    return terms
+    phi = state["mutable"]["generator"].get("phi")
+    return terms if phi is None else terms | feature_terms(phi, small, made, x)
 
   def observe(state, x, keys=None, cond=None):
     """The small picture, rounded to the data's levels."""
@@ -229,80 +227,28 @@ def build(
     {"generator": player("generator", regression, optimizer)}, init, ema=average, **capabilities
   )
   if not adversarial:
-    return Program((Stage(first),), over_states(first))
+    return single(first)
 
   judge = gan.Critic(**dataclasses.asdict(critic), dtype=jnp.dtype(dtype))
-
-  def score(params, seen):
-    return judge.apply({"params": params["critic"]}, 2 * seen - 1)
-
-  def content(phi, small, made, x):
-    """l_X [B], and its terms."""
-    error = pixel_error(made, x)
-    if features is None:
-      return error, {"pixel_error": error}
-    terms = {"pixel_error": error, **feature_terms(phi, small, made, x)}
-    value = perceptual.pixels * error + perceptual.feature * terms["feature_error"]
-    return value + perceptual.style * terms.get("style_error", 0), terms
-
-  def generator_loss(params, mutable, batch, key, step):
-    small, x = given(batch)
-    made, kept = make(params["generator"], small), mutable["generator"]
-    value, terms = content(kept.get("phi"), small, made, x)
-    on_fake = score(params, made)
-    fooled = LOSSES["ns"].generator(on_fake, on_fake)
-    return value + adversarial * fooled, (kept, {**terms, "adversarial": fooled})
-
-  def critic_loss(params, mutable, batch, key, step):
-    small, x = given(batch)
-    made = jax.lax.stop_gradient(make(params["generator"], small))
-    on_real, on_fake = score(params, view.see(x)), score(params, made)
-    terms = {"critic_on_real": on_real, "critic_on_fake": on_fake}
-    return LOSSES["ns"].critic(on_real, on_fake), (mutable["critic"], terms)
+  task = Task(given, make, view.see, pixel_error, feature_terms, judge)
 
   def init_game(key, batch):
     params, mutable = init(key, batch)
     c_key, phi_key = jax.random.split(jax.random.fold_in(key, 1))
     x = scaled(batch["x"][:1])
-    params["critic"] = judge.init(c_key, view.see(x))["params"]
+    params["critic"] = judge.init(c_key, 2 * view.see(x) - 1)["params"]
     phi = {} if features is None else {"phi": features.init(phi_key, x)}
     return params, {**mutable, "generator": phi, "critic": {}}
 
   players = {
-    "critic": player("critic", critic_loss, critic_optimizer),
-    "generator": player("generator", generator_loss, generator_optimizer),
+    "critic": player("critic", critic_loss(task), critic_optimizer),
+    "generator": player(
+      "generator", generator_loss(task, perceptual, adversarial), generator_optimizer
+    ),
   }
   order = (("critic", 1), ("generator", 1))
   second = game(players, init_game, order=order, ema=average, **capabilities)
   return in_stages(first, second, features)
-
-
-def in_stages(first: Model, second: Model, features: Extractor | None) -> Program:
-  """The game after the regression, whose generator it goes on with, and after the stage in which
-  the features are learnt, if there is one; of those before it only what it took over is kept."""
-  learn = None if features is None else features.learn
-  read = None if features is None else features.read
-
-  def with_phi(state, phi):
-    return {**state, "mutable": {**state["mutable"], "generator": {"phi": phi}}}
-
-  def carry(previous: list[PyTree], fresh: PyTree) -> PyTree:
-    before = jax.tree.map(jnp.copy, {k: previous[-1][k] for k in ("params", "ema", "updates")})
-    state = {
-      **fresh,
-      "params": {**fresh["params"], "generator": averaged(previous[-1], "generator")},
-      "ema": before["ema"],
-      "updates": before["updates"],
-    }
-    state["params"] = jax.tree.map(jnp.copy, state["params"])
-    if learn is None:
-      return state
-    return with_phi(state, jax.tree.map(jnp.copy, averaged(previous[0], "classifier")))
-
-  given = None if read is None else lambda state: with_phi(state, read())
-  opening = (Stage(first),) if learn is None else (learn, Stage(first))
-  last = Stage(second, carry=carry, given=given, release=tuple(range(len(opening))))
-  return Program((*opening, last), over_states(second))
 
 
 def check(
