@@ -22,7 +22,7 @@ COLOUR = dict(
   ),
   data=dict(name="domains:colour", resolution=16, batch_size=16),
   train=dict(steps=2000, log_every=50, validate_every=500, sample_every=500, checkpoint_every=500),
-  measures=("translation", "cycle", "sprites"),
+  measures=("translation", "cycle", "sprite_counterparts"),
 )
 
 # Digits of 8x8 pixels; the other set is the user's, see docs/translation.md.

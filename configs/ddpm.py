@@ -70,7 +70,7 @@ CAPTIONS = merge(
     sample=dict(guidance=1.0),
     likelihood=dict(times=20),
     evaluate=dict(samples=1000),
-    measures=("frechet", "prdc", "memorisation"),
+    measures=("caption_faithful", "sprites", "frechet", "prdc", "memorisation"),
   ),
 )  # fmt: skip
 

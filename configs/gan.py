@@ -149,6 +149,22 @@ VARIANTS["wgan_gp-cifar10"] = merge(
   ),
 )  # fmt: skip
 
+# Section 5.1's players, on eight Gaussians in a ring.
+VARIANTS["duality"] = merge(
+  VARIANTS["ns-ring8"],
+  dict(
+    model=dict(
+      loss="mm", latent=10, duality=dict(steps=10, optimizer=dict(learning_rate=1e-3)),
+      generator=dict(hidden=(100,) * 3, norm="none"),
+      critic=dict(hidden=(100,) * 3, maxout=0, norm="none"), init_std=0.0,
+      **optimizers(dict(learning_rate=1e-3, b1=0.9)),
+    ),
+    data=dict(name="toy2d:8gaussians", batch_size=256),
+    train=dict(steps=5000),
+    measures=("modes", "duality"),
+  ),
+)  # fmt: skip
+
 SMALL = dict(
   model=dict(
     latent=4, generator=dict(widths=(), hidden=(16,)), critic=dict(widths=(), hidden=(16,)),
@@ -164,6 +180,11 @@ VARIANTS |= {
   "tiny": tiny(VARIANTS["wgan_gp"], SMALL, TWO_LAYERS),
   "tiny_ns": tiny(VARIANTS["ns"], SMALL),
   "tiny_hinge": tiny(VARIANTS["ns"], SMALL, SPECTRAL),
+  "tiny_duality": tiny(
+    VARIANTS["duality"],
+    SMALL,
+    dict(model=dict(duality=dict(steps=2)), data=dict(name="digits"), measures=("memorisation",)),
+  ),
   "tiny_dragan": tiny(VARIANTS["dragan"], SMALL),
   "tiny_wgan": tiny(VARIANTS["wgan"], SMALL, FEW),
   "tiny_began": tiny(VARIANTS["began"], SMALL, dict(model=dict(began=dict(code=4)))),

@@ -17,7 +17,7 @@ SPRITES = dict(
     checkpoint_every=500,
   ),
   evaluate=dict(samples=1000, classifier_steps=1000),
-  measures=("class_shares", "frechet", "prdc", "memorisation"),
+  measures=("sprites", "class_shares", "frechet", "kernel", "prdc", "memorisation"),
 )  # fmt: skip
 
 VARIANTS = {

@@ -57,7 +57,7 @@ VARIANTS = {
   "tiny": tiny(
     SHAPES,
     dict(
-      model=dict(scale=2, width=4, blocks=1, optimizer=dict(decay_steps=8)),
+      model=dict(scale=2, width=8, blocks=1, optimizer=dict(decay_steps=8)),
       data=dict(resolution=16, validation=0.01, test=0.004),
     ),
   ),
@@ -68,9 +68,9 @@ VARIANTS["tiny_gan"] = merge(
     model=dict(
       colour="rgb", adversarial=1e-2, ema=0.9,
       perceptual=dict(
-        features="classifier", pixels=0.1, width=2, hidden=4, optimizer=dict(decay_steps=8)
+        features="classifier", pixels=0.1, width=2, hidden=8, optimizer=dict(decay_steps=8)
       ),
-      critic=dict(widths=(2, 4), hidden=(4,)),
+      critic=dict(widths=(4, 8), hidden=(8,)),
     ),
     train=dict(steps=(8, 8, 8)),
   ),

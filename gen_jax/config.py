@@ -80,6 +80,7 @@ class Evaluate:
   batch_size: of evaluation, and the fixed chunk in which samples are drawn.
   neighbours: k of precision, recall, density and coverage.
   classifier_steps: training length of the classifiers that measures need.
+  rival_steps: the same of a player's rival, for the duality gap.
   """
 
   split: str = "test"
@@ -87,6 +88,7 @@ class Evaluate:
   batch_size: Count = 128
   neighbours: Count = 5
   classifier_steps: Count = 600
+  rival_steps: Count = 300
 
 
 GROUPS = ("model", "data", "train", "sample", "likelihood", "evaluate")
@@ -195,7 +197,7 @@ TINY = dict(
   train=dict(
     steps=8, steps_per_call=1, log_every=2, validate_every=4, sample_every=8, checkpoint_every=4
   ),
-  evaluate=dict(samples=40, batch_size=40, classifier_steps=20),
+  evaluate=dict(samples=40, batch_size=40, classifier_steps=20, rival_steps=10),
 )
 
 

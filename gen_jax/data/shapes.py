@@ -10,7 +10,8 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from typing import Sequence
+from collections.abc import Callable
+from typing import NamedTuple, Sequence
 
 import numpy as np
 
@@ -170,6 +171,43 @@ class _Sprites(source.Split):
     return render(self._indices[index], self._resolution)
 
 
+class Sprites(NamedTuple):
+  """How pictures of the set are read back.
+
+  size: how many there are. draw: positions [n] -> x uint8 [n, R, R, 3]. factors_of: positions ->
+  [n, 6]. captions_of: positions -> tokens [n, T]. counts: factor -> number of its values, in order.
+  words: kind of word -> its tokens, of which a caption has one or, of a row or column, none.
+  """
+
+  size: int
+  draw: Callable[[np.ndarray], np.ndarray]
+  factors_of: Callable[[np.ndarray], np.ndarray]
+  captions_of: Callable[[np.ndarray], np.ndarray]
+  counts: dict[str, int]
+  words: dict[str, tuple[int, ...]]
+
+
+def sprites(resolution: int) -> Sprites:
+  """The set at that resolution."""
+  kinds = {
+    "size": _SCALE_WORDS, "colour": tuple(COLOURS), "shape": FACTORS["shape"],
+    "row": ("top", "bottom"), "column": ("left", "right"),
+  }  # fmt: skip
+
+  def captions_of(index):
+    shape, colour, scale, _, x, y = factors_of(index).T
+    return _captions()[shape, colour, scale, x, y]
+
+  return Sprites(
+    SIZE,
+    lambda index: render(index, resolution)["x"],
+    factors_of,
+    captions_of,
+    dict(zip(FACTORS, GRID)),
+    {kind: tuple(VOCABULARY.words.index(word) for word in words) for kind, words in kinds.items()},
+  )
+
+
 def check_resolution(resolution: int) -> int:
   """The resolution of the pictures, 32 for 0.
 
@@ -191,6 +229,9 @@ def load(*, resolution: int, validation: float, test: float, split_seed: int) ->
     resolution: of the pictures in pixels, 0 for 32.
     validation, test, split_seed: see `gen_jax.data.load`.
 
+  Returns:
+    A source; `notes["sprites"]` reads its pictures back.
+
   Raises:
     UserError: for an odd resolution or one outside 8..128.
   """
@@ -203,4 +244,4 @@ def load(*, resolution: int, validation: float, test: float, split_seed: int) ->
   )  # fmt: skip
   chosen = source.hold_out({"train": SIZE}, validation=validation, test=test, seed=split_seed)
   splits = {name: _Sprites(indices, resolution) for name, (_, indices) in chosen.items()}
-  return source.Source("shapes", spec, splits)
+  return source.Source("shapes", spec, splits, {"sprites": sprites(resolution)})

@@ -24,6 +24,8 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+import jax
+import jax.numpy as jnp
 import optax
 
 from gen_jax.core import UserError
@@ -129,3 +131,13 @@ class Optimizer:
     if self.clip:
       tx = optax.chain(optax.clip_by_global_norm(self.clip), tx)
     return optax.with_extra_args_support(tx)
+
+
+def clip_weights(limit: float) -> optax.GradientTransformation:
+  """Keeps all parameters in [-limit, limit], as the last of a chain (Arjovsky et al. 2017)."""
+
+  def update(updates, state, params):
+    inside = lambda u, p: jnp.clip(p + u, -limit, limit) - p
+    return jax.tree.map(inside, updates, params), state
+
+  return optax.GradientTransformation(lambda params: optax.EmptyState(), update)

@@ -20,6 +20,7 @@ from gen_jax.metrics.fidelity import PEAK, SMALLEST, detail, luminance, psnr, ss
 from gen_jax.metrics.finite import finite
 from gen_jax.metrics.frechet import frechet_distance
 from gen_jax.metrics.health import Kinds, game_health
+from gen_jax.metrics.kernel import kernel_distance
 from gen_jax.metrics.masks import Likeness, likeness
 from gen_jax.metrics.memorisation import (
   data_copying,
@@ -29,6 +30,7 @@ from gen_jax.metrics.memorisation import (
 from gen_jax.metrics.modes import Modes, mode_coverage
 from gen_jax.metrics.prdc import precision_recall_density_coverage
 from gen_jax.metrics.probes import balanced, probe_errors
+from gen_jax.metrics.reading import nearest_drawn
 from gen_jax.metrics.segmentation import agreement, confusion_matrix
 
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
   "frechet_distance",
   "game_health",
   "gaps",
+  "kernel_distance",
   "lattice_energy",
   "likeness",
   "low_pass",
@@ -59,6 +62,7 @@ __all__ = [
   "mode_coverage",
   "mutual_information_gap",
   "nearest_distance",
+  "nearest_drawn",
   "nearest_indices",
   "noise_like",
   "precision_recall_density_coverage",

@@ -111,6 +111,16 @@ def generator_loss(pair: Adversaries, params, mutable, batch, key, step):
   return masked_mean(value, mask), (mutable["generator"], {})
 
 
+def value(pair: Adversaries, params, mutable, batch, key) -> Array:
+  """M, minus the mean over the packs of what the critic descends, without penalties: a game of zero
+  sum, in which the generator would have it small."""
+  x, c, mask = seen(pair, batch)
+  y, _ = fakes(pair, params["generator"], key, batch)
+  own = mutable["critic"]
+  score = lambda points: pair.critic.score(params["critic"], own, points, c, mask, train=True)
+  return -masked_mean(pair.critic.loss(score(x), score(packed(pair, y)), own), mask)
+
+
 def generate(pair: Adversaries, state: dict, z: Array, c: Array | None) -> Array:
   """y [B, ...] of the averaged generator with its running statistics."""
   own = state["mutable"]["generator"]

@@ -17,6 +17,7 @@ those of `losses.adversarial`, penalties those of `losses.penalties`:
   relativistic          loss=rp, with penalties.r1 and penalties.r2
   BEGAN                 loss=began: the critic is an autoencoder, k is kept in `mutable`
   SNGAN                 critic.spectral=True with loss=hinge or ns
+  duality gap           duality.steps=20: both descend the gap of M = -E l_D (`learn.duality`)
 
 Samples come from the average of the generator's parameters, and, where it has batch normalisation,
 from running statistics of that average's own activations: after each step it sees one batch of
@@ -36,8 +37,9 @@ import jax.numpy as jnp
 import optax
 
 from gen_jax.core import Program, Spec, Stage, UserError, centre, quantize, single
+from gen_jax.learn.duality import directions
 from gen_jax.learn.game import Player, game, minimise
-from gen_jax.learn.optimizer import Optimizer
+from gen_jax.learn.optimizer import Optimizer, clip_weights
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.penalties import Penalties
 from gen_jax.models import adversaries, critics
@@ -108,14 +110,16 @@ class Opening:
   rounds: Count = 25
 
 
-def clip_weights(limit: float) -> optax.GradientTransformation:
-  """Keeps all parameters in [-limit, limit], as the last of a chain (Arjovsky et al. 2017)."""
+@dataclasses.dataclass(frozen=True)
+class Duality:
+  """Learning on the duality gap, see `learn.duality`.
 
-  def update(updates, state, params):
-    inside = lambda u, p: jnp.clip(p + u, -limit, limit) - p
-    return jax.tree.map(inside, updates, params), state
+  steps: of each player's rival, found anew for every training step; 0 for the game itself.
+  optimizer: of the rivals.
+  """
 
-  return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+  steps: Natural = 0
+  optimizer: Optimizer = Optimizer(learning_rate=1e-3)
 
 
 def critic_of(
@@ -148,6 +152,7 @@ def build(
   n_critic: Count = 1,
   opening: Opening = Opening(),
   order: Literal["alternating", "simultaneous"] = "alternating",
+  duality: Duality = Duality(),
   packing: Count = 1,
   conditional: bool = False,
   latent: Count = 100,
@@ -182,6 +187,7 @@ def build(
     n_critic: turns of the critic for one of the generator.
     opening: see there.
     order: alternating, or simultaneous: both players' gradients are taken at one point.
+    duality: see there; of order=simultaneous.
     packing: m, how many examples the critic judges at once; divides the batch size.
     conditional: join the label to the latent and to what the critic sees.
     latent: Z.
@@ -198,6 +204,7 @@ def build(
       contradict each other or are out of range; if a conditional model is given no `cond`.
   """
   check(loss, penalties, clip, n_critic, opening, order, conditional, critic)
+  check_duality(duality, loss, penalties, clip, order, critic)
   check_nets(spec, generator, critic)
   real = jnp.promote_types(dtype, jnp.float32)
   how = {"init_std": init_std, "dtype": jnp.dtype(dtype)}
@@ -241,13 +248,21 @@ def build(
     critic_tx = optax.chain(critic_tx, clip_weights(clip))
   generator_tx = generator_optimizer.make()
 
-  def player(name, loss, optimizer, tx):
-    return Player(minimise(name, partial(loss, pair), optimizer.accumulate), tx)
-
-  players = {
-    "critic": player("critic", adversaries.critic_loss, critic_optimizer, critic_tx),
-    "generator": player("generator", adversaries.generator_loss, generator_optimizer, generator_tx),
-  }
+  txs = {"critic": critic_tx, "generator": generator_tx}
+  if duality.steps:
+    value = partial(adversaries.value, pair)
+    inner = duality.optimizer.make()
+    moves = directions(value, "generator", "critic", inner, duality.steps)
+  else:
+    moves = {
+      "critic": minimise(
+        "critic", partial(adversaries.critic_loss, pair), critic_optimizer.accumulate
+      ),
+      "generator": minimise(
+        "generator", partial(adversaries.generator_loss, pair), generator_optimizer.accumulate
+      ),
+    }
+  players = {name: Player(moves[name], tx) for name, tx in txs.items()}
 
   def stage_with(turns):
     """The game with that many turns of the critic for one of the generator."""
@@ -300,6 +315,19 @@ def check(loss, penalties, clip, n_critic, opening, order, conditional, critic) 
     raise UserError(
       "model.order=simultaneous is one turn of both: model.n_critic must be 1, and"
       " model.opening.n_critic 0"
+    )
+
+
+def check_duality(duality, loss, penalties, clip, order, critic) -> None:
+  """Refuses options that a game without turns and without state has no use for."""
+  if not duality.steps:
+    return
+  if order != "simultaneous":
+    raise UserError("model.duality.steps is of model.order=simultaneous: both descend one gap")
+  if loss == "began" or critic.spectral or penalties.active() or clip:
+    raise UserError(
+      "model.duality is of a loss of logits alone: leave out loss=began, critic.spectral,"
+      " penalties and clip"
     )
 
 

@@ -52,8 +52,11 @@ TWO_STAGES_OF_FEATURES = configs.merge(SMALL_STEPS, {"model": {"perceptual": {"o
 
 # For a regression and a game after the classifier whose features it learns from.
 THREE_STAGES = configs.merge(
-  TWO_PLAYERS, {"model": {"optimizer": SGD, "perceptual": {"optimizer": SGD}}}
+  TWO_PLAYERS, {"model": {"loss": "l2", "optimizer": SGD, "perceptual": {"optimizer": SGD}}}
 )
+
+# The gradient of an absolute error is a sign: of rounding noise, where the answer is exact.
+SMOOTH = {"model": {"dtype": "float64", "loss": "l2", "optimizer": SGD}}
 
 TWO_STAGES_OF_VIDEO = {
   "model": {"dtype": "float64", "optimizer": SGD, "transformer": {"optimizer": SGD}}
@@ -72,7 +75,7 @@ SYSTEMS = (
   System("ae:tiny_perceptual", TWO_STAGES_OF_FEATURES),
   System("dae:tiny", SMALL_STEPS),
   System("upsample:tiny", SMALL_STEPS),
-  System("superres:tiny"),
+  System("superres:tiny", SMOOTH),
   System("pca:tiny", FLOAT64),
   System("kmeans:tiny", FLOAT64),
   System("gmm:tiny", FLOAT64),
@@ -102,6 +105,7 @@ MORE = (
   System("vqvae:tiny_transformer", TWO_STAGES),
   System("gan:tiny_hinge", TWO_PLAYERS),
   System("gan:tiny_dragan", TWO_PLAYERS),
+  System("gan:tiny_duality", TWO_PLAYERS),
   System("gan:tiny_wgan", TWO_PLAYERS),
 )
 

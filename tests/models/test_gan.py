@@ -633,3 +633,29 @@ def test_residual_players_both_learn(kwargs):
     norms = after["mutable"]["critic"]["batch_stats"]
     # Three layers of the block, two of each plain one, hidden, logit, projection.
     assert len(norms) == 10
+
+
+def test_learning_on_the_duality_gap():
+  """The losses are the zero-sum value against each rival, which more steps make worse."""
+  found = {}
+  for steps in (1, 30):
+    duality = gan.Duality(steps, Optimizer(name="sgd", learning_rate=0.05, b1=0.0))
+    model = model_of(loss="mm", order="simultaneous", duality=duality)
+    state = model.init(jax.random.key(0), batch_of(size=256))
+    batch = jax.tree.map(lambda leaf: leaf[None], batch_of(size=256))
+    _, metrics = jax.jit(model.update)(state, batch, jax.random.key(1), 0)
+    found[steps] = float(metrics["critic_loss"] + metrics["generator_loss"])
+  assert found[30] > found[1] + 0.05
+
+
+@pytest.mark.parametrize(
+  "changes, words",
+  [
+    ({"order": "alternating"}, "is of model.order=simultaneous"),
+    ({"penalties": Penalties(r1=1.0)}, "a loss of logits alone"),
+    ({"critic": gan.CriticNet((), (4,), spectral=True)}, "a loss of logits alone"),
+  ],
+)
+def test_the_duality_gap_refuses_what_it_has_no_use_for(changes, words):
+  with pytest.raises(UserError, match=words):
+    model_of(**{"order": "simultaneous", "duality": gan.Duality(3), **changes})

@@ -12,17 +12,20 @@ import numpy as np
 import pytest
 
 from gen_jax.core import Field, Model, Spec
-from gen_jax.data import SPECIAL, ArraySplit, Source
+from gen_jax.data import SPECIAL, ArraySplit, Source, shapes
 from gen_jax.metrics import health
-from gen_jax.report import measures, uses
+from gen_jax.report import measures, rivals, uses
 from gen_jax.report.judge import Judge
 from gen_jax.run import grids, pictures
 from tests.report import made
+from tests.report.test_rivals import quadratic
+from tests.run import toy
 
 K, N, DRAWN = 5, 600, 150
 CENTRES = 4 * np.stack([np.cos(np.arange(K) * 2 * np.pi / K), np.sin(np.arange(K) * 2 * np.pi / K)])
 CENTRES = CENTRES.T.astype(np.float32)
 VECTORS = Spec.of((2,), None, K, twin=Field((2,)), factors=Field((2,), 4))
+SPRITES = shapes.sprites(8)
 GAME = {"critic_on_real": 0.5, "critic_on_fake": -0.5, "critic_gradient_norm": 1.0}
 
 
@@ -62,6 +65,13 @@ def channels(seed):
   rng = np.random.default_rng(seed)
   x = rng.integers(3, size=(N, 1, 1, 2))
   return {"x": x, "twin": x, "label": 3 * x[:, 0, 0, 0] + x[:, 0, 0, 1]}
+
+
+def drawn(seed):
+  """Sprites, which are their own twins, and their captions."""
+  where = np.random.default_rng(seed).integers(SPRITES.size, size=N)
+  x = SPRITES.draw(where)
+  return {"x": x, "twin": x, "caption": SPRITES.captions_of(where)}
 
 
 def sentences(seed):
@@ -137,10 +147,15 @@ BOARD = jnp.array([[0.0, 1], [2, 0]])[..., None]
 BOARDED = PIXELS._replace(transform=lambda states, x, keys, cond: x + (x > 81) * BOARD, cond=())
 WORDS = TWINS._replace(transform=lambda states, x, keys, cond: x + 1, cond=())
 
+DRAWING = TWINS._replace(sample=lambda states, keys, cond: cond["twin"], cond=("twin", "caption"))
+
 WORD_FIELD = Field((3,), 10, (*SPECIAL, *"abcdef"))
 PICTURE = Field((2, 2, 1), 256)
 IMAGES = Spec.of(
   (2, 2, 1), 256, K, twin=PICTURE, segmentation=Field((2, 2), K), y=PICTURE, label_y=Field((), K)
+)
+DRAWN_SPEC = Spec.of(
+  (8, 8, 3), 256, twin=Field((8, 8, 3), 256), caption=Field((10,), len(shapes.VOCABULARY))
 )
 RESTORED = Spec.of((2, 2, 1), 256, K)
 GROUPS = Spec.of((2,), None, 2, group=Field((), 2))
@@ -167,11 +182,15 @@ MEASURED = {
   "segmentation": (PIXELS, images, IMAGES, {}, {"": EXACT}),
   "restored_accuracy": (RESTORING, images, RESTORED, {}, {"": EXACT}),
   "checkerboard": (BOARDED, images, RESTORED, {}, {"": EXACT}),
+  "duality": (TWINS, vectors, VECTORS, {}, {"": EXACT}),
+  "kernel": (TWINS, vectors, VECTORS, {}, {"": 20.0}),
+  "sprites": (DRAWING, drawn, DRAWN_SPEC, {}, {"legible": EXACT, "": 0.4}),
+  "caption_faithful": (DRAWING, drawn, DRAWN_SPEC, {}, {"": 0.02}),
   "words": (WORDS, sentences, Spec(WORD_FIELD, {"y": WORD_FIELD}), {}, {"": EXACT}),
   "translation": (PIXELS._replace(cond=()), images, IMAGES, {}, {"": EXACT}),
   "cycle": (PIXELS._replace(cond=()), images, IMAGES, {}, {"": EXACT}),
   "translated_accuracy": (PIXELS._replace(cond=()), images, IMAGES, {}, {"": EXACT}),
-  "sprites": (PIXELS._replace(cond=()), images, IMAGES, {}, {"": EXACT}),
+  "sprite_counterparts": (PIXELS._replace(cond=()), images, IMAGES, {}, {"": EXACT}),
 }  # fmt: skip
 
 
@@ -179,18 +198,32 @@ def figures_of(name, order, mesh):
   """The values of a measure, and of health what it rests on."""
   model, data, spec, settings, _ = MEASURED[name]
   notes = {"modes": CENTRES, "mode_deviation": 0.5, "counterparts": True}
+  notes["sprites"] = SPRITES
   notes["mask"] = lambda x: x[..., 0] > 41
   if name == "channel_modes":
     one = lambda seed: {"x": (x := channels(seed)["x"][..., :1]), "label": x[:, 0, 0, 0]}
     notes = {"channels": source_of(one, Spec.of((1, 1, 1), 3, 3), order)}
   experiment = made.settings(settings, samples=DRAWN, neighbours=5)
-  scene = made.scene(model, source_of(data, spec, order, notes), experiment, centroids, mesh=mesh)
+  experiment.config |= {"sample": {"direction": "x_to_y"}} if name == "cycle" else {}
+  source = source_of(data, spec, order, notes)
+  if name == "duality":
+    source.splits["validation"] = source.splits["test"]
+    experiment = toy.experiment(evaluate={"batch_size": 16, "rival_steps": 60})
+  scene = made.scene(model, source, experiment, centroids, mesh=mesh)
   scene.rows = [GAME] * 8
   records = measures.take((name,), scene)
   found = {figure: record["value"] for figure, record in records.items()}
   if name == "health":
     found["cell_perplexity_ratio"] = records["health"]["cell_perplexity_ratio"]
   return found
+
+
+def answered(model):
+  """The game that the duality gap is taken of."""
+  value = lambda states, batch, keys: {
+    "value": -model.evaluate(states[-1], batch, keys)["critic_loss"]
+  }
+  return rivals.Game(model, model.init(jax.random.key(0), {}), value)
 
 
 def test_every_measure_and_every_mode_is_held():
@@ -201,7 +234,8 @@ def test_every_measure_and_every_mode_is_held():
 @pytest.mark.parametrize("name", MEASURED)
 def test_measures(name, mesh, monkeypatch):
   monkeypatch.setattr(health, "FITTED", 100)
-  monkeypatch.setattr(measures.translation, "opposite", lambda scene: scene.model)
+  monkeypatch.setattr(rivals, "game_of", lambda scene: answered(quadratic(0.1)))
+  monkeypatch.setattr(measures.translation, "opposite", lambda scene, way: scene.model)
   tolerances = MEASURED[name][-1]
   found = {order: figures_of(name, order, mesh) for order in ("sorted", 1, 2, 3)}
   declared = measures.MEASURES[name].figures

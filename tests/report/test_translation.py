@@ -44,6 +44,7 @@ def test_networks_that_change_nothing_err_as_much_as_doing_nothing(monkeypatch, 
   assert found["of_input"] == pytest.approx(found["value"], rel=1e-6)
   assert found["psnr"] == pytest.approx(-10 * np.log10(apart), rel=1e-4)
   assert found["direction"] == direction and found["examples"] == len(x)
+  assert found["other_way"]["direction"] != direction
   assert records["cycle_error_rounded"]["value"] == records["identity_error"]["value"] == 0
 
 
@@ -89,6 +90,7 @@ def test_translations_are_read_by_a_judge_of_the_other_domain(monkeypatch, mesh,
   assert right["value"] > 0.9 and right["of_input"] == nothing["value"] < 0.4
   to = direction[-1]
   assert asked[0][0] == f"real {to}" and (asked[0][1] > 8) == (to == "y")  # y is black on white
+  assert right["other_way"]["value"] > 0.9 and asked[1][0] != asked[0][0]
 
 
 def read(monkeypatch, mesh, network, direction):
@@ -122,7 +124,7 @@ def test_domains_of_unequal_number_are_measured_whole(tmp_path, mesh):
   assert one.spec.levels == 17 and one.spec.classes == 10
 
 
-def test_the_sprites_measure_reads_what_is_kept(monkeypatch, mesh):
+def test_the_measure_of_sprites_reads_what_is_kept(monkeypatch, mesh):
   config = configs.experiment(
     "gen_jax.models.cyclegan.build",
     model=dict(generator=dict(widths=(4,)), critic=dict(widths=(4,))),
@@ -133,7 +135,9 @@ def test_the_sprites_measure_reads_what_is_kept(monkeypatch, mesh):
 
   def by(network):
     monkeypatch.setattr(cyclegan.Translator, "apply", lambda self, variables, x: network(x))
-    return measures.take(("sprites",), Scene(Trained(system, [state], None)))["counterpart_iou"]
+    return measures.take(("sprite_counterparts",), Scene(Trained(system, [state], None)))[
+      "counterpart_iou"
+    ]
 
   right = by(lambda x: x[..., ::-1])
   assert right["value"] == right["area_ratio"] == right["of_input"] == 1

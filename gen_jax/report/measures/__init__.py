@@ -9,12 +9,14 @@ from gen_jax.report.measures import (
   checkerboard,
   codes,
   coverage,
+  duality,
   fairness,
   likelihood,
   restored,
   samples,
   segmentation,
   sentences,
+  sprites,
   superres,
   translation,
 )
@@ -25,8 +27,9 @@ from gen_jax.run.system import System
 from gen_jax.schema import nearest
 
 __all__ = [
-  "MEASURES", "check", "checkerboard", "codes", "coverage", "fairness", "likelihood", "line",
-  "restored", "samples", "segmentation", "sentences", "superres", "take", "translation",
+  "MEASURES", "check", "checkerboard", "codes", "coverage", "duality", "fairness", "likelihood",
+  "line", "restored", "samples", "segmentation", "sentences", "sprites", "superres", "take",
+  "translation",
 ]  # fmt: skip
 
 

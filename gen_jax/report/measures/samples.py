@@ -32,6 +32,16 @@ def frechet(scene: Scene) -> dict[str, Record]:
   return {"frechet_distance": record, "extractor_accuracy": accuracy}
 
 
+@measure("kernel_distance", needs=("sample",), fields=("label",), obstacle=fewer_than_two)
+def kernel(scene: Scene) -> dict[str, Record]:
+  """Squared kernel distance of samples to the real split, beside that of the training data. It is
+  unbiased, so that figures of sets of other sizes may be compared with it."""
+  f = scene.features
+  distance, floor = (metrics.kernel_distance(f[name], f["real"]) for name in ("samples", "train"))
+  facts = {"real_examples": len(f["real"]), "of_training_data": floor, **scene.extractor()}
+  return {"kernel_distance": scene.record(distance, **facts)}
+
+
 def too_few_neighbours(system: System) -> str:
   """An example needs a k-th neighbour besides itself."""
   evaluate = system.experiment.evaluate

@@ -4,7 +4,7 @@ again, and as a classifier of the other domain reads them."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,22 +16,41 @@ from gen_jax.report.measures.table import measure
 from gen_jax.report.scene import Record, Scene
 from gen_jax.run.system import System
 
-OPPOSITE = {"x_to_y": "y_to_x", "y_to_x": "x_to_y"}
 LABELS = {"x": "label", "y": "label_y"}
 
 
-def direction_of(config: dict) -> str:
-  """x_to_y, where neither the sampler nor the model has a direction."""
-  for section in ("sample", "model"):
-    if "direction" in config.get(section, {}):
-      return config[section]["direction"]
-  return "x_to_y"
+class Way(NamedTuple):
+  """A direction of translation: the model that goes it, and the fields it goes from and to."""
+
+  model: Model
+  start: str
+  to: str
+
+  @property
+  def name(self) -> str:
+    return f"{self.start}_to_{self.to}"
 
 
-def ends(scene: Scene) -> tuple[str, str]:
-  """The field that is translated, and that it is translated to."""
-  start, to = direction_of(scene.system.config).split("_to_")
-  return start, to
+def ways(scene: Scene) -> list[Way]:
+  """The way that the config says, x_to_y where it says none; and where it is the sampler's to say,
+  the other way too."""
+  config = scene.system.config
+  own = config.get("sample", {}).get("direction")
+  start, to = (own or config["model"].get("direction", "x_to_y")).split("_to_")
+  first = Way(scene.model, start, to)
+  return [first, Way(opposite(scene, f"{to}_to_{start}"), to, start)] if own else [first]
+
+
+def opposite(scene: Scene, direction: str) -> Model:
+  """The model that translates that way."""
+  config = configs.merge(scene.system.config, {"sample": {"direction": direction}})
+  return configs.build(config, scene.spec).model
+
+
+def each_way(scene: Scene, figure: str, take: Callable[[Way], Record]) -> dict[str, Record]:
+  """A figure of the way that the config says, with that of the other way in it, if there is one."""
+  found = [take(way) | {"direction": way.name} for way in ways(scene)]
+  return {figure: found[0] | ({"other_way": found[1]} if len(found) > 1 else {})}
 
 
 def field_of(spec: Spec, name: str) -> Any:
@@ -59,12 +78,23 @@ def of_domain(split: Split, name: str) -> Split:
   return next(part for part in split.parts() if name in part[0])
 
 
-def translated(scene: Scene, split: Split, start: str) -> np.ndarray:
+def translated(scene: Scene, way: Way, split: Split) -> np.ndarray:
   """Every example of a split, translated."""
   made = lambda states, batch, keys: {
-    "x": scene.model.transform(states, batch[start], keys, scene.cond(batch))
+    "x": way.model.transform(states, batch[way.start], keys, scene.cond(batch))
   }
   return scene.terms(made, of=split)["x"]
+
+
+def mean_error(scene: Scene, error: Callable, split: Split) -> float:
+  """The mean over a split of (states, batch, keys, cond) -> [B]."""
+  terms = lambda states, batch, keys: {"error": error(states, batch, keys, scene.cond(batch))}
+  return float(np.mean(scene.terms(terms, of=split)["error"]))
+
+
+def of(split: Split, scene: Scene, value: float, **facts) -> Record:
+  """A figure over all examples of one domain of the split."""
+  return scene.of_split(value, **facts) | {"examples": len(split)}
 
 
 @measure("counterpart_error", needs=("transform",), fields=("y",), notes=("counterparts",))
@@ -72,34 +102,29 @@ def translation(scene: Scene) -> dict[str, Record]:
   """Mean squared error in [0, 1] of translations, rounded to the data's levels, to their right
   answers; beside it, where the two domains are alike, that of the input left as it is. `psnr` is
   -10 log10 of each, in dB."""
-  start, to = ends(scene)
-  levels = field_of(scene.spec, to).levels
-  same = alike(scene)
 
-  def terms(states, batch, keys):
-    made = scene.model.transform(states, batch[start], keys, scene.cond(batch))
-    out = {"made": squared_error(made, batch[to], levels)}
-    return out | ({"input": squared_error(batch[start], batch[to], levels)} if same else {})
+  def take(way):
+    levels = field_of(scene.spec, way.to).levels
 
-  found = {name: float(np.mean(value)) for name, value in scene.terms(terms).items()}
-  error = found["made"]
-  facts: dict[str, Any] = {"direction": f"{start}_to_{to}", "psnr": psnr(error)}
-  if same:
-    facts |= {"of_input": found["input"], "psnr_of_input": psnr(found["input"])}
-  return {"counterpart_error": scene.of_split(error, **facts)}
+    def made(states, batch, keys, cond):
+      x = way.model.transform(states, batch[way.start], keys, cond)
+      return squared_error(x, batch[way.to], levels)
+
+    error = mean_error(scene, made, scene.split)
+    facts = {"psnr": psnr(error)}
+    if alike(scene):
+      untouched = lambda states, batch, *rest: squared_error(batch["x"], batch["y"], levels)
+      facts["of_input"] = mean_error(scene, untouched, scene.split)
+      facts["psnr_of_input"] = psnr(facts["of_input"])
+    return scene.of_split(error, **facts)
+
+  return each_way(scene, "counterpart_error", take)
 
 
 def one_way(system: System) -> str:
   """Whether the model translates one way only."""
   turns = "direction" in system.config.get("sample", {})
   return "" if turns else "needs a model whose config.sample has a direction"
-
-
-def opposite(scene: Scene) -> Model:
-  """The model that translates the other way."""
-  config = scene.system.config
-  turned = {"sample": {"direction": OPPOSITE[config["sample"]["direction"]]}}
-  return configs.build(configs.merge(config, turned), scene.spec).model
 
 
 @measure(needs=("transform",), fields=("y",), obstacle=one_way)
@@ -111,27 +136,24 @@ def cycle(scene: Scene) -> dict[str, Record]:
   identity_error: of an example of the target domain that is translated, to itself; where the
     domains are alike.
   """
-  start, to = ends(scene)
-  back = opposite(scene)
+  first, *others = ways(scene)
+  leads_to = {way.to: way for way in (first, *others)}
 
-  def terms_of(given: str, then: Callable) -> Callable:
-    def terms(states, batch, keys):
-      x, cond = batch[given], scene.cond(batch)
-      made = then(states, scene.model.transform(states, x, keys, cond), keys, cond)
-      return {"error": squared_error(made, x, field_of(scene.spec, given).levels)}
+  def error_of(domain: str, then: Callable, way: Way) -> Record:
+    levels, split = field_of(scene.spec, domain).levels, of_domain(scene.split, domain)
 
-    return terms
+    def error(states, batch, keys, cond):
+      x = batch[domain]
+      made = way.model.transform(states, x, keys, cond)
+      return squared_error(then(states, made, keys, cond), x, levels)
 
-  def record(given, then):
-    split = of_domain(scene.split, given)
-    error = float(np.mean(scene.terms(terms_of(given, then), of=split)["error"]))
-    facts = {"direction": f"{start}_to_{to}", "psnr": psnr(error)}
-    return scene.of_split(error, **facts) | {"examples": len(split)}
+    value = mean_error(scene, error, split)
+    return of(split, scene, value, psnr=psnr(value))
 
-  records = {"cycle_error_rounded": record(start, back.transform)}
-  if alike(scene):
-    records["identity_error"] = record(to, lambda states, made, keys, cond: made)
-  return records
+  there_and_back = lambda way: error_of(way.start, leads_to[way.start].model.transform, way)
+  kept = lambda way: error_of(way.to, lambda states, made, keys, cond: made, way)
+  records = each_way(scene, "cycle_error_rounded", there_and_back)
+  return records | (each_way(scene, "identity_error", kept) if alike(scene) else {})
 
 
 @measure("translated_accuracy", needs=("transform",), fields=("y", "label", "label_y"))
@@ -139,21 +161,22 @@ def translated_accuracy(scene: Scene) -> dict[str, Record]:
   """How often a classifier of the target domain's real training split reads a translation as the
   class of what was translated. Beside it: `of_input`, what it reads in the input left as it is,
   where the domains are alike; and its accuracy on its own domain."""
-  start, to = ends(scene)
-  judge = scene.train_judge(domain(scene.source, to), f"real {to}")
-  split = of_domain(scene.split, start)
-  examples = split.arrays()
-  label = examples[LABELS[start]]
-  made = translated(scene, split, start)
-  facts = {
-    "direction": f"{start}_to_{to}",
-    "extractor": "classifier of the target domain's training split",
-    "extractor_accuracy": round(judge.accuracy, 4),
-  }
-  if alike(scene):
-    facts["of_input"] = float((judge.predict(examples[start]) == label).mean())
-  record = scene.of_split((judge.predict(made) == label).mean(), **facts)
-  return {"translated_accuracy": record | {"examples": len(split)}}
+
+  def take(way):
+    judge = scene.train_judge(domain(scene.source, way.to), f"real {way.to}")
+    split = of_domain(scene.split, way.start)
+    examples = split.arrays()
+    label = examples[LABELS[way.start]]
+    made = translated(scene, way, split)
+    facts: dict[str, Any] = {
+      "extractor": "classifier of the target domain's training split",
+      "extractor_accuracy": round(judge.accuracy, 4),
+    }
+    if alike(scene):
+      facts["of_input"] = float((judge.predict(examples[way.start]) == label).mean())
+    return of(split, scene, (judge.predict(made) == label).mean(), **facts)
+
+  return each_way(scene, "translated_accuracy", take)
 
 
 def domain(source: Source, name: str) -> Source:
@@ -166,20 +189,21 @@ def domain(source: Source, name: str) -> Source:
   return Source(f"{source.name}:{name}", spec, splits, digest=source.digest)
 
 
-@measure(
-  "counterpart_iou", needs=("transform",), fields=("y",), notes=("counterparts", "mask")
-)  # fmt: skip
-def sprites(scene: Scene) -> dict[str, Record]:
+@measure("counterpart_iou", needs=("transform",), fields=("y",), notes=("counterparts", "mask"))
+def sprite_counterparts(scene: Scene) -> dict[str, Record]:
   """The IoU of the masks of translated sprites with those of their right answers, as a ratio over
   the split; beside it that of the input left as it is, and what a translation should keep of place
   (the distance of centroids, in pixels), size (the ratio of areas) and colour (mean absolute
   difference inside, in [0, 1])."""
-  start, to = ends(scene)
-  mask, real = scene.source.notes["mask"], scene.real
-  given, wanted = (real[name].astype(np.float64) / (scene.spec.levels - 1) for name in (start, to))
-  made = translated(scene, scene.split, start)
-  of = lambda x: mask(np.asarray(x))
-  found = metrics.likeness(made / (scene.spec.levels - 1), wanted, of(made), of(real[to]))
-  untouched = metrics.likeness(given, wanted, of(real[start]), of(real[to]))
-  facts = found._asdict() | {"of_input": untouched.iou, "direction": f"{start}_to_{to}"}
-  return {"counterpart_iou": scene.of_split(facts.pop("iou"), **facts)}
+  mask, real, scale = scene.source.notes["mask"], scene.real, scene.spec.levels - 1
+  bright = lambda x: np.asarray(x, np.float64) / scale
+
+  def compared(x, y):
+    return metrics.likeness(bright(x), bright(y), mask(np.asarray(x)), mask(np.asarray(y)))
+
+  def take(way):
+    facts = compared(translated(scene, way, scene.split), real[way.to])._asdict()
+    untouched = compared(real[way.start], real[way.to]).iou
+    return scene.of_split(facts.pop("iou"), of_input=untouched, **facts)
+
+  return each_way(scene, "counterpart_iou", take)

@@ -1,0 +1,106 @@
+"""Samples of `shapes`, read by the nearest of all its sprites: no classifier is asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gen_jax import metrics
+from gen_jax.report.measures.table import measure
+from gen_jax.report.scene import Record, Scene
+
+# Squared distance, of pixels in [0, 1] at 32x32: one step of the orientation, the smallest factor.
+# White noise of deviation 0.05 comes to as much.
+LEGIBLE = 8.0
+UNREAD = "orientation"  # several orientations of a tiny sprite are one picture
+
+
+def read(scene: Scene, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Positions of the nearest sprites, and whether x lies near enough to be read, and nearer than to
+  an empty picture."""
+  known, scale = scene.source.notes["sprites"], scene.spec.levels - 1
+  flat = lambda pictures: pictures.reshape(len(pictures), -1) / np.float32(scale)
+  draw = lambda index: flat(known.draw(index))
+  x = flat(np.asarray(x))
+  index, distance = metrics.nearest_drawn(x, draw, known.size)
+  near = distance * (32 / scene.spec.shape[0]) ** 2 < LEGIBLE
+  return index, near & (distance < (x.astype(np.float64) ** 2).sum(axis=1))
+
+
+def evenness(factors: np.ndarray, counts: dict[str, int]) -> tuple[dict[str, float], ...]:
+  """Of each factor, the smallest share of a value times the number of values, and 1 less the total
+  variation of the shares to uniform ones.
+
+  Args:
+    factors: [n, F] indices.
+    counts: name -> number of values, in their order.
+  """
+  least, even = {}, {}
+  for column, (name, count) in zip(factors.T, counts.items(), strict=True):
+    shares = np.bincount(column, minlength=count) / max(len(column), 1)
+    least[name] = float(shares.min() * count)
+    even[name] = float(1 - np.abs(shares - 1 / count).sum() / 2)
+  return least, even
+
+
+@measure("legible", "smallest_factor_share", needs=("sample",), notes=("sprites",))
+def sprites(scene: Scene) -> dict[str, Record]:
+  """What share of the samples are sprites, and how evenly these take the values of each factor but
+  the orientation: the smallest share of a value, 1 where all are alike probable. Beside both, the
+  same of as many real examples."""
+  known = scene.source.notes["sprites"]
+
+  def taken(x) -> dict[str, Any]:
+    index, legible = read(scene, x)
+    least, even = evenness(known.factors_of(index[legible]), known.counts)
+    smallest = min(value for name, value in least.items() if name != UNREAD)
+    return {"legible": legible.mean(), "smallest": smallest, "least": least, "even": even}
+
+  drawn = taken(scene.samples["x"])
+  real = taken(scene.real["x"][: len(scene.samples["x"])])
+  facts = {f"smallest_{name}_share": value for name, value in drawn["least"].items()}
+  facts |= {f"{name}_evenness": value for name, value in drawn["even"].items()}
+  return {
+    "legible": scene.record(drawn["legible"], of_real_data=float(real["legible"])),
+    "smallest_factor_share": scene.record(
+      drawn["smallest"], of_real_data=real["smallest"], **facts
+    ),
+  }
+
+
+KINDS = ("size", "colour", "shape", "row", "column")
+
+
+@measure(
+  "caption_accuracy", *(f"caption_accuracy_{kind}" for kind in KINDS), needs=("sample",),
+  cond=("caption",), notes=("sprites",),
+)  # fmt: skip
+def caption_faithful(scene: Scene) -> dict[str, Record]:
+  """How often the sprite that is read in a sample is as its caption says, in all of its words and
+  in those of each kind; beside it, the same against captions in another order. A sample that cannot
+  be read counts as wrong."""
+  known, asked = scene.source.notes["sprites"], scene.samples["caption"]
+  index, legible = read(scene, scene.samples["x"])
+  said = known.captions_of(index)
+
+  def accuracies(captions):
+    right = {
+      kind: legible & (word_of(said, known.words[kind]) == word_of(captions, known.words[kind]))
+      for kind in KINDS
+    }
+    right = {"": np.logical_and.reduce(list(right.values())), **right}
+    return {kind: float(value.mean()) for kind, value in right.items()}
+
+  found, chance = accuracies(asked), accuracies(np.roll(asked, len(asked) // 2, axis=0))
+  return {
+    f"caption_accuracy_{kind}".rstrip("_"): scene.record(
+      value, of_other_captions=chance[kind], legible=float(legible.mean())
+    )
+    for kind, value in found.items()
+  }
+
+
+def word_of(captions: np.ndarray, tokens: tuple[int, ...]) -> np.ndarray:
+  """Which of these tokens each caption [n, T] has, 0 for none: [n]."""
+  return np.where(np.isin(captions, tokens), captions, 0).max(axis=1)

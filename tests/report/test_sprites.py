@@ -1,0 +1,71 @@
+"""What is read in samples of sprites, for samples of which it is known."""
+
+import types
+
+import numpy as np
+import pytest
+
+from gen_jax.core import Spec
+from gen_jax.data import shapes
+from gen_jax.report.measures import sprites
+
+KNOWN = shapes.sprites(8)
+RNG = np.random.default_rng(0)
+
+
+def scene_of(x, caption=None, real=None):
+  record = lambda value, **facts: {"value": float(value), **facts}
+  return types.SimpleNamespace(
+    spec=Spec.of((8, 8, 3), 256), record=record,
+    source=types.SimpleNamespace(notes={"sprites": KNOWN}),
+    samples={"x": x, "caption": caption}, real={"x": x if real is None else real},
+  )  # fmt: skip
+
+
+def positions(n=400, **fixed):
+  factors = np.stack([RNG.integers(count, size=n) for count in KNOWN.counts.values()], 1)
+  for name, value in fixed.items():
+    factors[:, list(KNOWN.counts).index(name)] = value
+  return shapes.index_of(factors)
+
+
+def test_sprites_are_legible_and_nothing_else_is():
+  x = KNOWN.draw(positions())
+  half = np.where(np.arange(400)[:, None, None, None] % 2, x, RNG.integers(256, size=x.shape))
+  found = sprites.sprites(scene_of(half.astype(np.uint8), real=x))
+  assert found["legible"]["value"] == 0.5 and found["legible"]["of_real_data"] == 1
+  black = sprites.sprites(scene_of(np.zeros_like(x)))
+  assert black["legible"]["value"] == 0 and black["smallest_factor_share"]["value"] == 0
+
+
+def test_a_value_that_is_lost_is_a_share_of_zero():
+  even = sprites.sprites(scene_of(KNOWN.draw(positions(2000))))["smallest_factor_share"]
+  assert 0.6 < even["value"] <= 1 and even["colour_evenness"] > 0.9
+  red = sprites.sprites(scene_of(KNOWN.draw(positions(colour=0))))["smallest_factor_share"]
+  assert red["value"] == red["smallest_colour_share"] == 0 and red["smallest_scale_share"] > 0.5
+  assert red["colour_evenness"] == pytest.approx(1 / 6)
+
+
+def test_captions_are_held_against_what_is_read():
+  where = positions(scale=3)
+  x, captions = KNOWN.draw(where), KNOWN.captions_of(where)
+  right = sprites.caption_faithful(scene_of(x, captions))
+  assert right["caption_accuracy"]["value"] > 0.95
+  assert right["caption_accuracy"]["of_other_captions"] < 0.05
+  assert right["caption_accuracy_colour"]["of_other_captions"] == pytest.approx(1 / 6, abs=0.07)
+  factors = KNOWN.factors_of(where)
+  factors[:, 1] = (factors[:, 1] + 1) % 6
+  other = sprites.caption_faithful(scene_of(KNOWN.draw(shapes.index_of(factors)), captions))
+  assert other["caption_accuracy"]["value"] == other["caption_accuracy_colour"]["value"] == 0
+  assert other["caption_accuracy_row"]["value"] > 0.95 and set(other) == {
+    "caption_accuracy",
+    *(f"caption_accuracy_{kind}" for kind in ("size", "colour", "shape", "row", "column")),
+  }
+
+
+def test_a_caption_that_names_no_row_wants_none():
+  where = positions(y=3, scale=3)
+  captions = KNOWN.captions_of(where)
+  same = sprites.caption_faithful(scene_of(KNOWN.draw(where), captions))
+  low = sprites.caption_faithful(scene_of(KNOWN.draw(positions(y=7, scale=3)), captions))
+  assert same["caption_accuracy_row"]["value"] > 0.95 and low["caption_accuracy_row"]["value"] == 0
