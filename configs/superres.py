@@ -34,26 +34,28 @@ T91 = merge(
   ),
 )  # fmt: skip
 
-GAN = dict(
+GAME = dict(
   model=dict(
-    colour="rgb", adversarial=1e-3,
-    perceptual=dict(features="classifier", optimizer=dict(schedule="cosine", decay_steps=600)),
-    generator_optimizer=dict(learning_rate=1e-4), critic_optimizer=dict(learning_rate=1e-4),
+    adversarial=5e-3,
+    generator_optimizer=dict(learning_rate=2e-4), critic_optimizer=dict(learning_rate=2e-4),
   ),
-  train=dict(steps=(600, 1500, 1000)),
+  train=dict(steps=(1500, 1000)),
 )  # fmt: skip
 
 VARIANTS = {
   "srresnet": SHAPES,
   "srcnn": merge(SHAPES, dict(model=dict(net="srcnn", width=64, loss="l2"))),
   "espcn": merge(SHAPES, dict(model=dict(net="espcn", width=64, loss="l2"))),
-  "srgan": merge(SHAPES, GAN),
+  "srgan": merge(SHAPES, GAME, dict(
+    model=dict(perceptual=dict(features="classifier", pixels=1.0, width=8,
+      optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=400),
+    )),
+    train=dict(steps=(400, 1500, 1000)),
+  )),
   "t91": T91,
   "t91_srcnn": merge(T91, dict(model=dict(net="srcnn", width=64, loss="l2"))),
   "t91_espcn": merge(T91, dict(model=dict(net="espcn", width=64, loss="l2"))),
-  "t91_srgan": merge(T91, GAN, dict(
-    model=dict(perceptual=dict(features="random")), train=dict(steps=(8000, 2000)),
-  )),
+  "t91_srgan": merge(T91, GAME, dict(train=dict(steps=(8000, 2000)))),
   "tiny": tiny(
     SHAPES,
     dict(

@@ -50,7 +50,8 @@ class Grid:
       if self.model.transform is None and examples[2].ndim == 1:
         return None  # one class for an example, and not for each of its pixels
       sets = shown(self.model, self.spec, *examples)
-      grid = pictures.grid(pictures.in_turn(pictures.alike(sets), COLUMNS), COLUMNS)
+      columns = min(COLUMNS, len(sets[0]))
+      grid = pictures.grid(pictures.in_turn(pictures.alike(sets), columns), columns)
       draw = lambda: pictures.save_png(path, grid)
     if not processes.is_first():
       return None
