@@ -18,6 +18,7 @@ from gen_jax.metrics.disentanglement import (
 )
 from gen_jax.metrics.diversity import diversity_within_classes
 from gen_jax.metrics.fairness import gaps, rates
+from gen_jax.metrics.fidelity import PEAK, SMALLEST, detail, luminance, psnr, ssim
 from gen_jax.metrics.finite import finite
 from gen_jax.metrics.frechet import frechet_distance
 from gen_jax.metrics.health import Kinds, game_health
@@ -40,6 +41,8 @@ __all__ = [
   "Kinds",
   "Likeness",
   "Modes",
+  "PEAK",
+  "SMALLEST",
   "accumulated",
   "agreement",
   "auroc",
@@ -51,6 +54,7 @@ __all__ = [
   "confusion_matrix",
   "data_copying",
   "dci",
+  "detail",
   "diversity_within_classes",
   "energy",
   "factor_vae_score",
@@ -62,6 +66,7 @@ __all__ = [
   "lattice_energy",
   "likeness",
   "low_pass",
+  "luminance",
   "mode_coverage",
   "mutual_information_gap",
   "nearest_distance",
@@ -70,8 +75,10 @@ __all__ = [
   "noise_like",
   "precision_recall_density_coverage",
   "probe_errors",
+  "psnr",
   "rates",
   "region_scores",
   "replica_energy",
+  "ssim",
   "unevenness",
 ]

@@ -19,6 +19,7 @@ from gen_jax.report.measures import (
   segmentation,
   sentences,
   sprites,
+  superres,
   translation,
 )
 from gen_jax.report.measures.table import MEASURES
@@ -44,6 +45,7 @@ __all__ = [
   "segmentation",
   "sentences",
   "sprites",
+  "superres",
   "take",
   "translation",
 ]
