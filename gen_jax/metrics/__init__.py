@@ -8,6 +8,12 @@ from gen_jax.metrics.checkerboard import (
   replica_energy,
   unevenness,
 )
+from gen_jax.metrics.completion import (
+  Gaussian,
+  conditional_mean,
+  fit_gaussian,
+  gradient_magnitude,
+)
 from gen_jax.metrics.disentanglement import (
   beta_vae_score,
   dci,
@@ -31,6 +37,7 @@ from gen_jax.metrics.probes import balanced, probe_errors
 from gen_jax.metrics.segmentation import agreement, confusion_matrix
 
 __all__ = [
+  "Gaussian",
   "Kinds",
   "Likeness",
   "Modes",
@@ -38,6 +45,7 @@ __all__ = [
   "auroc",
   "balanced",
   "beta_vae_score",
+  "conditional_mean",
   "confusion_matrix",
   "data_copying",
   "dci",
@@ -45,9 +53,11 @@ __all__ = [
   "energy",
   "factor_vae_score",
   "finite",
+  "fit_gaussian",
   "frechet_distance",
   "game_health",
   "gaps",
+  "gradient_magnitude",
   "lattice_energy",
   "likeness",
   "low_pass",

@@ -77,6 +77,7 @@ SYSTEMS = (
   System("cgan:tiny", TWO_PLAYERS),
   System("pacgan:tiny", TWO_PLAYERS),
   System("cyclegan:tiny", TWO_PLAYERS),
+  System("complete:tiny", TWO_PLAYERS),
   System("vqvae:tiny", TWO_STAGES),
   System("video:tiny", TWO_STAGES_OF_VIDEO),
   System("pixelcnn:tiny", SMALL_STEPS),

@@ -10,6 +10,7 @@ from gen_jax.report.measures import (
   codes,
   coverage,
   fairness,
+  holes,
   likelihood,
   restored,
   samples,
@@ -24,8 +25,8 @@ from gen_jax.run.system import System
 from gen_jax.schema import nearest
 
 __all__ = [
-  "MEASURES", "check", "checkerboard", "codes", "coverage", "fairness", "likelihood", "line",
-  "restored", "samples", "segmentation", "sentences", "take", "translation",
+  "MEASURES", "check", "checkerboard", "codes", "coverage", "fairness", "holes", "likelihood",
+  "line", "restored", "samples", "segmentation", "sentences", "take", "translation",
 ]  # fmt: skip
 
 
