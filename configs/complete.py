@@ -47,7 +47,7 @@ FACES = merge(
     data=dict(
       name="folder", resolution=64, channels=1, augment=("flip",), validation=0.0, test=0.0
     ),
-    train=dict(steps=(2000, 300, 3000), validate_every=250),
+    train=dict(steps=(2000, 200, 800), validate_every=250),
   ),
 )
 
