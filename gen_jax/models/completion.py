@@ -116,23 +116,22 @@ class Parts(NamedTuple):
     chex.assert_shape(given, x.shape[:3])
     return given != 0
 
-  def complete(self, params: PyTree, mean: Array, x: Array, hole: Array) -> Array:
-    """c [B, H, W, C] of x [B, H, W, C] in [0, 1]."""
-    made = self.net.apply({"params": params}, with_hole(x, hole, mean))
-    return jnp.where(hole[..., None], made, x)
+  def fill(self, params: PyTree, mean: Array, x: Array, hole: Array) -> Array:
+    """C(given) [B, H, W, C] of x [B, H, W, C] in [0, 1]."""
+    return self.net.apply({"params": params}, with_hole(x, hole, mean))
 
-  def completed(self, state: PyTree, x: Array, hole: Array) -> Array:
+  def completed(self, state: PyTree, x: Array, hole: Array, blended: bool = False) -> Array:
     """c by the average of C's parameters, if there is one."""
-    return self.complete(
-      averaged(state, "generator"), state["mutable"]["generator"]["mean"], x, hole
-    )
+    mean = state["mutable"]["generator"]["mean"]
+    made = self.fill(averaged(state, "generator"), mean, x, hole)
+    return blend(made, x, hole) if blended else jnp.where(hole[..., None], made, x)
 
   def made_of(self, params, mutable, batch, key) -> tuple[Array, Array, Array]:
     """x, its hole and c, in training."""
     x = self.scaled(batch["x"])
     hole = self.hole_of(jax.random.split(key, len(x)), x, batch)
-    mean = mutable["generator"]["mean"]
-    return x, hole, self.complete(params["generator"], mean, x, hole)
+    made = self.fill(params["generator"], mutable["generator"]["mean"], x, hole)
+    return x, hole, jnp.where(hole[..., None], made, x)
 
   def score(self, params: PyTree, x: Array, hole: Array) -> Array:
     """The critic's logit [B]."""
@@ -213,9 +212,7 @@ def transform(
     )
   known, hole = x[..., :channels], x[..., channels] < top
   shown = parts.scaled(jnp.where(hole[..., None], 0, known))
-  made = parts.completed(state, shown, hole)
-  if blended:
-    made = blend(made, shown, hole)
+  made = parts.completed(state, shown, hole, blended)
   filled = jnp.round(in_levels(made, parts.spec)).astype(x.dtype)
   return jnp.where(hole[..., None], filled, known)
 

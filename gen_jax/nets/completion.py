@@ -7,7 +7,8 @@ and a 3x3 convolution in the place of a 4x4 transposed one: equal work, and no c
 Two critics, of the whole image and of a patch around the hole, give features that one dense layer
 joins to a logit. They see the hole too.
 
-The source has batch normalisation throughout; here an example's result depends on itself only.
+The source has batch normalisation throughout; here an example's result depends on itself only. And
+a sigmoid at the end, whose gradient vanishes where pictures are black: here there is none.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def patches(x: Array, corner: Array, patch: int) -> Array:
 
 
 class Completer(nn.Module):
-  """x [B, H, W, C + 1] in [0, 1], the last channel the hole -> [B, H, W, channels] in [0, 1].
+  """x [B, H, W, C + 1] in [0, 1], the last channel the hole -> [B, H, W, channels] about there.
 
   H and W are multiples of 2^(len(widths) - 1).
 
@@ -103,7 +104,7 @@ class Completer(nn.Module):
     for i, width in enumerate(self.widths[-2::-1], 2):
       h = activate(UpConv(width, **kwargs)(h))
       h = convolve(h, max(width // 2, 1) if i == len(self.widths) else width)
-    return nn.sigmoid(nn.Conv(self.channels, (3, 3), padding=1, **types)(h).astype(real))
+    return nn.Conv(self.channels, (3, 3), padding=1, **types)(h).astype(real)
 
 
 class Critics(nn.Module):
