@@ -21,7 +21,7 @@ ADAMW = dict(name="adamw", learning_rate=1e-3, weight_decay=1e-2)
 
 SPRITES = dict(
   model=dict(
-    completer=dict(widths=(16, 48), dilations=(2, 4, 8)),
+    completer=dict(widths=(16, 48), dilations=(2, 4, 8), bounded=False),
     critic=dict(whole=(16, 32, 48, 64), local=(16, 32, 48), features=64, patch=16),
     ema=0.995,
     generator_optimizer=dict(learning_rate=1e-3),
@@ -40,7 +40,7 @@ FACES = merge(
   dict(
     model=dict(
       holes=dict(low=20, high=28),
-      completer=dict(widths=(16, 32, 64), dilations=(2, 4, 8)),
+      completer=dict(widths=(16, 32, 64), dilations=(2, 4, 8), bounded=True),
       critic=dict(whole=(16, 32, 48, 64, 64), local=(16, 32, 48, 64), patch=32),
       generator_optimizer=ADAMW,
     ),

@@ -81,6 +81,7 @@ class CompleterNet:
   widths: tuple[Count, ...] = (64, 128, 256)
   dilations: tuple[Count, ...] = (2, 4, 8, 16)
   norm: Norm = "none"
+  bounded: bool = True
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,8 +7,7 @@ and a 3x3 convolution in the place of a 4x4 transposed one: equal work, and no c
 Two critics, of the whole image and of a patch around the hole, give features that one dense layer
 joins to a logit. They see the hole too.
 
-The source has batch normalisation throughout; here an example's result depends on itself only. And
-a sigmoid at the end, whose gradient vanishes where pictures are black: here there is none.
+The source has batch normalisation throughout; here an example's result depends on itself only.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ def patches(x: Array, corner: Array, patch: int) -> Array:
 
 
 class Completer(nn.Module):
-  """x [B, H, W, C + 1] in [0, 1], the last channel the hole -> [B, H, W, channels] about there.
+  """x [B, H, W, C + 1] in [0, 1], the last channel the hole -> [B, H, W, channels].
 
   H and W are multiples of 2^(len(widths) - 1).
 
@@ -66,6 +65,8 @@ class Completer(nn.Module):
   widths: channels of the first convolution and of those that follow it with stride 2.
   dilations: of the 3x3 convolutions at the lowest resolution.
   norm: before every hidden activation but the first; group by each example's moments.
+  bounded: whether a sigmoid keeps the result in [0, 1]. Where pictures are black or white its
+    gradient vanishes, and a net may stay there.
   dtype: of the computation; parameters and the result are float32 or wider.
   """
 
@@ -73,6 +74,7 @@ class Completer(nn.Module):
   widths: Sequence[int] = (64, 128, 256)
   dilations: Sequence[int] = (2, 4, 8, 16)
   norm: Norm = "none"
+  bounded: bool = True
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -104,7 +106,8 @@ class Completer(nn.Module):
     for i, width in enumerate(self.widths[-2::-1], 2):
       h = activate(UpConv(width, **kwargs)(h))
       h = convolve(h, max(width // 2, 1) if i == len(self.widths) else width)
-    return nn.Conv(self.channels, (3, 3), padding=1, **types)(h).astype(real)
+    y = nn.Conv(self.channels, (3, 3), padding=1, **types)(h).astype(real)
+    return nn.sigmoid(y) if self.bounded else y
 
 
 class Critics(nn.Module):

@@ -135,6 +135,12 @@ PIXELS = TWINS._replace(
 RESTORING = PIXELS._replace(transform=lambda states, x, keys, cond: x + 22.0 * (x % 2), cond=())
 BOARD = jnp.array([[0.0, 1], [2, 0]])[..., None]
 BOARDED = PIXELS._replace(transform=lambda states, x, keys, cond: x + (x > 81) * BOARD, cond=())
+SHADE = lambda x: jnp.full_like(x[..., :1], 255) * (jnp.arange(4).reshape(2, 2, 1) > 1)
+HOLED = PIXELS._replace(
+  observe=lambda states, x, keys, cond: jnp.concatenate([x, SHADE(x).astype(x.dtype)], -1),
+  transform=lambda states, x, keys, cond: x[..., :1] + 2 * (x[..., 1:] == 0).astype(x.dtype),
+  cond=(),
+)
 WORDS = TWINS._replace(transform=lambda states, x, keys, cond: x + 1, cond=())
 
 WORD_FIELD = Field((3,), 10, (*SPECIAL, *"abcdef"))
@@ -166,6 +172,7 @@ MEASURED = {
   "fairness": (FAIR, two_classes, GROUPS, {}, {"": EXACT, "group_auroc": 1e-3}),
   "segmentation": (PIXELS, images, IMAGES, {}, {"": EXACT}),
   "restored_accuracy": (RESTORING, images, RESTORED, {}, {"": EXACT}),
+  "hole_psnr": (HOLED, images, RESTORED, {}, {"": EXACT}),
   "checkerboard": (BOARDED, images, RESTORED, {}, {"": EXACT}),
   "words": (WORDS, sentences, Spec(WORD_FIELD, {"y": WORD_FIELD}), {}, {"": EXACT}),
   "translation": (PIXELS._replace(cond=()), images, IMAGES, {}, {"": EXACT}),
