@@ -10,6 +10,12 @@ from gen_jax.metrics.checkerboard import (
 )
 from gen_jax.metrics.colour import Table as ColourTable
 from gen_jax.metrics.colour import accumulated, cell_entropy, cell_weights
+from gen_jax.metrics.completion import (
+  Gaussian,
+  conditional_mean,
+  fit_gaussian,
+  gradient_magnitude,
+)
 from gen_jax.metrics.disentanglement import (
   beta_vae_score,
   dci,
@@ -38,6 +44,7 @@ from gen_jax.metrics.segmentation import agreement, class_accuracy, confusion_ma
 
 __all__ = [
   "ColourTable",
+  "Gaussian",
   "Kinds",
   "Likeness",
   "Modes",
@@ -51,6 +58,7 @@ __all__ = [
   "cell_entropy",
   "cell_weights",
   "class_accuracy",
+  "conditional_mean",
   "confusion_matrix",
   "data_copying",
   "dci",
@@ -59,10 +67,12 @@ __all__ = [
   "energy",
   "factor_vae_score",
   "finite",
+  "fit_gaussian",
   "frechet_distance",
   "game_health",
   "gaps",
   "kernel_distance",
+  "gradient_magnitude",
   "lattice_energy",
   "likeness",
   "low_pass",

@@ -91,6 +91,7 @@ SYSTEMS = (
   System("pix2pix:tiny", TWO_PLAYERS),
   System("colour:tiny"),
   System("colour:tiny_gan", TWO_PLAYERS_OF_COLOUR),
+  System("complete:tiny", TWO_PLAYERS),
   System("vqvae:tiny", TWO_STAGES),
   System("video:tiny", TWO_STAGES_OF_VIDEO),
   System("pixelcnn:tiny", SMALL_STEPS),
