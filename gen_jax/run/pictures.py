@@ -92,8 +92,8 @@ def alike(sets: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 def on_white(x: np.ndarray) -> np.ndarray:
   """Pictures [n, H, W, C + 1] uint8, the last channel their alpha, on white: [n, H, W, C] uint8."""
-  colour, alpha = x[..., :-1].astype(np.uint32), x[..., -1:].astype(np.uint32)
-  return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+  shade, alpha = x[..., :-1].astype(np.uint32), x[..., -1:].astype(np.uint32)
+  return ((shade * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
 def save_png(path: str | Path, image: np.ndarray) -> np.ndarray:
