@@ -36,7 +36,7 @@ T91 = merge(
 
 GAME = dict(
   model=dict(
-    adversarial=5e-3,
+    adversarial=0.05,
     generator_optimizer=dict(learning_rate=2e-4), critic_optimizer=dict(learning_rate=2e-4),
   ),
   train=dict(steps=(1500, 1000)),

@@ -74,6 +74,12 @@ def drawn(seed):
   return {"x": x, "twin": x, "caption": SPRITES.captions_of(where)}
 
 
+def coarse(seed):
+  """Noise of 16x16 pixels."""
+  x = np.random.default_rng(seed).integers(256, size=(N, 16, 16, 1))
+  return {"x": x, "label": x[:, 0, 0, 0] // 64}
+
+
 def sentences(seed):
   """Words 4 to 8, of which the translation has the next, or in half of the sentences itself."""
   x = np.random.default_rng(seed).integers(4, 9, size=(N, 3))
@@ -145,6 +151,10 @@ PIXELS = TWINS._replace(
 RESTORING = PIXELS._replace(transform=lambda states, x, keys, cond: x + 22.0 * (x % 2), cond=())
 BOARD = jnp.array([[0.0, 1], [2, 0]])[..., None]
 BOARDED = PIXELS._replace(transform=lambda states, x, keys, cond: x + (x > 81) * BOARD, cond=())
+ENLARGING = PIXELS._replace(
+  observe=lambda states, x, keys, cond: x[:, ::2, ::2],
+  transform=lambda states, x, keys, cond: 1.0 * x.repeat(2, 1).repeat(2, 2), cond=(),
+)  # fmt: skip
 WORDS = TWINS._replace(transform=lambda states, x, keys, cond: x + 1, cond=())
 
 DRAWING = TWINS._replace(sample=lambda states, keys, cond: cond["twin"], cond=("twin", "caption"))
@@ -182,6 +192,7 @@ MEASURED = {
   "segmentation": (PIXELS, images, IMAGES, {}, {"": EXACT}),
   "restored_accuracy": (RESTORING, images, RESTORED, {}, {"": EXACT}),
   "checkerboard": (BOARDED, images, RESTORED, {}, {"": EXACT}),
+  "superres": (ENLARGING, coarse, Spec.of((16, 16, 1), 256, 4), {}, {"": EXACT}),
   "duality": (TWINS, vectors, VECTORS, {}, {"": EXACT}),
   "kernel": (TWINS, vectors, VECTORS, {}, {"": 20.0}),
   "sprites": (DRAWING, drawn, DRAWN_SPEC, {}, {"legible": EXACT, "": 0.4}),
@@ -205,6 +216,7 @@ def figures_of(name, order, mesh):
     notes = {"channels": source_of(one, Spec.of((1, 1, 1), 3, 3), order)}
   experiment = made.settings(settings, samples=DRAWN, neighbours=5)
   experiment.config |= {"sample": {"direction": "x_to_y"}} if name == "cycle" else {}
+  experiment.config |= {"model": {"scale": 2}} if name == "superres" else {}
   source = source_of(data, spec, order, notes)
   if name == "duality":
     source.splits["validation"] = source.splits["test"]
