@@ -27,7 +27,6 @@ from flax import linen as nn
 
 from gen_jax.core import Array
 
-
 # Of the first weights in residual blocks: a tenth of He et al.'s, so that what the blocks add up to
 # stays small (Wang et al. 2018, ESRGAN, section 3.4).
 SMALL = 0.02
