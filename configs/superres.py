@@ -9,7 +9,7 @@ from gen_jax.config import experiment, merge, tiny, variant
 
 SHAPES = dict(
   model=dict(optimizer=dict(learning_rate=1e-3, schedule="cosine", decay_steps=1500, clip=1.0)),
-  data=dict(name="shapes", resolution=64, batch_size=16, augment=("flip",), test=0.02),
+  data=dict(name="shapes", resolution=64, batch_size=16, augment=("flip",), validation=0.02, test=0.02),
   train=dict(
     steps=1500, log_every=50, validate_every=500, sample_every=500, checkpoint_every=500,
     best="pixel_error",
