@@ -23,11 +23,9 @@ def lasting(steps: int, every: int) -> dict:
 
 
 SHAPES = dict(
-  model=dict(optimizer=adam(3000)),
-  data=dict(
-    name="pairs:segmentation", batch_size=64, augment=("flip",), validation=0.02, test=0.08
-  ),
-  train=dict(**lasting(3000, 500), best="cross_entropy"),
+  model=dict(optimizer=adam(6000)),
+  data=dict(name="pairs:segmentation", batch_size=32, augment=("flip",), validation=0.05, test=0.1),
+  train=dict(**lasting(6000, 1000), best="cross_entropy"),
   measures=("segmentation", "likelihood"),
 )
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from gen_jax import core
 from gen_jax.colour import NO_CLASS, PALETTE, paint
+from gen_jax.data import borders as between
 from gen_jax.data import files as files_lib
 from gen_jax.data import gallery, images, patches, source
 
@@ -133,6 +134,7 @@ def load(
   patch: int,
   strict: bool,
   painted: bool,
+  borders: tuple[float, ...],
 ) -> source.Source:
   """Pairs of images; see `gen_jax.data.load` for the arguments.
 
@@ -186,6 +188,9 @@ def load(
     levels, change = _levels(values, classes, ignore, path)
     fields["segmentation"] = core.Field(square, levels, (), True)
     notes = {"ignore": ignore} if ignore >= 0 else {}
+  if borders:
+    _check_borders(borders, others)
+    fields["border"] = core.Field(square, None, (), True)
 
   if painted:
     fields["y"] = painted_field(fields, path)
@@ -214,6 +219,9 @@ def load(
       out["segmentation"] = labels_of(pair.files["segmentation"])
     if painted:
       out["y"] = paint(out["segmentation"])
+    if "border" in fields:
+      instances = between.instances_of(out["segmentation"], fields["segmentation"].levels)
+      out["border"] = between.border_weights(instances, *borders)
     return {"x": images.fit(x, depth, resolution, resize), **out}
 
   positions = split_entries(
@@ -275,6 +283,15 @@ def _look_at_labels(files, names, path):
   found = gallery.each(look, names)
   gallery.refuse_broken(names, [facts for facts, _ in found], path)
   return [(facts.size, values) for facts, values in found]
+
+
+def _check_borders(borders, others):
+  if len(borders) != 2:
+    raise core.UserError(
+      f"data.borders={borders} must be two numbers, w0 and sigma, such as 10,5, or ()"
+    )
+  if "segmentation" not in others:
+    raise core.UserError("data.borders are between labelled regions, and these pairs have none")
 
 
 def _check_sizes(inputs, sizes, targets, others, path):

@@ -16,7 +16,7 @@ from gen_jax import core
 from gen_jax.data import binarize, digits, shapes, source
 
 NOISE = 0.5  # standard deviation, of pixels in [0, 1]
-SEGMENTED = 20_000  # sprites of pairs:segmentation
+SEGMENTED = 16000  # sprites of pairs:segmentation
 
 
 class Rule(NamedTuple):

@@ -37,8 +37,9 @@ def build(
   """U-Net of images [H, W, C] with a label image `segmentation` [H, W] of K classes.
 
   `predict` gives logits [B, H, W, K] of images of any height and width that are multiples of
-  2^(levels - 1). `evaluate`, of the pixels that count: cross_entropy (nats a pixel, classes
-  weighted), dice_error (1 - soft Dice) and pixel_accuracy (their share, unweighted).
+  2^(levels - 1). Where the data have `border` [H, W], pixels weigh that much more than their
+  classes. `evaluate`, of the pixels that count: cross_entropy (nats a pixel, weighted), dice_error
+  (1 - soft Dice) and pixel_accuracy (their share, unweighted).
 
   Args:
     spec: of the data, with `segmentation`.
@@ -91,12 +92,15 @@ def build(
     chex.assert_shape(x, (None, None, None, spec.shape[-1]))
     return x.astype(real) if spec.levels is None else centre(x, spec.levels, real)
 
-  def weights_of(labels):
+  def weights_of(batch):
     """Of the pixels: in the loss, and in what counts them."""
+    labels, border = batch["segmentation"], batch.get("border")
     chex.assert_shape(labels, (None, *field.shape))
     ones = jnp.ones(classes, real)
     weighted = jnp.asarray(class_weights, real) if class_weights else ones
-    return (losses.pixel_weights(labels, w, ignore) for w in (weighted, ones))
+    more = 0.0 if border is None else border.astype(real)
+    weight = losses.pixel_weights(labels, weighted, ignore, more)
+    return weight, losses.pixel_weights(labels, ones, ignore)
 
   def init(key, batch):
     return {"net": segmenter.init(key, scaled(batch["x"][:1]))["params"]}, {"net": {}}
@@ -105,7 +109,7 @@ def build(
     del key, step
     labels = batch["segmentation"]
     logits = segmenter.apply({"params": params["net"]}, scaled(batch["x"]))
-    weight, one = weights_of(labels)
+    weight, one = weights_of(batch)
     accuracy = losses.per_weight((logits.argmax(-1) == labels).astype(real), one)
     value = losses.LOSSES[loss](logits, labels, weight)
     return value, (mutable["net"], {"pixel_accuracy": accuracy})
@@ -116,7 +120,7 @@ def build(
   def evaluate(state, batch, keys):
     del keys
     logits, labels = predict(state, batch["x"]), batch["segmentation"]
-    weight, one = weights_of(labels)
+    weight, one = weights_of(batch)
     return {
       "cross_entropy": losses.pixel_cross_entropy(logits, labels, weight),
       "dice_error": losses.soft_dice_error(logits, labels, weight),

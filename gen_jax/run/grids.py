@@ -47,8 +47,12 @@ class Grid:
       text = sentences(self.spec, batch, made, known)
       draw = lambda: write_text(path.with_suffix(".txt"), text)
     else:
-      sets = shown(self.model, self.spec, *self.examples(states))
-      grid = pictures.grid(pictures.in_turn(pictures.alike(sets), COLUMNS), COLUMNS)
+      examples = self.examples(states)
+      if self.model.transform is None and examples[2].ndim == 1:
+        return None  # one class for an example, and not for each of its pixels
+      sets = shown(self.model, self.spec, *examples)
+      columns = min(COLUMNS, len(sets[0]))
+      grid = pictures.grid(pictures.in_turn(pictures.alike(sets), columns), columns)
       draw = lambda: pictures.save_png(path, grid)
     if not processes.is_first():
       return None

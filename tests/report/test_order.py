@@ -177,6 +177,12 @@ FADED = TWINS._replace(
 PAINTER = TWINS._replace(
   transform=lambda states, x, keys, cond: jnp.asarray(PALETTE)[x[..., 0] // 40], cond=()
 )
+SHADE = lambda x: jnp.full_like(x[..., :1], 255) * (jnp.arange(4).reshape(2, 2, 1) > 1)
+HOLED = PIXELS._replace(
+  observe=lambda states, x, keys, cond: jnp.concatenate([x, SHADE(x).astype(x.dtype)], -1),
+  transform=lambda states, x, keys, cond: x[..., :1] + 2 * (x[..., 1:] == 0).astype(x.dtype),
+  cond=(),
+)
 WORDS = TWINS._replace(transform=lambda states, x, keys, cond: x + 1, cond=())
 
 DRAWING = TWINS._replace(sample=lambda states, keys, cond: cond["twin"], cond=("twin", "caption"))
@@ -226,6 +232,7 @@ MEASURED = {
   "colour": (FADED, coloured, RGB, {}, {"": EXACT}),
   "recoloured_accuracy": (FADED, coloured, RGB, {}, {"": EXACT}),
   "painted": (PAINTER, in_paint, PAINTED, {}, {"": EXACT}),
+  "hole_psnr": (HOLED, images, RESTORED, {}, {"": EXACT}),
   "checkerboard": (BOARDED, images, RESTORED, {}, {"": EXACT}),
   "duality": (TWINS, vectors, VECTORS, {}, {"": EXACT}),
   "kernel": (TWINS, vectors, VECTORS, {}, {"": 20.0}),

@@ -12,6 +12,7 @@ from gen_jax.report.measures import (
   coverage,
   duality,
   fairness,
+  holes,
   likelihood,
   painted,
   restored,
@@ -19,6 +20,7 @@ from gen_jax.report.measures import (
   segmentation,
   sentences,
   sprites,
+  superres,
   translation,
 )
 from gen_jax.report.measures.table import MEASURES
@@ -36,6 +38,7 @@ __all__ = [
   "coverage",
   "duality",
   "fairness",
+  "holes",
   "likelihood",
   "line",
   "painted",
@@ -44,6 +47,7 @@ __all__ = [
   "segmentation",
   "sentences",
   "sprites",
+  "superres",
   "take",
   "translation",
 ]
