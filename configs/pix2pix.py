@@ -13,17 +13,17 @@ stands in docs/pix2pix.md.
 from gen_jax.config import experiment, merge, tiny, variant
 
 # Without norms the generator paints everything black, as most of a sprite is, and stays there.
-ADAM = dict(learning_rate=5e-4, b1=0.5, schedule="cosine", decay_steps=1500)
+ADAM = dict(learning_rate=1e-3, b1=0.5, schedule="cosine", decay_steps=4000)
 
 SHAPE = dict(
   model=dict(
-    generator=dict(widths=(32, 64, 64), dropout=0.0, init_std=0.1),
+    generator=dict(widths=(48, 96, 128), dropout=0.0, init_std=0.1),
     critic=dict(widths=(32, 64), norm="none", init_std=0.05),
     generator_optimizer=ADAM,
     critic_optimizer=merge(ADAM, dict(learning_rate=2e-4)),
   ),
   data=dict(name="pairs:shape", resolution=16, batch_size=32),
-  train=dict(steps=1500, log_every=50, validate_every=500, sample_every=500, checkpoint_every=500),
+  train=dict(steps=4000, log_every=50, validate_every=500, sample_every=500, checkpoint_every=500),
   measures=("translation", "sprite_counterparts"),
 )
 
@@ -31,7 +31,7 @@ CAMVID = dict(
   model=dict(
     generator=dict(widths=(32, 64, 128, 128, 128), init_std=0.05),
     critic=dict(widths=(32, 64, 128), init_std=0.05),
-    generator_optimizer=merge(ADAM, dict(decay_steps=1200)),
+    generator_optimizer=merge(ADAM, dict(learning_rate=5e-4, decay_steps=1200)),
     critic_optimizer=merge(ADAM, dict(learning_rate=2e-4, decay_steps=1200)),
   ),
   data=dict(
