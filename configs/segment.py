@@ -55,7 +55,7 @@ VARIANTS = {
     SHAPES,
     dict(
       model=dict(widths=(4, 8), optimizer=dict(decay_steps=8)),
-      data=dict(batch_size=16, validation=0.004, test=0.008),
+      data=dict(resolution=8, batch_size=16, validation=0.004, test=0.008),
     ),
   ),
 }
