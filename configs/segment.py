@@ -55,7 +55,7 @@ VARIANTS = {
     SHAPES,
     dict(
       model=dict(widths=(4, 8), optimizer=dict(decay_steps=8)),
-      data=dict(batch_size=16, validation=0.01, test=0.02),
+      data=dict(batch_size=16, validation=0.004, test=0.008),
     ),
   ),
 }

@@ -10,6 +10,12 @@ from gen_jax.metrics.checkerboard import (
 )
 from gen_jax.metrics.colour import Table as ColourTable
 from gen_jax.metrics.colour import accumulated, cell_entropy, cell_weights
+from gen_jax.metrics.completion import (
+  Gaussian,
+  conditional_mean,
+  fit_gaussian,
+  gradient_magnitude,
+)
 from gen_jax.metrics.disentanglement import (
   beta_vae_score,
   dci,
@@ -18,6 +24,7 @@ from gen_jax.metrics.disentanglement import (
 )
 from gen_jax.metrics.diversity import diversity_within_classes
 from gen_jax.metrics.fairness import gaps, rates
+from gen_jax.metrics.fidelity import PEAK, SMALLEST, detail, luminance, psnr, ssim
 from gen_jax.metrics.finite import finite
 from gen_jax.metrics.frechet import frechet_distance
 from gen_jax.metrics.health import Kinds, game_health
@@ -33,13 +40,16 @@ from gen_jax.metrics.prdc import precision_recall_density_coverage
 from gen_jax.metrics.probes import balanced, probe_errors
 from gen_jax.metrics.reading import nearest_drawn
 from gen_jax.metrics.regions import region_scores
-from gen_jax.metrics.segmentation import agreement, confusion_matrix
+from gen_jax.metrics.segmentation import agreement, class_accuracy, confusion_matrix
 
 __all__ = [
   "ColourTable",
+  "Gaussian",
   "Kinds",
   "Likeness",
   "Modes",
+  "PEAK",
+  "SMALLEST",
   "accumulated",
   "agreement",
   "auroc",
@@ -47,20 +57,26 @@ __all__ = [
   "beta_vae_score",
   "cell_entropy",
   "cell_weights",
+  "class_accuracy",
+  "conditional_mean",
   "confusion_matrix",
   "data_copying",
   "dci",
+  "detail",
   "diversity_within_classes",
   "energy",
   "factor_vae_score",
   "finite",
+  "fit_gaussian",
   "frechet_distance",
   "game_health",
   "gaps",
   "kernel_distance",
+  "gradient_magnitude",
   "lattice_energy",
   "likeness",
   "low_pass",
+  "luminance",
   "mode_coverage",
   "mutual_information_gap",
   "nearest_distance",
@@ -69,8 +85,10 @@ __all__ = [
   "noise_like",
   "precision_recall_density_coverage",
   "probe_errors",
+  "psnr",
   "rates",
   "region_scores",
   "replica_energy",
+  "ssim",
   "unevenness",
 ]

@@ -93,6 +93,7 @@ def with_value(given: Array, ab: Array) -> Array:
   return with_lightness((low + high) / 2, ab)
 
 
+ERRORS: dict[str, Callable] = {"l2": jnp.square, "l1": jnp.abs}
 # What a picture in grey tells: (rgb -> given in [0, 1], (given, ab) -> rgb).
 GIVEN: dict[str, tuple[Callable, Callable]] = {
   "lightness": (lightness_of, with_lightness),
@@ -106,7 +107,7 @@ def build(
   *,
   learn: Literal["regression", "classification", "gan"] = "classification",
   given: Literal[tuple(GIVEN)] = "lightness",
-  error: Literal["l2", "l1"] = "l2",
+  error: Literal[tuple(ERRORS)] = "l2",
   sigma: NonNegative = 5.0,
   uniform: Share = 1.0,
   l1_weight: NonNegative = 100.0,
@@ -177,10 +178,6 @@ def build(
     """ab [B, H, W, 2] of the net's output."""
     return losses.annealed_mean(out, sample.temperature) if classify else SCALE * out
 
-  def mean_code(batch):
-    codes = losses.soft_code(colours(batch["x"]), sigma).mean((1, 2))
-    return jax.vmap(lambda v: masked_mean(v, batch.get("mask")), 1)(codes)
-
   def init(key, batch):
     net_key, critic_key = jax.random.split(key)
     g = seen(batch["x"][:1])
@@ -189,14 +186,14 @@ def build(
       pair = jnp.concatenate([g, colours(batch["x"][:1]) / SCALE], axis=-1)
       params["critic"], mutable["critic"] = judge.init(critic_key, pair)["params"], {}
     elif classify and uniform < 1:
-      mutable[name] = {"prior": mean_code(batch), "batches": jnp.int32(0)}
+      prior = mean_code(colours(batch["x"]), sigma, batch.get("mask"))
+      mutable[name] = {"prior": prior, "batches": jnp.int32(0)}
     return params, mutable
 
   def regression(params, mutable, batch, key, step):
     del key, step
-    apart = (colours(batch["x"]) / SCALE - apply(params[name], seen(batch["x"]))).astype(real)
-    value = (apart**2 if error == "l2" else jnp.abs(apart)).sum(-1).mean((1, 2))
-    return value, (mutable[name], {})
+    apart = colours(batch["x"]) / SCALE - apply(params[name], seen(batch["x"]))
+    return ERRORS[error](apart).sum(-1).mean((1, 2)), (mutable[name], {})
 
   def classification(params, mutable, batch, key, step):
     del key, step
@@ -205,7 +202,7 @@ def build(
     terms = {"cross_entropy": value.mean((1, 2))}
     if uniform < 1:
       value = value * losses.bin_weights(own["prior"], uniform)[losses.nearest(ab)]
-      more = (mean_code(batch) - own["prior"]) / (own["batches"] + 1)
+      more = (mean_code(ab, sigma, batch.get("mask")) - own["prior"]) / (own["batches"] + 1)
       own = {"prior": own["prior"] + more, "batches": own["batches"] + 1}
     return value.mean((1, 2)), (own, terms)
 
@@ -214,11 +211,7 @@ def build(
     del keys
     ab, out = colours(batch["x"]), apply(averaged(state, name), seen(batch["x"]))
     terms = {"ab_squared_error": ((ab - decoded(out)) ** 2).sum(-1)}
-    if classify:
-      terms["cross_entropy"] = losses.cross_entropy(out, ab, 0)
-    if classify and sigma:
-      entropy = jax.scipy.special.entr(losses.soft_code(ab, sigma)).sum(-1)
-      terms["code_divergence"] = losses.cross_entropy(out, ab, sigma) - entropy
+    terms |= class_terms(out, ab, sigma) if classify else {}
     return over_pixels(terms, batch.get("segmentation"))
 
   def observe(state, x, keys=None, cond=None):
@@ -255,6 +248,21 @@ def build(
       stride=stride,
     )
   )
+
+
+def mean_code(ab: Array, sigma: float, mask: Array | None) -> Array:
+  """The mean [Q] of the codes of all pixels of ab [B, H, W, 2]."""
+  codes = losses.soft_code(ab, sigma).mean((1, 2))
+  return jax.vmap(lambda code: masked_mean(code, mask), 1)(codes)
+
+
+def class_terms(out: Array, ab: Array, sigma: float) -> dict[str, Array]:
+  """cross_entropy, and of soft codes code_divergence, [B, H, W] of logits [B, H, W, Q]."""
+  terms = {"cross_entropy": losses.cross_entropy(out, ab, 0)}
+  if sigma:
+    entropy = jax.scipy.special.entr(losses.soft_code(ab, sigma)).sum(-1)
+    terms["code_divergence"] = losses.cross_entropy(out, ab, sigma) - entropy
+  return terms
 
 
 def over_pixels(terms: dict[str, Array], labels: Array | None) -> dict[str, Array]:

@@ -100,6 +100,13 @@ class Scene:
     return judges.train_judge(self.system, source, kept)
 
   @functools.cached_property
+  def segmenter(self) -> Callable[[np.ndarray], np.ndarray]:
+    """x -> the class of each pixel, learnt from the real training split, and kept as the judge."""
+    workdir = self.trained.workdir
+    kept = workdir.parent / ".classifiers" if workdir is not None else None
+    return judges.train_segmenter(self.system, self.source, kept)
+
+  @functools.cached_property
   def features(self) -> dict[str, np.ndarray]:
     """Features [n, F] of the real split, of the training split and of the samples."""
     sets = {"real": self.real["x"], "train": self.train["x"], "samples": self.samples["x"]}

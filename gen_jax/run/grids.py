@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from gen_jax.colour import paint
 from gen_jax.core import Model, PyTree, Spec, fold_each, permutation, stream
 from gen_jax.data import Vocabulary, is_text
 from gen_jax.run import pictures, processes, sample
@@ -46,8 +47,12 @@ class Grid:
       text = sentences(self.spec, batch, made, known)
       draw = lambda: write_text(path.with_suffix(".txt"), text)
     else:
-      sets = shown(self.model, self.spec, *self.examples(states))
-      grid = pictures.grid(pictures.in_turn(pictures.alike(sets), COLUMNS), COLUMNS)
+      examples = self.examples(states)
+      if self.model.transform is None and examples[2].ndim == 1:
+        return None  # one class for an example, and not for each of its pixels
+      sets = shown(self.model, self.spec, *examples)
+      columns = min(COLUMNS, len(sets[0]))
+      grid = pictures.grid(pictures.in_turn(pictures.alike(sets), columns), columns)
       draw = lambda: pictures.save_png(path, grid)
     if not processes.is_first():
       return None
@@ -128,7 +133,7 @@ def shown(
   image = lambda x, levels: pictures.to_uint8(x, levels)
   sets = [image(given, spec.field(model.given).levels)]
   if model.transform is None:
-    return [*sets, pictures.paint(made), pictures.paint(batch["segmentation"])]
+    return [*sets, paint(made), paint(batch["segmentation"])]
   paired = spec.fields.get("y")
   if model.observe is not None:
     wanted = [image(batch["x"], spec.levels)] if known else []

@@ -52,6 +52,14 @@ TWO_STAGES = {"model": {"dtype": "float64", "optimizer": SGD, **PRIORS}}
 # For an autoencoder after the classifier whose features it learns from.
 TWO_STAGES_OF_FEATURES = configs.merge(SMALL_STEPS, {"model": {"perceptual": {"optimizer": SGD}}})
 
+# For a regression and a game after the classifier whose features it learns from.
+THREE_STAGES = configs.merge(
+  TWO_PLAYERS, {"model": {"loss": "l2", "optimizer": SGD, "perceptual": {"optimizer": SGD}}}
+)
+
+# The gradient of an absolute error is a sign: of rounding noise, where the answer is exact.
+SMOOTH = {"model": {"dtype": "float64", "loss": "l2", "optimizer": SGD}}
+
 TWO_STAGES_OF_VIDEO = {
   "model": {"dtype": "float64", "optimizer": SGD, "transformer": {"optimizer": SGD}}
 }
@@ -69,6 +77,7 @@ SYSTEMS = (
   System("ae:tiny_perceptual", TWO_STAGES_OF_FEATURES),
   System("dae:tiny", SMALL_STEPS),
   System("upsample:tiny", SMALL_STEPS),
+  System("superres:tiny", SMOOTH),
   System("pca:tiny", FLOAT64),
   System("kmeans:tiny", FLOAT64),
   System("gmm:tiny", FLOAT64),
@@ -82,6 +91,7 @@ SYSTEMS = (
   System("pix2pix:tiny", TWO_PLAYERS),
   System("colour:tiny"),
   System("colour:tiny_gan", TWO_PLAYERS_OF_COLOUR),
+  System("complete:tiny", TWO_PLAYERS),
   System("vqvae:tiny", TWO_STAGES),
   System("video:tiny", TWO_STAGES_OF_VIDEO),
   System("pixelcnn:tiny", SMALL_STEPS),
@@ -98,6 +108,7 @@ SYSTEMS = (
 # Other combinations of the same parts: their laws are slow tests.
 MORE = (
   System("segment:tiny_fcn"),
+  System("superres:tiny_gan", THREE_STAGES),
   System("vqvae:tiny_transformer", TWO_STAGES),
   System("gan:tiny_hinge", TWO_PLAYERS),
   System("gan:tiny_dragan", TWO_PLAYERS),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 
+from gen_jax.colour import paint
 from gen_jax.core import fold_each
 from gen_jax.data import is_text
 from gen_jax.report.tiles import tiled
@@ -77,9 +78,9 @@ def predict(run: Use) -> str:
   classes = np.asarray(jax.jit(run.model.predict)(run.states, batch["x"]).argmax(-1))
   folder = run.folder("predict")
   if classes.ndim == 3:
-    sets = [pictures.to_uint8(batch["x"], run.levels), pictures.paint(classes)]
+    sets = [pictures.to_uint8(batch["x"], run.levels), paint(classes)]
     if "segmentation" in batch:
-      sets.append(pictures.paint(batch["segmentation"]))
+      sets.append(paint(batch["segmentation"]))
     columns = columns_of(len(classes))
     grid = pictures.grid(pictures.in_turn(pictures.alike(sets), columns), columns)
     pictures.save_png(folder / f"n{len(classes)}.png", grid)
@@ -100,5 +101,5 @@ def predict_each(run: Use) -> str:
     context = run.model.context
     classes = make(x) if context is None else tiled(make, x, context)
     classes = classes[:height, :width]
-    pictures.save_png(folder / f"{name}.png", pictures.paint(classes))
+    pictures.save_png(folder / f"{name}.png", paint(classes))
   return f"{folder}: {', '.join(run.inputs.names)}"
