@@ -209,7 +209,7 @@ DATA = {
   "remainder": field(TINY, "data.remainder", "drop", "must be one of"),
   "passes": field(GMM, "data.remainder", "wrap", "whole passes: set config.data.remainder=pad"),
   "resident": field(TINY, "data.resident", "maybe", "resident"),
-  "augmentation": field(TINY, "data.augment", "('rotate',)", "augment"),
+  "augmentation": field(TINY, "data.augment", "('spin',)", "augment"),
   "validation": field(TINY, "data.validation", 1.0, "data.validation"),
   "no validation": field(TINY, "data.validation", 0.0, "set data.validation"),
   "test": field(TINY, "data.test", -0.1, "data.test"),
