@@ -52,6 +52,10 @@ PAIRS = {
     "unet", "ours", ("diffusers", "diffusers_compiled"), "DDPM U-Net, 3 training steps (GPU: 30)"
   ),
   "unet_sample": Pair("unet", "ours_sample", ("diffusers_sample",), "DDPM U-Net, 4 DDIM steps"),
+  "segment": Pair(
+    "segment", "ours", ("pytorch", "pytorch_compiled"),
+    "segmentation U-Net, 3 training steps (GPU: 30)",
+  ),
   "realnvp": Pair("realnvp", "ours", ("normflows",), "RealNVP in the plane, 200 training steps"),
   "realnvp_sample": Pair("realnvp", "ours_sample", ("normflows_sample",), "RealNVP, 100,000 draws"),
   "wgan_gp": Pair("wgan_gp", "ours", ("pytorch",), "WGAN-GP, dense, 50 rounds of 5 + 1 turns"),

@@ -1,7 +1,9 @@
 """CycleGAN: red sprites to blue ones and back, learnt without pairs.
 
 Source: Zhu et al. 2017 (arXiv:1703.10593). The networks here are small, for sprites of 16x16; the
-builder's defaults are the source's. `shape` turns squares to ellipses.
+builder's defaults are the source's. `shape` turns squares to ellipses, `digits` one set of digits
+to another, `inverted` digits to their negatives, `camvid` photographs to painted label images. What
+they came to stands in docs/translation.md.
 
   python -m gen_jax.main --config configs/cyclegan.py
   python -m gen_jax.main --config configs/cyclegan.py --mode=transform
@@ -45,8 +47,26 @@ INVERTED = merge(
   ),
 )
 
+# Photographs and their painted label images; nothing says which belong together.
+CAMVID = dict(
+  model=dict(
+    generator=dict(widths=(16, 32, 64), blocks=4, kernel=7, init_std=0.05),
+    critic=dict(widths=(32, 64, 128), init_std=0.05),
+    identity_weight=0.0,
+    generator_optimizer=merge(ADAM, dict(decay_steps=2500)),
+    critic_optimizer=merge(ADAM, dict(decay_steps=2500)),
+  ),
+  data=dict(
+    name="pairs", painted=True, ignore=11, resolution=64, resize="stretch", channels=3,
+    batch_size=4, augment=("flip",),
+  ),
+  train=dict(steps=2500, log_every=50, validate_every=500, sample_every=500, checkpoint_every=500),
+  measures=("translation", "cycle", "painted"),
+)  # fmt: skip
+
 VARIANTS = {
   "colour": COLOUR,
+  "camvid": CAMVID,
   "shape": merge(COLOUR, dict(data=dict(name="domains:shape"))),
   "digits": DIGITS,
   "inverted": INVERTED,

@@ -1,4 +1,4 @@
-"""Colours: sRGB to CIE L*a*b* and back, and the luma of television.
+"""Colours: sRGB to CIE L*a*b* and back, the luma of television, and a palette of classes.
 
 sRGB's transfer curve and primaries are those of IEC 61966-2-1, with its white point D65; L*a*b* is
 that of CIE 15. L is in 0..100; of sRGB colours a and b are within -108..99.
@@ -60,3 +60,32 @@ def luma(rgb: Array) -> Array:
 def product(x: Array, matrix: np.ndarray) -> Array:
   """x [..., n] times [n, m], in full precision on every device."""
   return jnp.matmul(x, jnp.asarray(matrix, x.dtype), precision=jax.lax.Precision.HIGHEST)
+
+
+# Of classes 0, 1, ...: black, and Tableau's ten and their ten lighter companions. White is of none.
+PALETTE = np.array(
+  [
+    (0, 0, 0),
+    (31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40), (148, 103, 189),
+    (140, 86, 75), (227, 119, 194), (127, 127, 127), (188, 189, 34), (23, 190, 207),
+    (174, 199, 232), (255, 187, 120), (152, 223, 138), (255, 152, 150), (197, 176, 213),
+    (196, 156, 148), (247, 182, 210), (199, 199, 199), (219, 219, 141), (158, 218, 229),
+  ],
+  np.uint8,
+)  # fmt: skip
+NO_CLASS = 255
+
+
+def paint(labels: np.ndarray) -> np.ndarray:
+  """Label images [...] in colours [..., 3] uint8, those of the PALETTE over again if there are more
+  classes; NO_CLASS is white."""
+  labels = np.asarray(labels)
+  colours = PALETTE[labels % len(PALETTE)]
+  return np.where((labels == NO_CLASS)[..., None], np.uint8(255), colours)
+
+
+def classes_of(painted: np.ndarray, classes: int) -> np.ndarray:
+  """The class 0..classes-1, int32 [...], whose colour of the PALETTE is nearest to that of each
+  pixel of pictures [..., 3] uint8; the first of those that are as near."""
+  apart = [((painted.astype(np.int32) - colour) ** 2).sum(-1) for colour in PALETTE[:classes]]
+  return np.argmin(apart, axis=0).astype(np.int32)

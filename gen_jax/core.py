@@ -78,6 +78,10 @@ class Spec(NamedTuple):
     label = {"label": Field((), classes, tuple(names))} if classes else {}
     return cls(Field(tuple(shape), levels), label | fields)
 
+  def field(self, name: str) -> Field:
+    """x, or the other field of that name."""
+    return self.x if name == "x" else self.fields[name]
+
   @property
   def shape(self) -> tuple[int, ...]:
     """Of x."""
@@ -146,6 +150,7 @@ class Model(NamedTuple):
   respond: (state, batch [B, ...], key, player) -> state. One player's step against the others.
   pictures: (state) -> {name: x [n, ...]}. Parameters that can be looked at as examples are: the
     components of PCA, the centres of clusters.
+  given: name of the batch field that `observe` and `transform` are given as x.
   microbatches: M, how many batches one update takes.
   cond: names of the batch fields that the functions above take as `cond`.
   weights: names of the entries of `state` that are the learnt model; the others belong to the
@@ -153,6 +158,8 @@ class Model(NamedTuple):
   passes: it learns from whole passes, so that each epoch must end in a batch of its own.
   stride: predict, observe and transform take images of any height and width that are multiples of
     this; 0 for those of the spec only.
+  context: what they give at a pixel depends on no pixel farther away than this, and on its place by
+    the remainder of the stride, which divides this; None where it may depend on all.
   """
 
   init: Callable[[Array, dict], PyTree]
@@ -169,11 +176,13 @@ class Model(NamedTuple):
   transform: Map | None = None
   respond: Respond | None = None
   pictures: Callable[[PyTree], dict[str, Array]] | None = None
+  given: str = "x"
   microbatches: int = 1
   cond: tuple[str, ...] = ()
   weights: tuple[str, ...] = ()
   passes: bool = False
   stride: int = 0
+  context: int | None = None
 
 
 class Stage(NamedTuple):

@@ -52,3 +52,15 @@ def test_slopes_are_finite_and_right_from_black_on():
 def test_luma_is_that_of_television():
   rgb = jnp.array([[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255]], jnp.float32)
   np.testing.assert_allclose(colour.luma(rgb), [16, 235, 81.481, 144.553, 40.966], atol=1e-3)
+
+
+def test_classes_are_read_from_their_colours_and_no_class_is_of_none():
+  palette, count = colour.PALETTE, len(colour.PALETTE)
+  labels = np.arange(count).reshape(3, 7).astype(np.uint8)
+  painted = colour.paint(labels)
+  assert painted.shape == (3, 7, 3) and painted.dtype == np.uint8
+  np.testing.assert_array_equal(colour.classes_of(painted, count), labels)
+  # A little off, and it is still the nearest.
+  np.testing.assert_array_equal(colour.classes_of(painted.clip(4, 251) - 3, count), labels)
+  assert (colour.paint(np.array([colour.NO_CLASS])) == 255).all()
+  assert not (palette == 255).all(-1).any() and len(np.unique(palette, axis=0)) == count

@@ -182,7 +182,8 @@ def use(
 
 def given_field(trained: Trained) -> Field:
   """What `transform` is given: x as `observe` makes it of the data, in its shape."""
-  model, x = trained.model, trained.spec.x
+  model = trained.model
+  x = trained.spec.field(model.given)
   if model.observe is None:
     return x
   one = jax.ShapeDtypeStruct((1, *x.shape), x.dtype)

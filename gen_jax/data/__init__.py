@@ -44,7 +44,7 @@ from gen_jax.data.source import (
   partition,
 )
 from gen_jax.data.vocabulary import SPECIAL, Vocabulary, split_words
-from gen_jax.schema import Count, Decay, Natural, Seed
+from gen_jax.schema import Count, Decay, Natural, Positive, Seed
 
 __all__ = [
   "ArraySplit", "Feed", "Inputs", "LazySplit", "Pipeline", "SOURCES", "SPECIAL", "Source", "Split",
@@ -96,6 +96,8 @@ def load(
   suffix: str = "_mask",
   classes: Natural = 0,
   ignore: Annotated[int, Interval(ge=-1, le=65535)] = -1,
+  painted: bool = False,
+  borders: tuple[Positive, ...] = (),
   other: str = "",
   frames: Annotated[int, Ge(2)] = 8,
   languages: tuple[str, ...] = (),
@@ -154,6 +156,12 @@ def load(
       alone are two classes. Labels are never mixed: resizing takes the nearest.
     ignore: the value in label images of pixels that are of no class, -1 for none. In a batch, a
       label of `levels` or more is of no class.
+    painted: for "pairs" with label images: y is the label image in colours of classes, white where
+      there is none, so that it can be translated.
+    borders: for "pairs" with label images: (w0, sigma) of the weights w0 exp(-(d1 + d2)^2 / (2
+      sigma^2)) of pixels at distances d1 and d2 of the two nearest regions (Ronneberger et al.
+      2015, whose are 10 and 5), as a field `border` that the loss adds to those of the classes;
+      regions are connected pixels of one class but 0. () for none.
     other: the name of a second source, or the path of a second folder of images or .npz file: its x
       is y and its label label_y, in an order of its own.
     frames: T of a clip of "moving" or "maze".

@@ -2,7 +2,7 @@
 
 Each function takes x [B, H, W, ...] and a key, and gives x of the same shape. What it draws depends
 on the key and on B, H and W only: with one key, fields of one size move together. Pixels are moved
-and repeated, never mixed, so that label images keep their labels.
+and repeated; those of label images [B, H, W] are never mixed, so that they keep their labels.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Array, Field, Spec, UserError
+from gen_jax.data.elastic import elastic
 
 
 def flip(x: Array, key: Array) -> Array:
@@ -41,7 +42,7 @@ def rotate(x: Array, key: Array) -> Array:
   )
 
 
-AUGMENTATIONS = {"flip": flip, "shift": shift, "rotate": rotate}
+AUGMENTATIONS = {"flip": flip, "shift": shift, "rotate": rotate, "elastic": elastic}
 
 
 def augment(x: Array, key: Array, names: tuple[str, ...]) -> Array:

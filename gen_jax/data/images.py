@@ -61,7 +61,7 @@ def looks_like_one(head: bytes) -> bool:
   )
 
 
-def decode(data: bytes) -> Image.Image:
+def decode(data: bytes, alpha: bool = False) -> Image.Image:
   """Reads an image file: PNG, JPEG, GIF (first frame), BMP, WebP, TIFF (first page), PGM, PPM, PBM.
 
   Sixteen-bit grey is scaled to 8 bits, transparent pixels are laid on white, palettes are looked
@@ -69,17 +69,19 @@ def decode(data: bytes) -> Image.Image:
 
   Args:
     data: the file's bytes.
+    alpha: keep transparent pixels.
 
   Returns:
-    An image of mode "L" or "RGB" whose pixels are in memory.
+    An image of mode "L" or "RGB" whose pixels are in memory; with alpha of mode "RGBA".
 
   Raises:
     BadImage: for a file that is broken, cut short, of another format, or of more than MAX_PIXELS
-      pixels; the last before memory is taken for them.
+      pixels; the last before memory is taken for them. With alpha, for an image without transparent
+      pixels.
   """
   image = _load(data)
   try:
-    return plain(image)
+    return transparent(image) if alpha else plain(image)
   except BadImage:
     raise
   except Exception as error:
@@ -169,6 +171,15 @@ def plain(image: Image.Image) -> Image.Image:
     white = Image.new("RGBA", image.size, "white")
     image = Image.alpha_composite(white, image)
   return image.convert("L" if grey else "RGB")
+
+
+def transparent(image: Image.Image) -> Image.Image:
+  """The image as "RGBA"."""
+  if image.has_transparency_data:
+    image = image.convert("RGBA")
+    if image.getchannel("A").getextrema()[0] < 255:
+      return image
+  raise BadImage("no pixel of it is transparent, and what is to be filled must be")
 
 
 def fit(image: Image.Image, channels: int, resolution: int, resize: str) -> np.ndarray:

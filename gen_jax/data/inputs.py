@@ -38,15 +38,15 @@ def read_input(path: str | Path, field: core.Field, stride: int = 0) -> Inputs:
   Args:
     path: of the file or folder.
     field: what x is. Images are brought to its channels and grey levels and, unless there is a
-      stride, cropped about their centre and resized to its shape; words that the vocabulary lacks
-      become <unk>.
+      stride, cropped about their centre and resized to its shape; with 2 or 4 channels the last is
+      their alpha. Words that the vocabulary lacks become <unk>.
     stride: images keep their size, padded by their border to multiples of this; 0 for the field's
       own size.
 
   Raises:
     UserError: if nothing can be read there, in one line.
   """
-  root = Path(path).expanduser()
+  root, alpha = Path(path).expanduser(), len(field.shape) == 3 and field.shape[-1] in (2, 4)
   if is_text(field):
     return read_text(root, field)
   if len(field.shape) != 3 or field.levels is None:
@@ -54,11 +54,11 @@ def read_input(path: str | Path, field: core.Field, stride: int = 0) -> Inputs:
   if root.is_dir():
     inside = files_lib.open_top(str(root))
     files = [Path(name) for name in gallery.find(inside, strict=False)[0]]
-    pictures = [opened(lambda file=file: inside.read(str(file)), root / file) for file in files]
+    pictures = [opened(lambda f=f: inside.read(str(f)), root / f, alpha) for f in files]
   else:
     files = [root]
     read = lambda: files_lib.read_file(str(root), images.MAX_BYTES, "--input")
-    pictures = [opened(read, root)]
+    pictures = [opened(read, root, alpha)]
   x = [to_levels(fitted(p, field, stride), field.levels) for p in pictures]
   sizes = tuple((p.height, p.width) for p in pictures) if stride else ()
   stems = collections.Counter(file.stem for file in files)
@@ -66,14 +66,14 @@ def read_input(path: str | Path, field: core.Field, stride: int = 0) -> Inputs:
   return Inputs(tuple(names), tuple(x), sizes)
 
 
-def opened(read: Callable[[], bytes], file: Path) -> Image.Image:
+def opened(read: Callable[[], bytes], file: Path, alpha: bool = False) -> Image.Image:
   """A decoded image.
 
   Raises:
     UserError: naming the file.
   """
   try:
-    return images.decode(read())
+    return images.decode(read(), alpha)
   except images.BadImage as error:
     raise core.UserError(f"--input={file} cannot be read: {error}") from error
 
@@ -81,7 +81,7 @@ def opened(read: Callable[[], bytes], file: Path) -> Image.Image:
 def fitted(image: Image.Image, field: core.Field, stride: int) -> np.ndarray:
   """uint8 [H, W, C] of the field's shape, or of its own size padded to multiples of the stride."""
   height, width, channels = field.shape
-  image = image.convert("L" if channels == 1 else "RGB")
+  image = image.convert({1: "L", 2: "LA", 4: "RGBA"}.get(channels, "RGB"))
   if not stride:
     image = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
   x = np.asarray(image).reshape(image.height, image.width, channels)

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from gen_jax import core
+from gen_jax.colour import NO_CLASS, PALETTE, paint
+from gen_jax.data import borders as between
 from gen_jax.data import files as files_lib
 from gen_jax.data import gallery, images, patches, source
 
@@ -17,7 +19,6 @@ ROLES = {
   **dict.fromkeys(("b", "y", "target", "targets", "output", "outputs"), "y"),
   **dict.fromkeys(("mask", "masks", "label", "labels", "segmentation"), "segmentation"),
 }
-NO_CLASS = 255
 
 
 class _Pair(NamedTuple):
@@ -132,13 +133,15 @@ def load(
   split_seed: int,
   patch: int,
   strict: bool,
+  painted: bool,
+  borders: tuple[float, ...],
 ) -> source.Source:
   """Pairs of images; see `gen_jax.data.load` for the arguments.
 
   Returns:
     A source with x uint8 [H, W, C], and y uint8 [H, W, C] or segmentation uint8 [H, W], aligned
     with x. A label of `levels` or more (it is 255) is of no class. notes: `ignore`, the value in
-    the files, and `counterparts` where there is y.
+    the files; `counterparts` where there is y, and `painted` where it is label images.
 
   Raises:
     UserError: if images have no partner, or one of another size, or cannot be read; or if labels
@@ -185,6 +188,13 @@ def load(
     levels, change = _levels(values, classes, ignore, path)
     fields["segmentation"] = core.Field(square, levels, (), True)
     notes = {"ignore": ignore} if ignore >= 0 else {}
+  if borders:
+    _check_borders(borders, others)
+    fields["border"] = core.Field(square, None, (), True)
+
+  if painted:
+    fields["y"] = painted_field(fields, path)
+    notes["painted"] = True
 
   def labels_of(name):
     labels = gallery.again(files, name, images.decode_labels)
@@ -202,11 +212,16 @@ def load(
       y = x.crop((half, 0, x.width, x.height))
       x = x.crop((0, 0, half, x.height))
       out["y"] = images.fit(y, depth, resolution, resize)
-    elif "y" in fields:
+    elif "y" in pair.files:
       y = gallery.again(files, pair.files["y"])
       out["y"] = images.fit(y, fields["y"].shape[-1], resolution, resize)
     if "segmentation" in fields:
       out["segmentation"] = labels_of(pair.files["segmentation"])
+    if painted:
+      out["y"] = paint(out["segmentation"])
+    if "border" in fields:
+      instances = between.instances_of(out["segmentation"], fields["segmentation"].levels)
+      out["border"] = between.border_weights(instances, *borders)
     return {"x": images.fit(x, depth, resolution, resize), **out}
 
   positions = split_entries(
@@ -218,6 +233,23 @@ def load(
   spec = core.Spec(core.Field((*square, depth), 256), fields)
   splits = patches.make_splits(read, positions, kept, spec, patch)
   return source.Source("pairs", spec, splits, notes, files.digest())
+
+
+def painted_field(fields: dict[str, core.Field], path: str) -> core.Field:
+  """y of label images in colours.
+
+  Raises:
+    UserError: if there are no label images, another y, or more classes than colours.
+  """
+  if "segmentation" not in fields or "y" in fields:
+    has = "images y already" if "y" in fields else "no label images"
+    raise core.UserError(f"data.painted paints label images, and {path} has {has}")
+  labels = fields["segmentation"]
+  if labels.levels > len(PALETTE):
+    raise core.UserError(
+      f"data.painted has {len(PALETTE)} colours, and label images in {path} {labels.levels} classes"
+    )
+  return core.Field((*labels.shape, 3), 256, (), True)
 
 
 def split_entries(splits: list[str], path: str, **fractions) -> dict[str, np.ndarray]:
@@ -251,6 +283,15 @@ def _look_at_labels(files, names, path):
   found = gallery.each(look, names)
   gallery.refuse_broken(names, [facts for facts, _ in found], path)
   return [(facts.size, values) for facts, values in found]
+
+
+def _check_borders(borders, others):
+  if len(borders) != 2:
+    raise core.UserError(
+      f"data.borders={borders} must be two numbers, w0 and sigma, such as 10,5, or ()"
+    )
+  if "segmentation" not in others:
+    raise core.UserError("data.borders are between labelled regions, and these pairs have none")
 
 
 def _check_sizes(inputs, sizes, targets, others, path):

@@ -31,14 +31,14 @@ class Feed:
   remainder: wrap lets a batch end one epoch and begin the next; pad ends every epoch with a batch
     of its own, padded and masked, for learning rules that need whole epochs.
   augment: names of augmentations: flip, shift, rotate (by quarter turns, for data whose classes,
-    if the model reads them, a turn keeps).
+    if the model reads them, a turn keeps), elastic (smooth displacements, see data.elastic).
   resident: whether the data live in device memory; auto if they take up to 1 GiB.
   threads: that read and decode streamed data.
   """
 
   batch_size: Count = 128
   remainder: Literal["wrap", "pad"] = "wrap"
-  augment: tuple[Literal["flip", "shift", "rotate"], ...] = ()
+  augment: tuple[Literal["flip", "shift", "rotate", "elastic"], ...] = ()
   resident: Literal["auto", "yes", "no"] = "auto"
   threads: Count = 4
 

@@ -10,13 +10,17 @@ import optax
 from gen_jax.core import Array
 
 
-def pixel_weights(labels: Array, class_weights: Array, ignore: int = -1) -> Array:
-  """The weight of each pixel's class, 0 where there is none.
+def pixel_weights(
+  labels: Array, class_weights: Array, ignore: int = -1, border: Array | float = 0.0
+) -> Array:
+  """The weight of each pixel's class and its own, 0 where it is of no class (Ronneberger et al.
+  2015, eq. 2).
 
   Args:
     labels: [B, H, W] integers.
     class_weights: [K], fixed: not those of a batch, so that an example's loss is its own.
     ignore: label of pixels that do not count. Nor do labels outside 0..K-1.
+    border: [B, H, W], what a pixel weighs more than its class.
 
   Returns:
     [B, H, W].
@@ -24,7 +28,7 @@ def pixel_weights(labels: Array, class_weights: Array, ignore: int = -1) -> Arra
   chex.assert_rank([labels, class_weights], [3, 1])
   labels = labels.astype(jnp.int32)
   counts = (labels >= 0) & (labels < len(class_weights)) & (labels != ignore)
-  return jnp.where(counts, class_weights[jnp.where(counts, labels, 0)], 0)
+  return jnp.where(counts, class_weights[jnp.where(counts, labels, 0)] + border, 0)
 
 
 def per_weight(value: Array, weight: Array) -> Array:

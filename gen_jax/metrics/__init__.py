@@ -8,6 +8,14 @@ from gen_jax.metrics.checkerboard import (
   replica_energy,
   unevenness,
 )
+from gen_jax.metrics.colour import Table as ColourTable
+from gen_jax.metrics.colour import accumulated, cell_entropy, cell_weights
+from gen_jax.metrics.completion import (
+  Gaussian,
+  conditional_mean,
+  fit_gaussian,
+  gradient_magnitude,
+)
 from gen_jax.metrics.disentanglement import (
   beta_vae_score,
   dci,
@@ -31,18 +39,26 @@ from gen_jax.metrics.modes import Modes, mode_coverage
 from gen_jax.metrics.prdc import precision_recall_density_coverage
 from gen_jax.metrics.probes import balanced, probe_errors
 from gen_jax.metrics.reading import nearest_drawn
-from gen_jax.metrics.segmentation import agreement, confusion_matrix
+from gen_jax.metrics.regions import region_scores
+from gen_jax.metrics.segmentation import agreement, class_accuracy, confusion_matrix
 
 __all__ = [
+  "ColourTable",
+  "Gaussian",
   "Kinds",
   "Likeness",
   "Modes",
   "PEAK",
   "SMALLEST",
+  "accumulated",
   "agreement",
   "auroc",
   "balanced",
   "beta_vae_score",
+  "cell_entropy",
+  "cell_weights",
+  "class_accuracy",
+  "conditional_mean",
   "confusion_matrix",
   "data_copying",
   "dci",
@@ -51,10 +67,12 @@ __all__ = [
   "energy",
   "factor_vae_score",
   "finite",
+  "fit_gaussian",
   "frechet_distance",
   "game_health",
   "gaps",
   "kernel_distance",
+  "gradient_magnitude",
   "lattice_energy",
   "likeness",
   "low_pass",
@@ -69,6 +87,7 @@ __all__ = [
   "probe_errors",
   "psnr",
   "rates",
+  "region_scores",
   "replica_energy",
   "ssim",
   "unevenness",

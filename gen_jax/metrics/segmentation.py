@@ -30,6 +30,13 @@ def confusion_matrix(
   return flat.reshape(classes, classes)
 
 
+def class_accuracy(confusion: np.ndarray) -> float:
+  """The mean of H_cc / H_c. over the classes that occur in truth; NaN where none does."""
+  h = np.asarray(confusion, np.float64)
+  occurs = h.sum(1) > 0
+  return float((np.diag(h)[occurs] / h.sum(1)[occurs]).mean()) if occurs.any() else float("nan")
+
+
 class Agreement(NamedTuple):
   """iou: H_cc / (H_c. + H_.c - H_cc) of each class [K]; NaN for one that is neither.
   mean_iou, dice: means over the classes that are not NaN, of IoU and of 2 IoU / (1 + IoU).

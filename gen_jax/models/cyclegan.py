@@ -231,6 +231,7 @@ def build(
       ema=dict.fromkeys(generators, ema) if ema else {},
       evaluate=evaluate,
       transform=transform,
+      given=start,
       stride=2 ** (len(generator.widths) - 1),
     )
   )

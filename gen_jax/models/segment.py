@@ -1,4 +1,4 @@
-"""Segmentation: a U-Net says of each pixel which class it belongs to.
+"""Segmentation: a U-Net, or an FCN, says of each pixel which class it belongs to.
 
 learn      the cross-entropy of the pixels, 1 - soft Dice, or their sum
 """
@@ -14,7 +14,7 @@ from gen_jax.core import Program, Spec, UserError, centre, single
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.losses import segmentation as losses
-from gen_jax.nets.segmentation import UPSAMPLING, SegmentationUNet
+from gen_jax.nets.segmentation import FCN, UPSAMPLING, SegmentationUNet, reach
 from gen_jax.schema import Count, Decay, Dtype, Positive, builder
 
 
@@ -22,7 +22,9 @@ from gen_jax.schema import Count, Decay, Dtype, Positive, builder
 def build(
   spec: Spec,
   *,
+  net: Literal["unet", "fcn"] = "unet",
   widths: tuple[Count, ...] = (16, 32, 64, 128),
+  every: Count = 8,
   up: Literal[tuple(UPSAMPLING)] = "bilinear",
   norm: Literal["group", "none"] = "group",
   loss: Literal[tuple(losses.LOSSES)] = "both",
@@ -35,12 +37,16 @@ def build(
   """U-Net of images [H, W, C] with a label image `segmentation` [H, W] of K classes.
 
   `predict` gives logits [B, H, W, K] of images of any height and width that are multiples of
-  2^(levels - 1). `evaluate`, of the pixels that count: cross_entropy (nats a pixel, classes
-  weighted), dice_error (1 - soft Dice) and pixel_accuracy (their share, unweighted).
+  2^(levels - 1). Where the data have `border` [H, W], pixels weigh that much more than their
+  classes. `evaluate`, of the pixels that count: cross_entropy (nats a pixel, weighted), dice_error
+  (1 - soft Dice) and pixel_accuracy (their share, unweighted).
 
   Args:
     spec: of the data, with `segmentation`.
-    widths, up, norm, dtype: of the `SegmentationUNet`.
+    net: a `SegmentationUNet`, or an `FCN`.
+    widths, norm, dtype: of either.
+    every: s of the FCN.
+    up: of the U-Net.
     loss: what is minimised: cross_entropy, dice, or both, their sum.
     class_weights: one for each class, in the loss; () for 1 each.
     ignore: label of pixels that do not count; -1 for none. Labels beyond K-1 never count.
@@ -72,39 +78,49 @@ def build(
       f"model.class_weights must have one weight for each of the {classes} classes of segmentation,"
       f" not {len(class_weights)}"
     )
-  net = SegmentationUNet(classes, widths, up, norm, jnp.dtype(dtype))
+  if net == "fcn" and every not in [2**k for k in range(len(widths))]:
+    raise UserError(
+      f"model.every must be 1, 2, 4, ..., {stride} with {len(widths)} model.widths, not {every}"
+    )
+  segmenter = {
+    "unet": SegmentationUNet(classes, widths, up, norm, jnp.dtype(dtype)),
+    "fcn": FCN(classes, widths, every, norm, jnp.dtype(dtype)),
+  }[net]
   real = jnp.promote_types(dtype, jnp.float32)
 
   def scaled(x):
     chex.assert_shape(x, (None, None, None, spec.shape[-1]))
     return x.astype(real) if spec.levels is None else centre(x, spec.levels, real)
 
-  def weights_of(labels):
+  def weights_of(batch):
     """Of the pixels: in the loss, and in what counts them."""
+    labels, border = batch["segmentation"], batch.get("border")
     chex.assert_shape(labels, (None, *field.shape))
     ones = jnp.ones(classes, real)
     weighted = jnp.asarray(class_weights, real) if class_weights else ones
-    return (losses.pixel_weights(labels, w, ignore) for w in (weighted, ones))
+    more = 0.0 if border is None else border.astype(real)
+    weight = losses.pixel_weights(labels, weighted, ignore, more)
+    return weight, losses.pixel_weights(labels, ones, ignore)
 
   def init(key, batch):
-    return {"net": net.init(key, scaled(batch["x"][:1]))["params"]}, {"net": {}}
+    return {"net": segmenter.init(key, scaled(batch["x"][:1]))["params"]}, {"net": {}}
 
   def objective(params, mutable, batch, key, step):
     del key, step
     labels = batch["segmentation"]
-    logits = net.apply({"params": params["net"]}, scaled(batch["x"]))
-    weight, one = weights_of(labels)
+    logits = segmenter.apply({"params": params["net"]}, scaled(batch["x"]))
+    weight, one = weights_of(batch)
     accuracy = losses.per_weight((logits.argmax(-1) == labels).astype(real), one)
     value = losses.LOSSES[loss](logits, labels, weight)
     return value, (mutable["net"], {"pixel_accuracy": accuracy})
 
   def predict(state, x):
-    return net.apply({"params": averaged(state, "net")}, scaled(x))
+    return segmenter.apply({"params": averaged(state, "net")}, scaled(x))
 
   def evaluate(state, batch, keys):
     del keys
     logits, labels = predict(state, batch["x"]), batch["segmentation"]
-    weight, one = weights_of(labels)
+    weight, one = weights_of(batch)
     return {
       "cross_entropy": losses.pixel_cross_entropy(logits, labels, weight),
       "dice_error": losses.soft_dice_error(logits, labels, weight),
@@ -119,5 +135,6 @@ def build(
     evaluate=evaluate,
     predict=predict,
     stride=stride,
+    context=reach(len(widths)) if norm == "none" else None,
   )
   return single(model)

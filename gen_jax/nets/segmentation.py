@@ -1,10 +1,15 @@
-"""The U-Net of segmentation: Ronneberger et al. 2015, with padded convolutions.
+"""Networks of segmentation: the U-Net of Ronneberger et al. 2015, with padded convolutions, and the
+FCN of Long et al. 2015.
 
 At the levels l = 0..L, each of half the resolution of the one before, with DC two 3x3 convolutions:
 
   e_0 = DC(x)    e_l = DC(maxpool(e_{l-1}))    d_L = e_L    d_l = DC([e_l, up(d_{l+1})])
 
-and the logits are a 1x1 convolution of d_0.
+and the logits are a 1x1 convolution of d_0. The FCN scores classes at the lowest resolution, adds
+the scores of finer ones to that, enlarged, until it has one score for every s x s pixels, and
+enlarges these to all (FCN-32s, 16s and 8s, section 4.2):
+
+  f_L = conv1x1(e_L)    f_l = up(f_{l+1}) + conv1x1(e_l)    logits = up_s(f_k), s = 2^k
 """
 
 from __future__ import annotations
@@ -26,6 +31,17 @@ def pad_to(x: Array, height: int, width: int) -> Array:
   """x [B, h, w, C] with zeros on all sides: [B, H, W, C]; the odd one goes below and right."""
   more = (height - x.shape[1], width - x.shape[2])
   return jnp.pad(x, ((0, 0), *((n // 2, n - n // 2) for n in more), (0, 0)))
+
+
+def reach(levels: int) -> int:
+  """How many pixels away, at most, is what a pixel's logits depend on without norms: 10 times the
+  lowest resolution's pixel.
+
+  At level l of L two convolutions reach 2 2^l pixels, on the way down and up; a maximum, and the
+  place in it, 2^l each; bilinear enlargement to level l one pixel of the next, 2 2^l: all levels
+  together reach 10 2^L - 8 pixels. An FCN has the way down and the enlargements alone.
+  """
+  return 10 * 2 ** (levels - 1)
 
 
 class DoubleConv(nn.Module):
@@ -53,9 +69,7 @@ class DoubleConv(nn.Module):
 
 def bilinear(x: Array, features: int, **kwargs) -> Array:
   """A 1x1 convolution, then bilinear enlargement. They commute: this order has fewer pixels."""
-  x = nn.Dense(features, **kwargs)(x)
-  batch, height, width, channels = x.shape
-  return jax.image.resize(x, (batch, 2 * height, 2 * width, channels), "bilinear")
+  return enlarged(nn.Dense(features, **kwargs)(x), 2)
 
 
 def transposed(x: Array, features: int, **kwargs) -> Array:
@@ -88,13 +102,56 @@ class SegmentationUNet(nn.Module):
     real = jnp.promote_types(self.dtype, jnp.float32)
     kwargs = {"dtype": self.dtype, "param_dtype": real}
     conv = lambda features: DoubleConv(features, self.norm, self.dtype)
-    x = conv(self.widths[0])(x)
-    skips = []
-    for features in self.widths[1:]:
-      skips.append(x)
-      x = conv(features)(max_pool(x))
+    *skips, x = contracted(x, self.widths, conv)
     for features in reversed(self.widths[:-1]):
       skip = skips.pop()
       x = pad_to(UPSAMPLING[self.up](x, features, **kwargs), *skip.shape[1:3])
       x = conv(features)(jnp.concatenate([skip, x], axis=-1))
     return nn.Dense(self.classes, **kwargs)(x).astype(real)
+
+
+def contracted(x: Array, widths: Sequence[int], conv: Callable) -> list[Array]:
+  """e_0, ..., e_L of x [B, H, W, C]; called inside a module."""
+  out = [conv(widths[0])(x)]
+  for features in widths[1:]:
+    out.append(conv(features)(max_pool(out[-1])))
+  return out
+
+
+class FCN(nn.Module):
+  """x [B, H, W, C], of sizes that the lowest resolution divides -> logits [B, H, W, classes].
+
+  Scores start at zero, so that an FCN starts as the next coarser one; enlargement is bilinear and
+  stays so.
+
+  widths: channels of each level, of which each but the first has half the resolution.
+  every: s, one of 1, 2, 4, ..., 2^L: the pixels each way that share a score before the last
+    enlargement.
+  norm, dtype: as of `SegmentationUNet`.
+  """
+
+  classes: int
+  widths: Sequence[int]
+  every: int
+  norm: str = "group"
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    chex.assert_rank(x, 4)
+    real = jnp.promote_types(self.dtype, jnp.float32)
+    how = {"dtype": self.dtype, "param_dtype": real, "kernel_init": nn.initializers.zeros}
+    conv = lambda features: DoubleConv(features, self.norm, self.dtype)
+    score = lambda e: nn.Dense(self.classes, **how)(e).astype(real)
+    *finer, lowest = contracted(x, self.widths, conv)
+    f, size = score(lowest), 2 ** len(finer)
+    while size > self.every:
+      f = enlarged(f, 2) + score(finer.pop())
+      size //= 2
+    return enlarged(f, size)
+
+
+def enlarged(x: Array, factor: int) -> Array:
+  """Bilinear: [B, H, W, C] -> [B, factor H, factor W, C]."""
+  batch, height, width, channels = x.shape
+  return jax.image.resize(x, (batch, factor * height, factor * width, channels), "bilinear")

@@ -6,7 +6,10 @@ residual blocks, the same way up again, and tanh; borders are reflected. It doub
 by sub-pixel convolutions, of which a transposed one of stride 2 is a special case
 (`nets.conv.double`).
 
-The critic is PatchGAN (Isola et al. 2017, arXiv:1611.07004, section 3.3): one logit for each patch.
+`SkipTranslator` is the U-Net of Isola et al. 2017 (arXiv:1611.07004, section 6.1.1), for pairs that
+share their geometry.
+
+The critic is PatchGAN (Isola et al. 2017, section 3.3): one logit for each patch.
 
 Instance normalisation takes its moments from one example and channel, in training and after it
 (Ulyanov et al. 2016, arXiv:1607.08022), so that a translation depends on its own input only. It has
@@ -25,7 +28,8 @@ from flax import linen as nn
 from jax import lax
 
 from gen_jax.core import Array
-from gen_jax.nets.conv import double
+from gen_jax.nets.conv import border, double, halve, windows
+from gen_jax.nets.upsample import transposed
 
 Norm = Literal["none", "instance"]
 leaky = partial(nn.leaky_relu, negative_slope=0.2)
@@ -88,6 +92,79 @@ class Translator(nn.Module):
     for width in self.widths[-2::-1]:
       h = activate(double(convolve(4 * width, three, **inner)(h)))
     return jnp.tanh(convolve(self.channels, wide, **kwargs)(h).astype(real))
+
+
+class Up(nn.Module):
+  """The 4x4 transposed convolution of stride 2: x [B, H, W, C] -> [B, 2 H, 2 W, features]."""
+
+  features: int
+  use_bias: bool
+  kernel_init: nn.initializers.Initializer
+  dtype: jnp.dtype
+  param_dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    shape = (4, 4, x.shape[-1], self.features)
+    kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
+    y = transposed(x.astype(self.dtype), kernel.astype(self.dtype))
+    if not self.use_bias:
+      return y
+    bias = self.param("bias", nn.initializers.zeros, (self.features,), self.param_dtype)
+    return y + bias.astype(self.dtype)
+
+
+class SkipTranslator(nn.Module):
+  """x [B, H, W, C] in [-1, 1] -> [B, H, W, channels] in [-1, 1].
+
+    e_1 = conv(x)                    d_{L-1} = norm(up(relu(e_L)))
+    e_l = norm(conv(lrelu(e_{l-1})))   d_{l-1} = norm(up(relu([d_l, e_l])))
+
+  and the result is tanh(up(relu([d_1, e_1]))); conv and up are of 4x4 and stride 2. e_1 has no
+  norm, nor has the bottleneck e_L, where an example may have a single position, whose norm would be
+  0. H and W are multiples of 2^len(widths).
+
+  channels: of the result.
+  widths: channels of e_1, e_2, ...; d_l has as many as e_l.
+  norm: of the other layers.
+  dropout: rate, behind the norms of the three lowest layers on the way up.
+  init_std: of the initial weights.
+  dtype: of the computation; parameters and the result are float32 or wider.
+  """
+
+  channels: int
+  widths: Sequence[int] = (64, 128, 256, 512, 512, 512, 512, 512)
+  norm: Norm = "instance"
+  dropout: float = 0.5
+  init_std: float = 0.02
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Array, noise: bool = False) -> Array:
+    """noise: whether units are dropped, by the key "dropout"."""
+    chex.assert_rank(x, 4)
+    real = jnp.promote_types(self.dtype, jnp.float32)
+    kwargs = {
+      "dtype": self.dtype, "param_dtype": real,
+      "kernel_init": nn.initializers.normal(self.init_std),
+    }  # fmt: skip
+    last = len(self.widths) - 1
+    skips: list[Array] = []
+    h = x
+    for i, width in enumerate(self.widths):
+      normed = self.norm == "instance" and 0 < i < last
+      h = nn.Dense(width, use_bias=not normed, **kwargs)(windows(halve(border(h)), 2))
+      h = instance_norm(h) if normed else h
+      skips.append(h)
+      h = leaky(h)
+    h = skips.pop()
+    for i, width in enumerate(reversed(self.widths[:-1])):
+      h = Up(width, self.norm == "none", **kwargs)(nn.relu(h))
+      h = normalise(h, self.norm)
+      if self.dropout and i < 3:
+        h = nn.Dropout(self.dropout, deterministic=not noise)(h)
+      h = jnp.concatenate([h, skips.pop()], axis=-1)
+    return jnp.tanh(Up(self.channels, True, **kwargs)(nn.relu(h)).astype(real))
 
 
 class PatchCritic(nn.Module):

@@ -1,4 +1,5 @@
-"""The classifier that measures ask: trained on real data by the same trainer as everything else."""
+"""The classifiers that measures ask, of pictures and of their pixels: trained on real data by the
+same trainer as everything else."""
 
 from __future__ import annotations
 
@@ -24,6 +25,7 @@ from gen_jax.run.system import System, system_of
 
 PASSED_ON = (Stopped, NonFinite)  # what is no fault of what was kept
 BUILDER = "gen_jax.models.classifier.build"
+OF_PIXELS = "gen_jax.models.segment.build"
 
 
 class Judge(NamedTuple):
@@ -45,12 +47,32 @@ def train_judge(system: System, source: Source, kept: Path | None) -> Judge:
     source: what the classifier learns from, and is tested on.
     kept: a folder that it is kept below and read from again, or None.
   """
+  judge, states = trained_on(system, source, kept, BUILDER, 128, ())
+  return judge_of(judge.program.model, states, source.splits["test"].arrays())
+
+
+def train_segmenter(
+  system: System, source: Source, kept: Path | None
+) -> Callable[[np.ndarray], np.ndarray]:
+  """x [n, H, W, C] -> the class of each pixel [n, H, W], learnt from a source with label images.
+
+  For the arguments see `train_judge`.
+  """
+  judge, states = trained_on(system, source, kept, OF_PIXELS, 16, ("flip",))
+  classes = jax.jit(lambda s, x: judge.program.model.predict(s, x).argmax(-1))
+  return lambda x: batched(classes, states, x, 64)
+
+
+def trained_on(
+  system: System, source: Source, kept: Path | None, builder: str, batch_size: int, augment: tuple
+) -> tuple[System, list[PyTree]]:
+  """A judge by the builder's name and its states, see `train_judge`."""
   experiment, mesh = system.experiment, system.mesh
   steps = experiment.evaluate.classifier_steps
-  feed = dataclasses.asdict(experiment.feed) | {"augment": ()}
-  feed["batch_size"] = -(-128 // mesh.size) * mesh.size
+  feed = dataclasses.asdict(experiment.feed) | {"augment": augment}
+  feed["batch_size"] = -(-batch_size // mesh.size) * mesh.size
   config = configs.experiment(
-    BUILDER,
+    builder,
     seed=system.config["seed"],
     model={"optimizer": {"learning_rate": 2e-3, "schedule": "cosine", "decay_steps": steps}},
     data=experiment.data | feed,
@@ -58,8 +80,7 @@ def train_judge(system: System, source: Source, kept: Path | None) -> Judge:
   )
   parsed = configs.parse(config)
   judge = system_of(configs.build(parsed.config, source.spec), source, parsed, mesh)
-  states = train(judge).states if kept is None else kept_states(judge, kept)
-  return judge_of(judge.program.model, states, source.splits["test"].arrays())
+  return judge, train(judge).states if kept is None else kept_states(judge, kept)
 
 
 def kept_states(judge: System, kept: Path) -> list[PyTree]:

@@ -71,7 +71,7 @@ class Scene:
     observe, transform = self.model.observe, self.model.transform
 
     def made(states, batch, keys):
-      x, cond = batch["x"], self.cond(batch)
+      x, cond = batch[self.model.given], self.cond(batch)
       x = x if observe is None else observe(states, x, keys, cond)
       return {"x": transform(states, x, keys, cond)}
 
@@ -98,6 +98,13 @@ class Scene:
     workdir, real = self.trained.workdir, name.startswith("real")
     kept = workdir.parent / ".classifiers" if real and workdir is not None else None
     return judges.train_judge(self.system, source, kept)
+
+  @functools.cached_property
+  def segmenter(self) -> Callable[[np.ndarray], np.ndarray]:
+    """x -> the class of each pixel, learnt from the real training split, and kept as the judge."""
+    workdir = self.trained.workdir
+    kept = workdir.parent / ".classifiers" if workdir is not None else None
+    return judges.train_segmenter(self.system, self.source, kept)
 
   @functools.cached_property
   def features(self) -> dict[str, np.ndarray]:

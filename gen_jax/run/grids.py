@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from gen_jax.colour import paint
 from gen_jax.core import Model, PyTree, Spec, fold_each, permutation, stream
 from gen_jax.data import Vocabulary, is_text
 from gen_jax.run import pictures, processes, sample
@@ -82,7 +83,7 @@ class Grid:
     index = np.arange(len(batch["x"]))
     keys = fold_each(stream(self.system.root, "sample"), index)
     fields = {name: batch[name] for name in self.model.cond}
-    given, made = self.maker(states, batch["x"], keys, fields)
+    given, made = self.maker(states, batch[self.model.given], keys, fields)
     known = self.model.observe is not None or has_wanted(self.spec, self.source)
     return batch, np.asarray(given), np.asarray(made), known
 
@@ -130,14 +131,16 @@ def shown(
   label image.
   """
   image = lambda x, levels: pictures.to_uint8(x, levels)
-  sets = [image(given, spec.levels)]
+  sets = [image(given, spec.field(model.given).levels)]
   if model.transform is None:
-    return [*sets, pictures.paint(made), pictures.paint(batch["segmentation"])]
+    return [*sets, paint(made), paint(batch["segmentation"])]
   paired = spec.fields.get("y")
   if model.observe is not None:
     wanted = [image(batch["x"], spec.levels)] if known else []
     return [*sets, image(made, spec.levels), *wanted]
   if paired is not None:
-    wanted = [image(batch["y"], paired.levels)] if known else []
-    return [*sets, image(made, paired.levels), *wanted]
+    to = "x" if model.given == "y" else "y"
+    levels = spec.field(to).levels
+    wanted = [image(batch[to], levels)] if known else []
+    return [*sets, image(made, levels), *wanted]
   return [*sets, image(made, spec.levels)]

@@ -76,7 +76,10 @@ def in_turn(sets: Sequence[np.ndarray], columns: int) -> np.ndarray:
 
 def alike(sets: Sequence[np.ndarray]) -> list[np.ndarray]:
   """Sets of pictures [n, H, W, C] uint8 brought to one shape: grey ones as colours where others
-  have them, small ones enlarged by whole factors, nearest neighbour."""
+  have them, transparent ones on white where others have no alpha, small ones enlarged by whole
+  factors, nearest neighbour."""
+  if len({x.shape[-1] in (2, 4) for x in sets}) > 1:
+    sets = [on_white(x) if x.shape[-1] in (2, 4) else x for x in sets]
   height, width, channels = np.max([x.shape[1:] for x in sets], axis=0)
 
   def fit(x):
@@ -87,13 +90,10 @@ def alike(sets: Sequence[np.ndarray]) -> list[np.ndarray]:
   return [fit(x) for x in sets]
 
 
-def paint(labels: np.ndarray) -> np.ndarray:
-  """Label images [..., H, W] of classes in colours [..., H, W, 3] uint8; class 0 is black."""
-  import matplotlib
-
-  colours = np.array(matplotlib.colormaps["tab20"].colors)
-  palette = np.concatenate([np.zeros((1, 3)), colours])
-  return np.round(255 * palette[np.asarray(labels) % len(palette)]).astype(np.uint8)
+def on_white(x: np.ndarray) -> np.ndarray:
+  """Pictures [n, H, W, C + 1] uint8, the last channel their alpha, on white: [n, H, W, C] uint8."""
+  shade, alpha = x[..., :-1].astype(np.uint32), x[..., -1:].astype(np.uint32)
+  return ((shade * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
 def save_png(path: str | Path, image: np.ndarray) -> np.ndarray:

@@ -41,6 +41,8 @@ FLOAT64 = {"model": {"dtype": "float64"}}
 SGD = {"name": "sgd", "learning_rate": 0.1}
 TWO_PLAYERS = {"model": {"dtype": "float64", "critic_optimizer": SGD, "generator_optimizer": SGD}}
 
+TWO_PLAYERS_OF_COLOUR = {"model": {**SMALL_STEPS["model"], "critic_optimizer": SGD}}
+
 FAIR = {"model": {"dtype": "float64", "predictor_optimizer": SGD, "adversary_optimizer": SGD}}
 
 # For the two stages of a VQ-VAE and the prior over its codes.
@@ -86,6 +88,10 @@ SYSTEMS = (
   System("cgan:tiny", TWO_PLAYERS),
   System("pacgan:tiny", TWO_PLAYERS),
   System("cyclegan:tiny", TWO_PLAYERS),
+  System("pix2pix:tiny", TWO_PLAYERS),
+  System("colour:tiny"),
+  System("colour:tiny_gan", TWO_PLAYERS_OF_COLOUR),
+  System("complete:tiny", TWO_PLAYERS),
   System("vqvae:tiny", TWO_STAGES),
   System("video:tiny", TWO_STAGES_OF_VIDEO),
   System("pixelcnn:tiny", SMALL_STEPS),
@@ -101,6 +107,7 @@ SYSTEMS = (
 
 # Other combinations of the same parts: their laws are slow tests.
 MORE = (
+  System("segment:tiny_fcn"),
   System("superres:tiny_gan", THREE_STAGES),
   System("vqvae:tiny_transformer", TWO_STAGES),
   System("gan:tiny_hinge", TWO_PLAYERS),

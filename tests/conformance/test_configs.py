@@ -19,6 +19,12 @@ from tests.conformance.systems import CONFIGS, SYSTEMS
 SPECS = {
   "tfds:mnist": Spec.of((28, 28, 1), 256, 10),
   "tfds:cifar10": Spec.of((32, 32, 3), 256, 10),
+  "pairs": Spec.of(
+    (64, 64, 3),
+    256,
+    y=Field((64, 64, 3), 256, (), True),
+    segmentation=Field((64, 64), 11, (), True),
+  ),
   "table:adult": Spec.of((100,), None, 2, group=Field((), 2)),
 }
 FILES = sorted(CONFIGS.glob("*.py"))

@@ -257,7 +257,8 @@ def test_capabilities_have_the_shapes_of_the_contract(system, trained):
     code = shape(model.prior, keys, cond)
     assert shape(model.decode, code, cond).shape == x.shape
   if model.transform is not None:
-    assert shape(model.transform, x, keys, cond).shape[0] == n
+    given = x if model.observe is None else shape(model.observe, x, keys, cond)
+    assert shape(model.transform, given, keys, cond).shape[0] == n
   if model.pictures is not None:
     whole = built.source.spec.shape  # of clips, frames are shown too
     assert all(p.shape[1:] == whole[1 - p.ndim :] for p in shape(model.pictures).values())

@@ -65,7 +65,11 @@ def test_aligned_fields_move_with_the_picture(names):
   moved = jax.jit(lambda batch, key: augment.augment_batch(batch, shapes.spec, key, names))
   batch = jax.tree.map(np.asarray, moved(whole, jax.random.key(3)))
   assert (batch["x"] != whole["x"]).any(axis=(1, 2, 3)).mean() > 0.4
-  np.testing.assert_array_equal(batch["segmentation"], batch["x"].max(-1) >= 128)
+  bright = batch["x"].max(-1)
+  # Elastic images are mixed at the sprite's edge, where the nearest pixel may be another's.
+  sure = ((bright == 0) | (bright == 255)) | ("elastic" not in names)
+  assert sure.mean() > 0.85 and (batch["segmentation"] == (bright >= 128)).mean() > 0.99
+  np.testing.assert_array_equal(batch["segmentation"][sure], (bright >= 128)[sure])
   assert batch["segmentation"].dtype == whole["segmentation"].dtype
   np.testing.assert_array_equal(batch["label"], whole["label"])
   assert set(batch) == {"x", "label", "segmentation"}  # captions and factors are no longer true
@@ -89,7 +93,7 @@ def test_refusals():
   shapes = data.load("shapes").spec
   data.check_feed(data.Feed(), core.Spec.of((2,)))
   data.check_feed(data.Feed(augment=("shift", "flip")), shapes, ("label", "segmentation"))
-  with pytest.raises(UserError, match="must be one of flip, shift, rotate, not 'turn'"):
+  with pytest.raises(UserError, match="must be one of flip, shift, rotate, elastic, not 'turn'"):
     data.check_feed(data.Feed(augment=("flip", "turn")), shapes)
   with pytest.raises(UserError, match="rotate is for square images, and x is of 16x8 pixels"):
     data.check_feed(data.Feed(augment=("rotate",)), core.Spec.of((16, 8, 1), 256))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gen_jax import core, data
+from gen_jax import colour, core, data
 
 RNG = np.random.default_rng(0)
 
@@ -200,3 +200,33 @@ def test_bad_domains_end_in_one_line(tmp_path):
   assert "cats/0.png" in refused(tmp_path / "c", "domains", files)
   with pytest.raises(core.UserError, match="which is not given"):
     data.load("domains")
+
+
+def test_label_images_in_colours(tmp_path):
+  x, mask = [colours() for _ in range(4)], [labels() for _ in range(4)]
+  mask[0][3, 3] = 9
+  files = {f"image/{i}.png": v for i, v in enumerate(x)}
+  files |= {f"mask/{i}.png": v for i, v in enumerate(mask)}
+  path = write(tmp_path, files)
+  source = load("pairs", path, painted=True, ignore=9)
+  assert source.spec.fields["y"] == core.Field((8, 8, 3), 256, (), True)
+  assert source.notes["painted"] and source.notes["counterparts"]
+  held = whole(source)
+  np.testing.assert_array_equal(held["y"], colour.paint(held["segmentation"]))
+  assert (held["y"] == 255).all(-1).sum() == 1
+  known = held["segmentation"] < 3
+  np.testing.assert_array_equal(colour.classes_of(held["y"], 3)[known], held["segmentation"][known])
+  small = load("pairs", path, painted=True, ignore=9, resolution=4, resize="stretch")
+  assert set(map(tuple, whole(small)["y"].reshape(-1, 3))) <= {
+    (255, 255, 255), *map(tuple, colour.PALETTE[:3].tolist())
+  }  # fmt: skip
+
+
+def test_painting_needs_label_images_and_no_other_counterpart(tmp_path):
+  both = {f"{role}/{i}.png": colours() for role in "AB" for i in range(3)}
+  with pytest.raises(core.UserError, match="has images y already|no label images"):
+    load("pairs", write(tmp_path / "a", both), painted=True)
+  many = {f"image/{i}.png": colours() for i in range(3)}
+  many |= {f"mask/{i}.png": labels(classes=30) for i in range(3)}
+  with pytest.raises(core.UserError, match="21 colours"):
+    load("pairs", write(tmp_path / "b", many), painted=True, classes=30)

@@ -142,7 +142,7 @@ def test_auto_keeps_in_memory_what_fits(monkeypatch):
 def test_refusals():
   with pytest.raises(UserError, match="data.batch_size must be 1 or more, not 0"):
     make_pipeline(SPLIT, SPEC, Feed(batch_size=0), ROOT)
-  with pytest.raises(UserError, match="must be one of flip, shift, rotate, not 'spin'"):
+  with pytest.raises(UserError, match="must be one of flip, shift, rotate, elastic, not 'spin'"):
     make_pipeline(SPLIT, SPEC, Feed(augment=("spin",)), ROOT)
   with pytest.raises(UserError, match="for images"):
     make_pipeline(SPLIT, Spec.of((2,)), Feed(augment=("flip",)), ROOT)

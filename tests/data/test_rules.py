@@ -91,8 +91,8 @@ def test_each_domain_has_an_order_and_epochs_of_its_own():
 
 def test_segmentation():
   source = data.load("pairs:segmentation")
-  assert counts(source) == {"train": 5760, "validation": 640, "test": 1600}
-  batch = source.splits["test"].take(np.arange(0, 1600, 4))
+  assert counts(source) == {"train": 11520, "validation": 1280, "test": 3200}
+  batch = source.splits["test"].take(np.arange(0, 3200, 8))
   inside = batch["y"].max(-1) >= 128
   np.testing.assert_array_equal(
     batch["segmentation"], np.where(inside, 1 + batch["label"][:, None, None], 0)
@@ -104,7 +104,7 @@ def test_segmentation():
   n = black.size
   for value, share in ((0, 0.5016), (255, 0.0229)):  # rounding moves both ends by half a level
     assert abs((black == value).mean() - share) < 5 * np.sqrt(share * (1 - share) / n)
-  again = source.splits["test"].take(np.array([28, 12]))
+  again = source.splits["test"].take(np.array([56, 24]))
   np.testing.assert_array_equal(again["x"], batch["x"][[7, 3]])
   other = data.load("pairs:segmentation", split_seed=1)
   assert (other.splits["test"][0]["x"] != batch["x"][0]).mean() > 0.5

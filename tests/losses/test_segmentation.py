@@ -24,6 +24,12 @@ def test_weights_are_those_of_the_class_and_0_where_nothing_counts():
   np.testing.assert_array_equal(weight, [[[0, 0], [2, 2]], [[0, 2], [3, 0]]])
 
 
+def test_a_pixel_of_no_class_has_no_border():
+  border = jnp.full(LABELS.shape, 0.5)
+  weight = pixel_weights(LABELS, jnp.array([1.0, 2.0, 3.0]), ignore=0, border=border)
+  np.testing.assert_array_equal(weight, [[[0, 0], [2.5, 2.5]], [[0, 2.5], [3.5, 0]]])
+
+
 def test_cross_entropy_of_even_logits_is_log_k_whatever_the_weights():
   weight = pixel_weights(LABELS, jnp.array([1.0, 2.0, 3.0]))
   loss = pixel_cross_entropy(jnp.zeros((2, 2, 2, 3)), LABELS, weight)

@@ -1,4 +1,4 @@
-"""The segmentation U-Net: sizes, pooling, and what a translation does."""
+"""The networks of segmentation: sizes, pooling, reach, and what a translation does."""
 
 import flax.linen as nn
 import jax
@@ -6,7 +6,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax.nets.segmentation import SegmentationUNet, bilinear, max_pool, transposed
+from gen_jax.nets.segmentation import (
+  FCN,
+  SegmentationUNet,
+  bilinear,
+  enlarged,
+  max_pool,
+  reach,
+  transposed,
+)
 
 
 def keys():
@@ -69,3 +77,63 @@ def test_transposed_is_the_transposed_convolution():
     x, kernel[::-1, ::-1], (1, 1), ((1, 1), (1, 1)), lhs_dilation=(2, 2), dimension_numbers=names
   )
   np.testing.assert_allclose(Up(transposed).apply(params, x), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_enlargement_is_the_bilinear_kernel_of_fcns(factor):
+  """k[a] = 1 - |a - (s - 1/2)| / s, a = 0, ..., 2 s - 1 (Long et al. 2015, code)."""
+  impulse = jnp.zeros((1, 7, 7, 1)).at[0, 3, 3, 0].set(1)
+  tap = 1 - np.abs(np.arange(2 * factor) - (factor - 0.5)) / factor
+  wanted = np.zeros((7 * factor, 7 * factor))
+  first = 3 * factor - factor // 2
+  wanted[first : first + 2 * factor, first : first + 2 * factor] = np.outer(tap, tap)
+  np.testing.assert_allclose(enlarged(impulse, factor)[0, ..., 0], wanted, atol=1e-6)
+
+
+def fcn(every, norm="none"):
+  return FCN(5, (4, 6, 8, 8), every, norm)
+
+
+def test_an_fcn_starts_as_the_next_coarser_one():
+  """Its new scores are zero: the coarser one's scores, enlarged in two steps."""
+  one, two = keys()
+  x = jax.random.normal(one, (2, 16, 24, 3))
+  params = fcn(8).init(two, x)["params"]
+  assert not jax.tree.leaves(params["Dense_0"])[1].any()
+  params["Dense_0"]["kernel"] = jax.random.normal(two, params["Dense_0"]["kernel"].shape)
+  _, seen = fcn(8).apply({"params": params}, x, capture_intermediates=True)
+  scores = seen["intermediates"]["Dense_0"]["__call__"][0]
+  fine = {**fcn(4).init(two, x)["params"], **params}
+  assert fine.keys() - params.keys() == {"Dense_1"}
+  expected = enlarged(enlarged(scores, 2), 4)
+  np.testing.assert_allclose(fcn(4).apply({"params": fine}, x), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("every", [1, 2, 8])
+def test_an_fcn_has_one_score_for_so_many_pixels(every):
+  one, two = keys()
+  x = jax.random.normal(one, (1, 16, 16, 3))
+  net = fcn(every, "group")
+  assert net.apply(net.init(two, x), x).shape == (1, 16, 16, 5)
+  assert (
+    len([name for name in net.init(two, x)["params"] if "Dense" in name])
+    == {1: 4, 2: 3, 8: 1}[every]
+  )
+
+
+@pytest.mark.parametrize(
+  "make", [lambda: SegmentationUNet(2, (4, 4, 4), norm="none"), lambda: fcn3(1), lambda: fcn3(4)]
+)
+def test_nothing_farther_away_than_the_reach_counts(make):
+  net, context = make(), reach(3)
+  x = jax.random.normal(jax.random.key(0), (1, 128, 128, 1))
+  params = net.init(jax.random.key(1), x)
+  params = jax.tree.map(lambda v: v + 0.1 * jax.random.normal(jax.random.key(2), v.shape), params)
+  slope = jax.grad(lambda x: net.apply(params, x)[0, 61, 66].sum())(x)[0, ..., 0]
+  rows, columns = np.nonzero(np.asarray(slope))
+  assert max(abs(rows - 61).max(), abs(columns - 66).max()) <= context
+  assert len(rows) > 100
+
+
+def fcn3(every):
+  return FCN(2, (4, 4, 4), every, "none")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gen_jax import config as configs
-from gen_jax.core import Spec
+from gen_jax.core import Field, Spec
 from gen_jax.data import ArraySplit, Source
 from gen_jax.report import judge as judges
 from gen_jax.run.signals import Stopped
@@ -149,3 +149,18 @@ def test_a_signal_is_passed_on(train, monkeypatch):
   monkeypatch.setattr(judges, "train", stopped)
   with pytest.raises(Stopped):
     train()
+
+
+def test_pixels_are_read_by_a_net_that_learns_which_colour_is_which_class(mesh):
+  rng = np.random.default_rng(0)
+  labels = rng.integers(3, size=(96, 8, 8)).astype(np.uint8)
+  x = np.stack([100 * labels, 255 - 100 * labels, 0 * labels], -1).astype(np.uint8)
+  field = Field((8, 8), 3, (), True)
+  spec = Spec(Field((8, 8, 3), 256), {"segmentation": field})
+  split = ArraySplit({"x": x, "segmentation": labels})
+  data = Source("made", spec, {"train": split, "test": split})
+  parsed = toy.experiment(evaluate={"classifier_steps": 40})
+  program = configs.build(parsed.config, toy.SPEC)
+  read = judges.train_segmenter(system_of(program, toy.source(), parsed, mesh), data, None)
+  found = read(x[:70])
+  assert found.shape == (70, 8, 8) and (found == labels[:70]).mean() > 0.8

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from gen_jax.colour import PALETTE, paint
 from gen_jax.core import Field, Model, Spec
 from gen_jax.data import SPECIAL, ArraySplit, Source, shapes
 from gen_jax.metrics import health
@@ -67,11 +68,35 @@ def channels(seed):
   return {"x": x, "twin": x, "label": 3 * x[:, 0, 0, 0] + x[:, 0, 0, 1]}
 
 
+def halves(seed):
+  """Pictures of two classes, told by their pixels but for a few."""
+  rng = np.random.default_rng(seed)
+  segmentation = (rng.random((N, 6, 6)) > 0.3).astype(np.int32)
+  flipped = rng.random((N, 6, 6)) < 0.05
+  return {"x": 200 * (segmentation ^ flipped)[..., None], "segmentation": segmentation}
+
+
 def drawn(seed):
   """Sprites, which are their own twins, and their captions."""
   where = np.random.default_rng(seed).integers(SPRITES.size, size=N)
   x = SPRITES.draw(where)
   return {"x": x, "twin": x, "caption": SPRITES.captions_of(where)}
+
+
+def coloured(seed):
+  """Pixels whose three channels tell the class, and a little more."""
+  rng = np.random.default_rng(seed)
+  label = rng.integers(K, size=N)
+  channel = np.array([40, 25, 10]) * label[:, None, None, None]
+  return {"x": channel + rng.integers(30, size=(N, 2, 2, 3)), "label": label}
+
+
+def in_paint(seed):
+  """Pixels of the class of a label image, which is painted as y."""
+  rng = np.random.default_rng(seed)
+  segmentation = rng.integers(K, size=(N, 2, 2))
+  x = 40 * segmentation[..., None] + rng.integers(50, size=(N, 2, 2, 1))
+  return {"x": x, "y": paint(segmentation), "segmentation": segmentation}
 
 
 def coarse(seed):
@@ -151,6 +176,19 @@ PIXELS = TWINS._replace(
 RESTORING = PIXELS._replace(transform=lambda states, x, keys, cond: x + 22.0 * (x % 2), cond=())
 BOARD = jnp.array([[0.0, 1], [2, 0]])[..., None]
 BOARDED = PIXELS._replace(transform=lambda states, x, keys, cond: x + (x > 81) * BOARD, cond=())
+FADED = TWINS._replace(
+  observe=lambda states, x, keys, cond: jnp.repeat(x.max(-1, keepdims=True), 3, -1),
+  transform=lambda states, x, keys, cond: (x * jnp.array([1.1, 1, 0.8])).astype(x.dtype), cond=(),
+)  # fmt: skip
+PAINTER = TWINS._replace(
+  transform=lambda states, x, keys, cond: jnp.asarray(PALETTE)[x[..., 0] // 40], cond=()
+)
+SHADE = lambda x: jnp.full_like(x[..., :1], 255) * (jnp.arange(4).reshape(2, 2, 1) > 1)
+HOLED = PIXELS._replace(
+  observe=lambda states, x, keys, cond: jnp.concatenate([x, SHADE(x).astype(x.dtype)], -1),
+  transform=lambda states, x, keys, cond: x[..., :1] + 2 * (x[..., 1:] == 0).astype(x.dtype),
+  cond=(),
+)
 ENLARGING = PIXELS._replace(
   observe=lambda states, x, keys, cond: x[:, ::2, ::2],
   transform=lambda states, x, keys, cond: 1.0 * x.repeat(2, 1).repeat(2, 2), cond=(),
@@ -158,6 +196,11 @@ ENLARGING = PIXELS._replace(
 WORDS = TWINS._replace(transform=lambda states, x, keys, cond: x + 1, cond=())
 
 DRAWING = TWINS._replace(sample=lambda states, keys, cond: cond["twin"], cond=("twin", "caption"))
+
+HALVES = PIXELS._replace(
+  predict=lambda states, x: jnp.stack([0.0 * x[..., 0], x[..., 0] / 50.0 - 2], -1), cond=()
+)
+HALVES_SPEC = Spec.of((6, 6, 1), 256, segmentation=Field((6, 6), 2, (), True))
 
 WORD_FIELD = Field((3,), 10, (*SPECIAL, *"abcdef"))
 PICTURE = Field((2, 2, 1), 256)
@@ -168,6 +211,10 @@ DRAWN_SPEC = Spec.of(
   (8, 8, 3), 256, twin=Field((8, 8, 3), 256), caption=Field((10,), len(shapes.VOCABULARY))
 )
 RESTORED = Spec.of((2, 2, 1), 256, K)
+RGB = Spec.of((2, 2, 3), 256, K)
+PAINTED = Spec.of(
+  (2, 2, 1), 256, y=Field((2, 2, 3), 256, (), True), segmentation=Field((2, 2), K, (), True)
+)
 GROUPS = Spec.of((2,), None, 2, group=Field((), 2))
 EXACT = 1e-5  # of what is a function of the examples as a set, up to rounding; else what noise does
 # measure -> (model, data, spec, settings, {figure: tolerance}).
@@ -190,7 +237,12 @@ MEASURED = {
   "disentanglement": (FACTORS, factored, VECTORS, {}, {"": 0.02}),
   "fairness": (FAIR, two_classes, GROUPS, {}, {"": EXACT, "group_auroc": 1e-3}),
   "segmentation": (PIXELS, images, IMAGES, {}, {"": EXACT}),
+  "regions": (HALVES, halves, HALVES_SPEC, {}, {"": EXACT}),
   "restored_accuracy": (RESTORING, images, RESTORED, {}, {"": EXACT}),
+  "colour": (FADED, coloured, RGB, {}, {"": EXACT}),
+  "recoloured_accuracy": (FADED, coloured, RGB, {}, {"": EXACT}),
+  "painted": (PAINTER, in_paint, PAINTED, {}, {"": EXACT}),
+  "hole_psnr": (HOLED, images, RESTORED, {}, {"": EXACT}),
   "checkerboard": (BOARDED, images, RESTORED, {}, {"": EXACT}),
   "superres": (ENLARGING, coarse, Spec.of((16, 16, 1), 256, 4), {}, {"": EXACT}),
   "duality": (TWINS, vectors, VECTORS, {}, {"": EXACT}),

@@ -212,3 +212,18 @@ def test_clips_are_film_strips_a_row_each(tmp_path):
   shown = pictures.show(tmp_path / "clips.png", x, 256, columns=2)
   same = pictures.show(tmp_path / "images.png", x.reshape(12, 8, 8, 1), 256, columns=4)
   np.testing.assert_array_equal(shown, same)
+
+
+def test_transparent_pictures_are_laid_on_white_beside_others_only():
+  opaque = np.full((2, 4, 4, 3), 100, np.uint8)
+  alpha = np.zeros((2, 4, 4, 1), np.uint8)
+  alpha[0], alpha[1, :2] = 255, 51
+  clear = np.concatenate([opaque, alpha], -1)
+  first, second = pictures.alike([clear, opaque])
+  assert first.shape == second.shape == opaque.shape
+  np.testing.assert_array_equal(first[0], opaque[0])
+  assert (first[1, :2] == 100 // 5 + 255 * 4 // 5).all() and (first[1, 2:] == 255).all()
+  grey = pictures.alike([clear[..., :1], clear[..., [0, 3]]])
+  assert [x.shape[-1] for x in grey] == [1, 1]
+  assert pictures.alike([clear, clear])[0] is not None
+  np.testing.assert_array_equal(pictures.alike([clear, clear])[0], clear)

@@ -8,10 +8,13 @@ from gen_jax.core import UserError
 from gen_jax.report.measures import (
   checkerboard,
   codes,
+  colour,
   coverage,
   duality,
   fairness,
+  holes,
   likelihood,
+  painted,
   restored,
   samples,
   segmentation,
@@ -27,10 +30,27 @@ from gen_jax.run.system import System
 from gen_jax.schema import nearest
 
 __all__ = [
-  "MEASURES", "check", "checkerboard", "codes", "coverage", "duality", "fairness", "likelihood",
-  "line", "restored", "samples", "segmentation", "sentences", "sprites", "superres", "take",
+  "MEASURES",
+  "check",
+  "checkerboard",
+  "codes",
+  "colour",
+  "coverage",
+  "duality",
+  "fairness",
+  "holes",
+  "likelihood",
+  "line",
+  "painted",
+  "restored",
+  "samples",
+  "segmentation",
+  "sentences",
+  "sprites",
+  "superres",
+  "take",
   "translation",
-]  # fmt: skip
+]
 
 
 def check(system: System) -> None:

@@ -32,13 +32,13 @@ class Way(NamedTuple):
 
 
 def ways(scene: Scene) -> list[Way]:
-  """The way that the config says, x_to_y where it says none; and where it is the sampler's to say,
-  the other way too."""
-  config = scene.system.config
-  own = config.get("sample", {}).get("direction")
-  start, to = (own or config["model"].get("direction", "x_to_y")).split("_to_")
+  """The way that the model goes; and where the config's sampler says which, the other way too."""
+  start = scene.model.given
+  to = {"x": "y", "y": "x"}[start]
   first = Way(scene.model, start, to)
-  return [first, Way(opposite(scene, f"{to}_to_{start}"), to, start)] if own else [first]
+  if "direction" not in scene.system.config.get("sample", {}):
+    return [first]
+  return [first, Way(opposite(scene, f"{to}_to_{start}"), to, start)]
 
 
 def opposite(scene: Scene, direction: str) -> Model:
@@ -51,10 +51,6 @@ def each_way(scene: Scene, figure: str, take: Callable[[Way], Record]) -> dict[s
   """A figure of the way that the config says, with that of the other way in it, if there is one."""
   found = [take(way) | {"direction": way.name} for way in ways(scene)]
   return {figure: found[0] | ({"other_way": found[1]} if len(found) > 1 else {})}
-
-
-def field_of(spec: Spec, name: str) -> Any:
-  return spec.x if name == "x" else spec.fields[name]
 
 
 def alike(scene: Scene) -> bool:
@@ -104,7 +100,7 @@ def translation(scene: Scene) -> dict[str, Record]:
   -10 log10 of each, in dB."""
 
   def take(way):
-    levels = field_of(scene.spec, way.to).levels
+    levels = scene.spec.field(way.to).levels
 
     def made(states, batch, keys, cond):
       x = way.model.transform(states, batch[way.start], keys, cond)
@@ -140,7 +136,7 @@ def cycle(scene: Scene) -> dict[str, Record]:
   leads_to = {way.to: way for way in (first, *others)}
 
   def error_of(domain: str, then: Callable, way: Way) -> Record:
-    levels, split = field_of(scene.spec, domain).levels, of_domain(scene.split, domain)
+    levels, split = scene.spec.field(domain).levels, of_domain(scene.split, domain)
 
     def error(states, batch, keys, cond):
       x = batch[domain]
@@ -181,7 +177,7 @@ def translated_accuracy(scene: Scene) -> dict[str, Record]:
 
 def domain(source: Source, name: str) -> Source:
   """One domain of a source as a source of its own, with its labels."""
-  spec = Spec(field_of(source.spec, name), {"label": source.spec.fields[LABELS[name]]})
+  spec = Spec(source.spec.field(name), {"label": source.spec.fields[LABELS[name]]})
   splits: dict[str, Split] = {}
   for part, split in source.splits.items():
     arrays = of_domain(split, name).arrays()

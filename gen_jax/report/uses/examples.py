@@ -5,8 +5,10 @@ from __future__ import annotations
 import jax
 import numpy as np
 
+from gen_jax.colour import paint
 from gen_jax.core import fold_each
 from gen_jax.data import is_text
+from gen_jax.report.tiles import tiled
 from gen_jax.report.uses.use import Use, columns_of
 from gen_jax.run import pictures
 from gen_jax.run.conditions import conditions
@@ -35,9 +37,8 @@ def transform(run: Use) -> str:
   batch = run.examples(run.n)
   keys = fold_each(run.trained.key("evaluate"), np.arange(len(batch["x"])))
   cond = {name: batch[name] for name in run.model.cond}
-  given, made = jax.jit(made_of(run.model, run.inputs is not None))(
-    run.states, batch["x"], keys, cond
-  )
+  x = batch["x" if run.inputs is not None else run.model.given]
+  given, made = jax.jit(made_of(run.model, run.inputs is not None))(run.states, x, keys, cond)
   known = run.model.observe is not None or has_wanted(run.spec, run.source)
   known &= run.inputs is None
   if is_text(run.spec.x):
@@ -77,9 +78,9 @@ def predict(run: Use) -> str:
   classes = np.asarray(jax.jit(run.model.predict)(run.states, batch["x"]).argmax(-1))
   folder = run.folder("predict")
   if classes.ndim == 3:
-    sets = [pictures.to_uint8(batch["x"], run.levels), pictures.paint(classes)]
+    sets = [pictures.to_uint8(batch["x"], run.levels), paint(classes)]
     if "segmentation" in batch:
-      sets.append(pictures.paint(batch["segmentation"]))
+      sets.append(paint(batch["segmentation"]))
     columns = columns_of(len(classes))
     grid = pictures.grid(pictures.in_turn(pictures.alike(sets), columns), columns)
     pictures.save_png(folder / f"n{len(classes)}.png", grid)
@@ -94,8 +95,11 @@ def predict(run: Use) -> str:
 
 def predict_each(run: Use) -> str:
   """The pixels' classes of the user's images one by one, each at its own size, in colours."""
-  make, folder = jax.jit(run.model.predict), run.folder("predict")
+  predict, folder = jax.jit(run.model.predict), run.folder("predict")
+  make = lambda x: np.asarray(predict(run.states, x[None]).argmax(-1))[0]
   for name, x, (height, width) in zip(*run.inputs, strict=True):
-    classes = np.asarray(make(run.states, x[None]).argmax(-1))[0, :height, :width]
-    pictures.save_png(folder / f"{name}.png", pictures.paint(classes))
+    context = run.model.context
+    classes = make(x) if context is None else tiled(make, x, context)
+    classes = classes[:height, :width]
+    pictures.save_png(folder / f"{name}.png", paint(classes))
   return f"{folder}: {', '.join(run.inputs.names)}"
