@@ -188,7 +188,7 @@ def build(
     return features.terms(phi, view.paint(enlarge(small, scale), made), x)
 
   def init(key, batch):
-    small, _ = given(jax.tree.map(lambda leaf: leaf[:1], {"x": batch["x"]}))
+    small, _ = given({"x": batch["x"][:1]})
     return {"generator": enlarger.init(key, view.see(small))["params"]}, {"generator": {}}
 
   def regression(params, mutable, batch, key, step):

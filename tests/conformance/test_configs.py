@@ -33,7 +33,7 @@ VARIANTS = [(f, v) for f in FILES for v in cli.load_module(str(f)).VARIANTS]
 
 def spec_of(data: dict) -> Spec:
   if data["name"] == "folder":
-    size = data["resolution"]
+    size = data["resolution"] or data["patch"]
     return Spec.of((size, size, data["channels"] or 3), 256)
   return SPECS[data["name"]] if data["name"] in SPECS else load(**data).spec
 
