@@ -17,7 +17,7 @@ s40 to test/ (train/s1-1.pgm, ...).
 
 from gen_jax.config import experiment, merge, tiny, variant
 
-ADAMW = dict(name="adamw", learning_rate=1e-3, weight_decay=0.3)
+ADAMW = dict(name="adamw", learning_rate=1e-3, weight_decay=1e-2)
 
 SPRITES = dict(
   model=dict(
@@ -29,7 +29,7 @@ SPRITES = dict(
   ),
   data=dict(name="shapes", batch_size=16, validation=0.01, test=0.04),
   train=dict(
-    steps=(1500, 150, 1000), log_every=50, validate_every=500, sample_every=500,
+    steps=(1500, 150, 600), log_every=50, validate_every=500, sample_every=500,
     checkpoint_every=500,
   ),
   measures=("hole_psnr",),
@@ -45,9 +45,10 @@ FACES = merge(
       generator_optimizer=ADAMW,
     ),
     data=dict(
-      name="folder", resolution=64, channels=1, augment=("flip", "shift"), validation=0.0, test=0.0
+      name="folder", resolution=64, channels=1, augment=("flip",), validation=0.0, test=0.0
     ),
     train=dict(steps=(2000, 200, 800), validate_every=250),
+    sample=dict(blend=True),
   ),
 )
 
