@@ -29,7 +29,7 @@ SPRITES = dict(
   ),
   data=dict(name="shapes", batch_size=16, validation=0.01, test=0.04),
   train=dict(
-    steps=(1500, 150, 600), log_every=50, validate_every=500, sample_every=500,
+    steps=(1500, 150, 1000), log_every=50, validate_every=500, sample_every=500,
     checkpoint_every=500,
   ),
   measures=("hole_psnr",),
