@@ -1,10 +1,11 @@
 """Completion: sprites with a hole, filled by a net and two critics in three phases.
 
 Source: Iizuka, Simo-Serra & Ishikawa 2017. The networks here are small, for images of 32x32 and
-64x64; the builder's defaults are the source's. Sprites are in no more than a part of most holes, so
-that the picture itself is the exact answer of what is left to see.
+64x64; the builder's defaults are the source's. Holes are of 8 to 12 pixels a side, so that in most
+some of the sprite is left to see (none in 2%).
 
-  python -m gen_jax.main --config configs/complete.py
+  python -m gen_jax.main --config configs/complete.py     8 minutes on two busy cores
+      hole_psnr 19.37 dB (1475 test sprites; harmonic extension 17.48, mean colour 12.83)
   python -m gen_jax.main --config configs/complete.py --mode=transform --config.sample.blend=True
 
 `faces` learns from photographs of faces, split by person: a zip or folder with train/, val/ and
@@ -12,12 +13,16 @@ test/, of other people in each; `faces_mse` is its first phase alone. Of the AT&
 with a folder for each of 40 people, those of s1 to s28 go to train/, s29 to s32 to val/ and s33 to
 s40 to test/ (train/s1-1.pgm, ...).
 
-  python -m gen_jax.main --config configs/complete.py:faces --config.data.path=FILE.zip
+  python -m gen_jax.main --config configs/complete.py:faces --config.data.path=FILE.zip   24 minutes
+      hole_psnr 20.56 dB (80 pictures of 8 people; 20.64 after the first phase; 19.47 and 19.62
+      without blending; harmonic extension 18.17, a Gaussian model with blending 19.59)
+
+The figures: docs/completion.md.
 """
 
 from gen_jax.config import experiment, merge, tiny, variant
 
-ADAMW = dict(name="adamw", learning_rate=1e-3, weight_decay=0.3)
+ADAMW = dict(name="adamw", learning_rate=1e-3, weight_decay=1e-2)
 
 SPRITES = dict(
   model=dict(
@@ -45,9 +50,10 @@ FACES = merge(
       generator_optimizer=ADAMW,
     ),
     data=dict(
-      name="folder", resolution=64, channels=1, augment=("flip", "shift"), validation=0.0, test=0.0
+      name="folder", resolution=64, channels=1, augment=("flip",), validation=0.0, test=0.0
     ),
     train=dict(steps=(2000, 200, 800), validate_every=250),
+    sample=dict(blend=True),
   ),
 )
 

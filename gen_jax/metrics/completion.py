@@ -11,6 +11,7 @@ import numpy as np
 from gen_jax.core import Array
 
 COMPONENTS = 50  # of the Gaussian, at most
+LEAST = 1e-6  # about that of rounding to 256 levels in [0, 1]
 
 
 def gradient_magnitude(x: Array) -> Array:
@@ -31,13 +32,15 @@ class Gaussian(NamedTuple):
 
 def fit_gaussian(x: np.ndarray, components: int = COMPONENTS) -> Gaussian:
   """The probabilistic PCA of greatest likelihood of examples x [N, ...], with that many components,
-  or what N and D allow."""
+  or what N and D allow. Its variance is LEAST or more: examples may all be equal."""
   from sklearn.decomposition import PCA
 
   flat = np.asarray(x, np.float64).reshape(len(x), -1)
-  pca = PCA(max(1, min(components, min(flat.shape) - 1)), svd_solver="full").fit(flat)
-  scales = np.sqrt(np.maximum(pca.explained_variance_ - pca.noise_variance_, 0))
-  return Gaussian(pca.mean_, (pca.components_ * scales[:, None]).T, float(pca.noise_variance_))
+  with np.errstate(invalid="ignore"):  # shares of a variance of 0, which are not read
+    pca = PCA(max(1, min(components, min(flat.shape) - 1)), svd_solver="full").fit(flat)
+  variance = max(float(pca.noise_variance_), LEAST)
+  scales = np.sqrt(np.maximum(pca.explained_variance_ - variance, 0))
+  return Gaussian(pca.mean_, (pca.components_ * scales[:, None]).T, variance)
 
 
 def conditional_mean(gaussian: Gaussian, x: Array, hole: Array) -> Array:
