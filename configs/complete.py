@@ -17,7 +17,7 @@ s40 to test/ (train/s1-1.pgm, ...).
 
 from gen_jax.config import experiment, merge, tiny, variant
 
-ADAMW = dict(name="adamw", learning_rate=1e-3, weight_decay=1e-2)
+ADAMW = dict(name="adamw", learning_rate=1e-3, weight_decay=0.3)
 
 SPRITES = dict(
   model=dict(
@@ -45,7 +45,7 @@ FACES = merge(
       generator_optimizer=ADAMW,
     ),
     data=dict(
-      name="folder", resolution=64, channels=1, augment=("flip",), validation=0.0, test=0.0
+      name="folder", resolution=64, channels=1, augment=("flip", "shift"), validation=0.0, test=0.0
     ),
     train=dict(steps=(2000, 200, 800), validate_every=250),
   ),

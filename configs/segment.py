@@ -23,7 +23,7 @@ def lasting(steps: int, every: int) -> dict:
 
 
 SHAPES = dict(
-  model=dict(optimizer=adam(6000)),
+  model=dict(loss="cross_entropy", optimizer=adam(6000)),
   data=dict(name="pairs:segmentation", batch_size=32, augment=("flip",), validation=0.05, test=0.1),
   train=dict(**lasting(6000, 1000), best="cross_entropy"),
   measures=("segmentation", "likelihood"),
@@ -55,7 +55,7 @@ VARIANTS = {
     SHAPES,
     dict(
       model=dict(widths=(4, 8), optimizer=dict(decay_steps=8)),
-      data=dict(batch_size=16, validation=0.004, test=0.008),
+      data=dict(resolution=8, batch_size=16, validation=0.004, test=0.008),
     ),
   ),
 }

@@ -1,15 +1,35 @@
-"""Super-resolution: sprites of 64x64 pixels out of 16x16, or photographs out of small ones.
+"""Super-resolution: sprites of 64x64 pixels out of 16x16, and photographs out of a sixteenth.
 
 Source: Dong et al. 2014 (SRCNN), Shi et al. 2016 (ESPCN), Ledig et al. 2017 (SRResNet, SRGAN).
+`srcnn` and `espcn` have the skip over the net that VDSR brought in, without which they start far
+below the bicubic; --config.model.skip=False takes it out.
 
-  python -m gen_jax.main --config configs/superres.py
+  python -m gen_jax.main --config configs/superres.py[:srcnn|espcn|srgan]
+
+`t91` and its kin learn from patches of photographs and are measured on whole ones. A folder or zip
+archive at data.path has the folders
+
+  train/   the photographs to learn from, such as the 91 images of Yang et al. 2010
+  val/     Set5
+  test/    Set14
+
+of any sizes from 64x64 pixels on, and evaluate.split says which are measured:
+
+  python -m gen_jax.main --config configs/superres.py:t91 --config.data.path=sets.zip \\
+    --config.evaluate.split=validation
+  python -m gen_jax.main --config configs/superres.py:t91 --mode=transform --input=DIR
+      enlarges pictures of any size; with --config.sample.ensemble=True as the mean of eight
+
+What they came to stands in docs/superres.md.
 """
 
 from gen_jax.config import experiment, merge, tiny, variant
 
 SHAPES = dict(
   model=dict(optimizer=dict(learning_rate=1e-3, schedule="cosine", decay_steps=1500, clip=1.0)),
-  data=dict(name="shapes", resolution=64, batch_size=16, augment=("flip",), test=0.02),
+  data=dict(
+    name="shapes", resolution=64, batch_size=16, augment=("flip",), validation=0.02, test=0.02
+  ),
   train=dict(
     steps=1500, log_every=50, validate_every=500, sample_every=500, checkpoint_every=500,
     best="pixel_error",
@@ -36,7 +56,7 @@ T91 = merge(
 
 GAME = dict(
   model=dict(
-    adversarial=5e-3,
+    adversarial=0.05,
     generator_optimizer=dict(learning_rate=2e-4), critic_optimizer=dict(learning_rate=2e-4),
   ),
   train=dict(steps=(1500, 1000)),

@@ -8,10 +8,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
-from benchmarks import devices, feeds, kills, modes, pairs, processes, profiles, scaling, starts
+from benchmarks import (
+  devices,
+  feeds,
+  kills,
+  limits,
+  modes,
+  pairs,
+  processes,
+  profiles,
+  scaling,
+  starts,
+)
+from gen_jax import data
 from gen_jax.app.sweep import summary
 from gen_jax.core import UserError
+from gen_jax.data import shapes
 
 
 def test_the_table_has_the_published_figures_beside():
@@ -166,3 +180,29 @@ def test_refusals_in_one_line(benchmark, argv, tmp_path, capsys):
     argv = [*argv, "--peers", sys.executable]
   assert benchmark.main([*argv, "--workdir", str(tmp_path)]) == 2
   assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_limits_weighs_every_sprite():
+  """Beside the probabilities of all sprites, each of its whole picture."""
+  x = data.load("pairs:segmentation", resolution=8, validation=0.0, test=0.0).splits["train"][7][
+    "x"
+  ]
+  every = shapes.render(np.arange(shapes.SIZE), 8)
+  low = np.where(x == 0, -np.inf, x - 0.5)
+  high = np.where(x == 255, np.inf, x + 0.5)
+  cdf = lambda edge: stats.norm.cdf(edge, every["x"].astype(float), 127.5)
+  weight = np.log(cdf(high) - cdf(low)).sum((1, 2, 3))
+  weight = np.exp(weight - weight.max())
+  weight /= weight.sum()
+  kinds = np.eye(4)[every["label"]] * weight[:, None]
+  wanted = np.einsum("nk,nhw->hwk", kinds, every["segmentation"])
+  found = limits.Posterior(8)(x)
+  np.testing.assert_allclose(found[..., 1:], wanted, rtol=1e-6, atol=1e-9)
+  np.testing.assert_allclose(found.sum(-1), 1, rtol=1e-9)
+
+
+def test_limits_levels_are_as_probable_as_they_are_frequent():
+  clean = np.array([0.0, 100.0, 255.0])
+  table = np.exp(limits.log_table(clean))
+  np.testing.assert_allclose(table.sum(0), 1, rtol=1e-9)
+  np.testing.assert_allclose(table[::-1, 0], table[:, 2], rtol=1e-9)

@@ -15,6 +15,7 @@ import numpy as np
 from gen_jax import core
 from gen_jax.data import binarize, digits, shapes, source
 
+AT_ONCE = 1024
 NOISE = 0.5  # standard deviation, of pixels in [0, 1]
 SEGMENTED = 16000  # sprites of pairs:segmentation
 
@@ -95,6 +96,11 @@ class _Rows(source.Split):
     """The same examples, with these fields."""
     return _Rows(self._read, self._rows, names)
 
+  def arrays(self) -> source.Example:
+    starts = range(0, len(self), AT_ONCE)
+    parts = [self.take(np.arange(i, min(i + AT_ONCE, len(self)))) for i in starts]
+    return {name: np.concatenate([part[name] for part in parts]) for name in self._names}
+
   def take(self, index: np.ndarray) -> source.Example:
     examples = self._read(self._rows[index])
     return {name: examples[name] for name in self._names}
@@ -169,7 +175,9 @@ def segmentation(*, resolution: int, validation: float, test: float, split_seed:
     clean = shapes.render(index, resolution)
     one = (1, *clean["x"].shape[1:])
     draws = [binarize.uniform(split_seed, "noise", int(i), one) for i in index]
-    noisy = clean["x"] + 255 * NOISE * ndtri(np.concatenate(draws))
+    # Of a draw that is rounded to 0 or 1 the noise is infinite, and the pixel black or white.
+    noise = ndtri(np.concatenate(draws).astype(np.float32))
+    noisy = clean["x"] + np.float32(255 * NOISE) * noise
     return {
       "x": np.clip(np.rint(noisy), 0, 255).astype(np.uint8),
       "y": clean["x"],

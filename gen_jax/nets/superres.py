@@ -27,6 +27,10 @@ from flax import linen as nn
 
 from gen_jax.core import Array
 
+# Of the first weights in residual blocks: a tenth of He et al.'s, so that what the blocks add up to
+# stays small (Wang et al. 2018, ESRGAN, section 3.4).
+SMALL = 0.02
+
 
 def reduce(x: Array, scale: int) -> Array:
   """Bicubic, antialiased: [B, s H, s W, C] -> [B, H, W, C]."""
@@ -64,7 +68,7 @@ def espcn(layer: Callable, last: Callable, small: Array, large: Array, net: Enla
 def srresnet(layer: Callable, last: Callable, small: Array, large: Array, net: Enlarger) -> Array:
   first = x = nn.relu(layer(net.width, 3)(small))
   for _ in range(net.blocks):
-    x = x + layer(net.width, 3)(nn.relu(layer(net.width, 3)(x)))
+    x = x + layer(net.width, 3, SMALL)(nn.relu(layer(net.width, 3, SMALL)(x)))
   x = first + layer(net.width, 3)(x)
   return shuffle(last(net.scale**2 * small.shape[-1], 3)(x), net.scale)
 
@@ -96,10 +100,10 @@ class Enlarger(nn.Module):
     chex.assert_rank(x, 4)
     real = jnp.promote_types(self.dtype, jnp.float32)
     kwargs = {"dtype": self.dtype, "param_dtype": real}
-    he = nn.initializers.he_normal()
 
-    def layer(features, size):
-      return nn.Conv(features, (size, size), kernel_init=he, **kwargs)
+    def layer(features, size, gain=2.0):
+      first = nn.initializers.variance_scaling(gain, "fan_in", "normal")
+      return nn.Conv(features, (size, size), kernel_init=first, **kwargs)
 
     def last(features, size):
       start = nn.initializers.zeros if self.skip else nn.linear.default_kernel_init

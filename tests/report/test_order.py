@@ -99,6 +99,12 @@ def in_paint(seed):
   return {"x": x, "y": paint(segmentation), "segmentation": segmentation}
 
 
+def coarse(seed):
+  """Noise of 16x16 pixels."""
+  x = np.random.default_rng(seed).integers(256, size=(N, 16, 16, 1))
+  return {"x": x, "label": x[:, 0, 0, 0] // 64}
+
+
 def sentences(seed):
   """Words 4 to 8, of which the translation has the next, or in half of the sentences itself."""
   x = np.random.default_rng(seed).integers(4, 9, size=(N, 3))
@@ -183,6 +189,10 @@ HOLED = PIXELS._replace(
   transform=lambda states, x, keys, cond: x[..., :1] + 2 * (x[..., 1:] == 0).astype(x.dtype),
   cond=(),
 )
+ENLARGING = PIXELS._replace(
+  observe=lambda states, x, keys, cond: x[:, ::2, ::2],
+  transform=lambda states, x, keys, cond: 1.0 * x.repeat(2, 1).repeat(2, 2), cond=(),
+)  # fmt: skip
 WORDS = TWINS._replace(transform=lambda states, x, keys, cond: x + 1, cond=())
 
 DRAWING = TWINS._replace(sample=lambda states, keys, cond: cond["twin"], cond=("twin", "caption"))
@@ -234,6 +244,7 @@ MEASURED = {
   "painted": (PAINTER, in_paint, PAINTED, {}, {"": EXACT}),
   "hole_psnr": (HOLED, images, RESTORED, {}, {"": EXACT}),
   "checkerboard": (BOARDED, images, RESTORED, {}, {"": EXACT}),
+  "superres": (ENLARGING, coarse, Spec.of((16, 16, 1), 256, 4), {}, {"": EXACT}),
   "duality": (TWINS, vectors, VECTORS, {}, {"": EXACT}),
   "kernel": (TWINS, vectors, VECTORS, {}, {"": 20.0}),
   "sprites": (DRAWING, drawn, DRAWN_SPEC, {}, {"legible": EXACT, "": 0.4}),
@@ -257,6 +268,7 @@ def figures_of(name, order, mesh):
     notes = {"channels": source_of(one, Spec.of((1, 1, 1), 3, 3), order)}
   experiment = made.settings(settings, samples=DRAWN, neighbours=5)
   experiment.config |= {"sample": {"direction": "x_to_y"}} if name == "cycle" else {}
+  experiment.config |= {"model": {"scale": 2}} if name == "superres" else {}
   source = source_of(data, spec, order, notes)
   if name == "duality":
     source.splits["validation"] = source.splits["test"]

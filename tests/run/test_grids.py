@@ -1,34 +1,38 @@
-"""What the grid of examples shows of a model that is given another field than x."""
+"""The picture that a stage leaves: examples above what is made of them, whole rows of each."""
 
 import numpy as np
 
 from gen_jax.core import Field, Model, Spec
 from gen_jax.data import ArraySplit, Source
-from gen_jax.report.scene import Scene
 from gen_jax.run import grids
 from tests.report import made
 
-SPEC = Spec.of((2, 2, 1), 256, y=Field((2, 2, 3), 5, (), True))
+RNG = np.random.default_rng(0)
+NOTHING = Model(init=None, update=None, evaluate=None)
 
 
-def test_y_is_given_and_x_is_wanted_where_the_model_says_so(mesh):
-  rng = np.random.default_rng(0)
-  x = rng.integers(0, 256, (6, 2, 2, 1)).astype(np.uint8)
-  y = rng.integers(0, 5, (6, 2, 2, 3)).astype(np.uint8)
-  model = Model(
-    init=None, update=None, evaluate=None, given="y",
-    transform=lambda states, y, keys, cond: 60 * y[..., :1],
-  )  # fmt: skip
-  split = ArraySplit({"x": x, "y": y})
-  source = Source("made", SPEC, {"train": split, "validation": split, "test": split})
-  grid = grids.Grid(made.trained(model, source, mesh=mesh).system, 0)
-  batch, given, done, known = grid.examples([{}])
-  np.testing.assert_array_equal(given, batch["y"])
-  np.testing.assert_array_equal(done, 60 * batch["y"][..., :1])
-  assert known
-  pictures = grids.shown(model, SPEC, batch, given, done, known)
-  np.testing.assert_array_equal(pictures[0], np.rint(batch["y"] * (255 / 4)))
-  np.testing.assert_array_equal(pictures[1], done)
-  np.testing.assert_array_equal(pictures[2], batch["x"])
-  seen = Scene(made.trained(model, source, mesh=mesh))
-  np.testing.assert_array_equal(seen.transformed, 60 * y[..., :1])
+def grid_of(model, spec, n, **fields):
+  x = RNG.integers(0, 256, size=(n, *spec.shape)).astype(np.uint8)
+  source = Source("made", spec, {"train": ArraySplit({"x": x, **fields})}, {})
+  return grids.Grid(made.trained(model, source).system, 0)
+
+
+def test_few_examples_stand_above_what_is_made_of_them(tmp_path):
+  model = NOTHING._replace(transform=lambda states, x, keys, cond: 255 - x)
+  grid = grid_of(model, Spec.of((8, 8, 1), 256), 5)
+  picture = grid.save(tmp_path / "samples" / "1.png", [{}])
+  side, pad = (picture.shape[1] - 2) // 5 - 2, 2
+  assert picture.shape[0] == 2 * (side + pad) + pad
+  rows = [picture[pad + i * (side + pad) :][:side, pad:-pad].astype(int) for i in (0, 1)]
+  inside = np.arange(rows[0].shape[1]) % (side + pad) < side
+  np.testing.assert_array_equal((rows[0] + rows[1])[:, inside], 255)
+
+
+def test_a_classifier_of_images_with_label_images_has_no_picture(tmp_path):
+  spec = Spec.of((8, 8, 1), 256, 3, segmentation=Field((8, 8), 2, aligned=True))
+  fields = {"label": np.zeros(4, np.int32), "segmentation": np.zeros((4, 8, 8), np.uint8)}
+  classify = lambda states, x: x[:, 0, :3, 0] * 1.0
+  grid = grid_of(NOTHING._replace(predict=classify), spec, 4, **fields)
+  assert grid.save(tmp_path / "samples" / "1.png", [{}]) is None
+  segment = grid_of(NOTHING._replace(predict=lambda s, x: 1.0 * x.repeat(2, -1)), spec, 4, **fields)
+  assert segment.save(tmp_path / "samples" / "1.png", [{}]).ndim == 3
