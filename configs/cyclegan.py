@@ -36,14 +36,15 @@ DIGITS = merge(
       generator_optimizer=dict(learning_rate=5e-4),
       critic_optimizer=dict(learning_rate=5e-4),
     ),
-    data=dict(name="digits", resolution=0),
+    data=dict(name="digits", other="mnist8.npz", resolution=0),
     measures=("translated_accuracy", "cycle"),
   ),
 )
 INVERTED = merge(
   DIGITS,
   dict(
-    data=dict(name="domains:inverted"), measures=("translated_accuracy", "cycle", "translation")
+    data=dict(name="domains:inverted", other=""),
+    measures=("translated_accuracy", "cycle", "translation"),
   ),
 )
 

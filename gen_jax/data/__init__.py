@@ -195,6 +195,8 @@ def load(
   openers, settings = [_find(name)], [given]
   if other:
     at_path = is_path(other) and os.path.exists(os.path.expanduser(other))
+    if not at_path and other.endswith(".npz"):
+      raise core.UserError(f"data.other={other!r}: there is no such file")
     opener = arrays.load if other.endswith(".npz") else folder.load
     openers.append(opener if at_path else _find(other))
     settings.append({**given, "path": other} if at_path else given)

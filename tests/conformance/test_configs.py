@@ -35,6 +35,9 @@ def spec_of(data: dict) -> Spec:
   if data["name"] == "folder":
     size = data["resolution"] or data["patch"]
     return Spec.of((size, size, data["channels"] or 3), 256)
+  if data["other"]:
+    own = load(**{**data, "other": ""}).spec
+    return own._replace(fields={**own.fields, "y": own.x, "label_y": own.fields["label"]})
   return SPECS[data["name"]] if data["name"] in SPECS else load(**data).spec
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gen_jax import config as configs
+from gen_jax.core import UserError
 from gen_jax.data import load
 from gen_jax.models import cyclegan
 from gen_jax.report import measures
@@ -119,6 +120,8 @@ def test_domains_of_unequal_number_are_measured_whole(tmp_path, mesh):
   assert source.spec.fields["label_y"].levels == 10 and len(source.splits["test"]) == 18
   test = translation.of_domain(source.splits["test"], "y").arrays()
   np.testing.assert_array_equal(test["label_y"], label[10:])
+  with pytest.raises(UserError, match="data.other='nowhere.npz': there is no such file"):
+    load("digits", other="nowhere.npz")
   one = translation.domain(source, "y")
   np.testing.assert_array_equal(one.splits["test"].arrays()["x"], x[10:])
   assert one.spec.levels == 17 and one.spec.classes == 10
