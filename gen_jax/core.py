@@ -247,7 +247,7 @@ def single(model: Model) -> Program:
 # Every use of randomness outside a model has its stream here, so that no two share keys.
 STREAMS = (
   "order", "augment", "patch", "init", "update", "view", "evaluate", "validate", "sample",
-  "measure",
+  "measure", "rival",
 )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from gen_jax.metrics.disentanglement import (
 )
 from gen_jax.metrics.diversity import diversity_within_classes
 from gen_jax.metrics.fairness import gaps, rates
-from gen_jax.metrics.fidelity import PEAK, SMALLEST, detail, luminance, psnr, ssim
+from gen_jax.metrics.fidelity import PEAK, SMALLEST, decibels, detail, luminance, psnr, ssim
 from gen_jax.metrics.finite import finite
 from gen_jax.metrics.frechet import frechet_distance
 from gen_jax.metrics.health import Kinds, game_health
@@ -62,6 +62,7 @@ __all__ = [
   "confusion_matrix",
   "data_copying",
   "dci",
+  "decibels",
   "detail",
   "diversity_within_classes",
   "energy",

@@ -30,11 +30,16 @@ def luminance(x: np.ndarray) -> np.ndarray:
   return np.rint(np.asarray(luma(x)))
 
 
+def decibels(error: np.ndarray | float) -> np.ndarray:
+  """-10 log10 of mean squared errors of numbers in [0, 1], in dB, at most 100."""
+  return -10 * np.log10(np.maximum(error, 10 ** (-BEST / 10)))
+
+
 def psnr(a: np.ndarray, b: np.ndarray, peak: float = PEAK) -> np.ndarray:
   """[...] in dB, at most 100, of pictures a, b [..., H, W]."""
   chex.assert_equal_shape([a, b])
   error = ((np.asarray(a, np.float64) - b) ** 2).mean((-2, -1)) / peak**2
-  return -10 * np.log10(np.maximum(error, 10 ** (-BEST / 10)))
+  return decibels(error)
 
 
 def window() -> np.ndarray:

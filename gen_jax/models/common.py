@@ -113,3 +113,13 @@ def in_levels(x: Array, spec: Spec) -> Array:
 def bits_per_dim(nats: Array, spec: Spec) -> Array:
   """Nats of an example in bits for each of its dimensions."""
   return nats / (count_dims(spec) * math.log(2))
+
+
+def require_two_images(spec: Spec, who: str, where: str) -> None:
+  """Refuses data without images x and y of one size; where: how they belong together, and a set
+  that has such."""
+  y = spec.fields.get("y")
+  if y is None or len(spec.shape) != 3 or len(y.shape) != 3 or None in (spec.levels, y.levels):
+    raise UserError(f"{who} needs images x and y of integer levels, {where}, or another set with y")
+  if spec.shape[:2] != y.shape[:2]:
+    raise UserError(f"x and y must be of one height and width, not {spec.shape} and {y.shape}")

@@ -32,6 +32,7 @@ from gen_jax.learn import pool as pools
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.losses.adversarial import LOSSES
+from gen_jax.models.common import require_two_images
 from gen_jax.nets.translation import Norm, PatchCritic, Translator, smallest_map
 from gen_jax.schema import Count, Decay, Dtype, Natural, NonNegative, Positive, builder
 
@@ -244,21 +245,14 @@ def alike(spec: Spec) -> bool:
 
 def check(spec: Spec, identity_weight: float, generator: GeneratorNet, critic: CriticNet) -> None:
   """Refuses data without two domains of images, and networks that do not fit them."""
-  y = spec.fields.get("y")
-  if y is None or len(spec.shape) != 3 or len(y.shape) != 3 or None in (spec.levels, y.levels):
-    raise UserError(
-      "CycleGAN needs images x and y of integer levels, two domains: take data.name=domains:colour,"
-      " or another set with y"
-    )
-  if spec.shape[:2] != y.shape[:2]:
-    raise UserError(f"x and y must be of one height and width, not {spec.shape} and {y.shape}")
+  require_two_images(spec, "CycleGAN", "two domains: take data.name=domains:colour")
+  y = spec.fields["y"]
+  check_widths(spec, generator.widths, critic.widths)
   if identity_weight and not alike(spec):
     raise UserError(
       f"model.identity_weight={identity_weight} needs x and y of as many channels, not"
       f" {spec.shape[-1]} and {y.shape[-1]}: set it 0"
     )
-  if not generator.widths or not critic.widths:
-    raise UserError("model.generator.widths and model.critic.widths must have 1 or more entries")
   if generator.kernel % 2 == 0:
     raise UserError(f"model.generator.kernel must be odd, not {generator.kernel}")
   size, scale = min(spec.shape[:2]), 2 ** (len(generator.widths) - 1)
@@ -268,8 +262,13 @@ def check(spec: Spec, identity_weight: float, generator: GeneratorNet, critic: C
       f"model.generator.widths={generator.widths} halve an image {len(generator.widths) - 1} times"
       f" and reflect its border; the data have shape {spec.shape}: give fewer widths"
     )
-  if smallest_map(size, len(critic.widths)) < 1:
+
+
+def check_widths(spec: Spec, generator: tuple[int, ...], critic: tuple[int, ...]) -> None:
+  """Refuses a generator without layers, and a critic that leaves nothing of the images."""
+  if not generator or not critic:
+    raise UserError("model.generator.widths and model.critic.widths must have 1 or more entries")
+  if smallest_map(min(spec.shape[:2]), len(critic)) < 1:
     raise UserError(
-      f"model.critic.widths={critic.widths} leave nothing of images of shape {spec.shape}: give"
-      " fewer"
+      f"model.critic.widths={critic} leave nothing of images of shape {spec.shape}: give fewer"
     )

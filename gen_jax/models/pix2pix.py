@@ -24,8 +24,9 @@ from gen_jax.core import Array, Program, Spec, UserError, centre, fold_all, quan
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.losses.adversarial import LOSSES
-from gen_jax.models.cyclegan import CriticNet, difference, over_patches
-from gen_jax.nets.translation import Norm, PatchCritic, SkipTranslator, smallest_map
+from gen_jax.models.common import require_two_images
+from gen_jax.models.cyclegan import CriticNet, check_widths, difference, over_patches
+from gen_jax.nets.translation import Norm, PatchCritic, SkipTranslator
 from gen_jax.schema import Count, Decay, Dtype, NonNegative, Positive, builder
 
 CROSS_ENTROPY = LOSSES["ns"]
@@ -213,25 +214,12 @@ def build(
 
 def check(spec: Spec, generator: GeneratorNet, critic: CriticNet, sample: Noise) -> None:
   """Refuses data without pairs of images, and networks that do not fit them."""
-  y = spec.fields.get("y")
-  if y is None or len(spec.shape) != 3 or len(y.shape) != 3 or None in (spec.levels, y.levels):
-    raise UserError(
-      "pix2pix needs images x and y of integer levels, in pairs: take data.name=pairs:shape, or"
-      " another set with y"
-    )
-  if spec.shape[:2] != y.shape[:2]:
-    raise UserError(f"x and y must be of one height and width, not {spec.shape} and {y.shape}")
-  if not generator.widths or not critic.widths:
-    raise UserError("model.generator.widths and model.critic.widths must have 1 or more entries")
+  require_two_images(spec, "pix2pix", "in pairs: take data.name=pairs:shape")
+  check_widths(spec, generator.widths, critic.widths)
   if any(n % 2 ** len(generator.widths) for n in spec.shape[:2]):
     raise UserError(
       f"model.generator.widths={generator.widths} halve an image {len(generator.widths)} times, and"
       f" the data have shape {spec.shape}: give fewer widths"
-    )
-  if smallest_map(min(spec.shape[:2]), len(critic.widths)) < 1:
-    raise UserError(
-      f"model.critic.widths={critic.widths} leave nothing of images of shape {spec.shape}: give"
-      " fewer"
     )
   if sample.noise and not generator.dropout:
     raise UserError("sample.noise=True needs model.generator.dropout above 0: there is no noise")

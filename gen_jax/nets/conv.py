@@ -24,11 +24,16 @@ from gen_jax.core import Array, UserError
 from gen_jax.nets import mlp
 
 
+def shuffle(x: Array, scale: int) -> Array:
+  """Channels to pixels: [B, H, W, s^2 C] -> [B, s H, s W, C]; channels are (row, column, C)."""
+  batch, height, width, channels = x.shape
+  x = x.reshape(batch, height, width, scale, scale, channels // scale**2)
+  return x.swapaxes(2, 3).reshape(batch, scale * height, scale * width, -1)
+
+
 def double(x: Array) -> Array:
   """Channels to pixels: [B, H, W, 4 C] -> [B, 2 H, 2 W, C]."""
-  batch, height, width, channels = x.shape
-  x = x.reshape(batch, height, width, 2, 2, channels // 4)
-  return x.swapaxes(2, 3).reshape(batch, 2 * height, 2 * width, channels // 4)
+  return shuffle(x, 2)
 
 
 def halve(x: Array) -> Array:

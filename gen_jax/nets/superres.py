@@ -26,6 +26,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gen_jax.core import Array
+from gen_jax.nets.conv import shuffle
 
 
 def reduce(x: Array, scale: int) -> Array:
@@ -40,13 +41,6 @@ def enlarge(x: Array, scale: int) -> Array:
   """Bicubic: [B, H, W, C] -> [B, s H, s W, C]."""
   batch, height, width, channels = x.shape
   return jax.image.resize(x, (batch, scale * height, scale * width, channels), "cubic")
-
-
-def shuffle(x: Array, scale: int) -> Array:
-  """Channels to pixels: [B, H, W, s^2 C] -> [B, s H, s W, C]."""
-  batch, height, width, channels = x.shape
-  x = x.reshape(batch, height, width, scale, scale, channels // scale**2)
-  return x.swapaxes(2, 3).reshape(batch, scale * height, scale * width, -1)
 
 
 def srcnn(layer: Callable, last: Callable, small: Array, large: Array, net: Enlarger) -> Array:

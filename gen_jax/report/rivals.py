@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from gen_jax import config as configs
-from gen_jax.core import Array, Model, PyTree, Spec
+from gen_jax.core import Array, Model, PyTree, Spec, stream
 from gen_jax.data import Feed, Split, make_pipeline
 from gen_jax.report.scene import Scene
 from gen_jax.run import evaluate
@@ -32,14 +32,14 @@ class Game(NamedTuple):
   value: Callable
 
 
-def game_of(scene: Scene) -> Game:
+def game_of(scene: Scene, key: Array) -> Game:
   """The game that the run has played, with the parameters of its players and not their averages:
   those are no answer to each other."""
   config = configs.merge(scene.system.config, {"model": {"ema": 0.0}})
   model = configs.build(config, scene.spec).stages[-1].model
   played = scene.states[-1]
   first = scene.source.splits["train"].take(np.arange(scene.system.feed(-1).batch_size))
-  fresh = jax.jit(model.init)(scene.key, first)
+  fresh = jax.jit(model.init)(key, first)
   state = {**fresh, **{name: played[name] for name in ("params", "mutable")}}
   value = lambda states, batch, keys: {
     "value": -model.evaluate(states[-1], batch, keys)["critic_loss"]
@@ -65,12 +65,13 @@ def find_rival(
     worth: state -> mean value on that split.
     spec: of the data.
   """
-  pipeline = make_pipeline(split, spec, dataclasses.replace(feed, resident="yes"), key)
+  order, moves = jax.random.split(key)
+  pipeline = make_pipeline(split, spec, dataclasses.replace(feed, resident="yes"), order)
 
   @jax.jit
   def step(state, arrays, i):
     batch = jax.tree.map(lambda leaf: leaf[0], pipeline.draw(arrays, {}, i))
-    return game.model.respond(state, batch, jax.random.fold_in(key, i), player)
+    return game.model.respond(state, batch, jax.random.fold_in(moves, i), player)
 
   best, found, state = sign * worth(game.state), game.state, game.state
   for i in range(steps):
@@ -92,16 +93,15 @@ class Gap(NamedTuple):
 
 def duality_gap(scene: Scene, search: Split, test: Split, steps: int) -> Gap:
   """The parts of the duality gap: rivals found on one split and judged on another."""
-  game, key = game_of(scene), jax.random.fold_in(scene.key, 0x21)
+  init, judging, *searches = jax.random.split(stream(scene.key, "rival"), 4)
+  game = game_of(scene, init)
   compiled = evaluate.evaluator(game.value, scene.mesh)
   how = dict(batch_size=scene.settings.batch_size, mesh=scene.mesh)
-  of = lambda state, split: evaluate.terms(compiled, [state], split, key, **how)["value"]
+  of = lambda state, split: evaluate.terms(compiled, [state], split, judging, **how)["value"]
   worth = lambda state: float(np.mean(of(state, search), dtype=np.float64))
   feed = scene.system.feed(-1)
   rivals = [
-    find_rival(
-      game, player, sign, search, feed, jax.random.fold_in(key, i), steps, worth, scene.spec
-    )
-    for i, (player, sign) in enumerate((("critic", 1.0), ("generator", -1.0)))
+    find_rival(game, player, sign, search, feed, key, steps, worth, scene.spec)
+    for player, sign, key in zip(("critic", "generator"), (1.0, -1.0), searches, strict=True)
   ]
   return Gap(*(of(state, test) for state in (game.state, *rivals)))

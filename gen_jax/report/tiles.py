@@ -10,9 +10,8 @@ TILE = 512  # pixels each way of what is kept of a part
 
 
 def tiled(
-  make: Callable[[np.ndarray], np.ndarray], x: np.ndarray, context: int, *, tile: int = TILE,
-  scale: int = 1,
-) -> np.ndarray:  # fmt: skip
+  make: Callable[[np.ndarray], np.ndarray], x: np.ndarray, context: int, *, tile: int = TILE
+) -> np.ndarray:
   """What `make` gives of an image, part by part.
 
   Each part is cut out with `context` pixels around it, and no farther than the image reaches: what
@@ -21,14 +20,13 @@ def tiled(
   whole image. All parts of an image are of one size.
 
   Args:
-    make: [h, w, C] -> [scale h, scale w, K].
+    make: [h, w, C] -> [h, w, K].
     x: [H, W, C], of sizes that the model's stride divides.
     context: in pixels, a multiple of the stride.
     tile: of what is kept of a part, a multiple of the stride.
-    scale: of the result.
 
   Returns:
-    [scale H, scale W, K].
+    [H, W, K].
   """
   height, width = x.shape[:2]
   rows, columns = (min(n, tile + 2 * context) for n in (height, width))
@@ -43,9 +41,7 @@ def tiled(
       )
       made = make(x[a : a + rows, b : b + columns])
       if out is None:
-        out = np.empty((scale * height, scale * width, *made.shape[2:]), made.dtype)
+        out = np.empty((height, width, *made.shape[2:]), made.dtype)
       end = min(top + tile, height), min(left + tile, width)
-      out[scale * top : scale * end[0], scale * left : scale * end[1]] = made[
-        scale * (top - a) : scale * (end[0] - a), scale * (left - b) : scale * (end[1] - b)
-      ]
+      out[top : end[0], left : end[1]] = made[(top - a) : (end[0] - a), (left - b) : (end[1] - b)]
   return out

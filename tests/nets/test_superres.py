@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from gen_jax.nets import superres
+from gen_jax.nets.conv import shuffle
 from gen_jax.nets.superres import NETS, Enlarger
 
 RNG = np.random.default_rng(0)
@@ -44,7 +45,7 @@ def test_both_ways_are_pillows(scale):
 @pytest.mark.parametrize("scale", [2, 3])
 def test_shuffle_lays_channels_out_as_pixels(scale):
   x = RNG.normal(size=(2, 3, 4, scale**2 * 5))
-  y = superres.shuffle(x, scale)
+  y = shuffle(x, scale)
   assert y.shape == (2, 3 * scale, 4 * scale, 5)
   for i, j, c in np.ndindex(3 * scale, 4 * scale, 5):
     channel = (i % scale * scale + j % scale) * 5 + c

@@ -298,7 +298,7 @@ def test_every_measure_and_every_mode_is_held():
 @pytest.mark.parametrize("name", MEASURED)
 def test_measures(name, mesh, monkeypatch):
   monkeypatch.setattr(health, "FITTED", 100)
-  monkeypatch.setattr(rivals, "game_of", lambda scene: answered(quadratic(0.1)))
+  monkeypatch.setattr(rivals, "game_of", lambda scene, key: answered(quadratic(0.1)))
   monkeypatch.setattr(measures.translation, "opposite", lambda scene, way: scene.model)
   tolerances = MEASURED[name][-1]
   found = {order: figures_of(name, order, mesh) for order in ("sorted", 1, 2, 3)}

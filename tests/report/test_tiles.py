@@ -29,12 +29,6 @@ def test_a_filter_of_parts_is_that_of_the_whole(size):
     np.testing.assert_allclose(tiled(make, RNG.standard_normal((40, 24, 1)), 0, tile=8), 0)
 
 
-def test_results_may_be_larger():
-  x = RNG.standard_normal((24, 16, 2))
-  grow = lambda x: x.repeat(3, 0).repeat(3, 1)
-  np.testing.assert_array_equal(tiled(grow, x, 2, tile=4, scale=3), grow(x))
-
-
 @pytest.mark.parametrize("up", ["bilinear", "transposed"])
 def test_a_u_net_of_parts_is_that_of_the_whole(up):
   spec = Spec.of((16, 16, 1), 256, segmentation=Field((16, 16), 3, (), True))

@@ -11,7 +11,7 @@ import numpy as np
 
 from gen_jax import metrics
 from gen_jax.core import Spec, UserError, fold_each, stream
-from gen_jax.report.measures.table import measure
+from gen_jax.report.measures.table import measure, translates
 from gen_jax.report.scene import Record, Scene
 from gen_jax.run.system import System
 
@@ -23,8 +23,8 @@ def unfit(system: System) -> str:
   spec = system.spec
   if len(spec.shape) != 3 or spec.levels is None or any(n % STRIDE for n in spec.shape[:2]):
     return f"needs images with grey levels, of even height and width, not of shape {spec.shape}"
-  if "y" in spec.fields:
-    return "compares x with what is restored of it, and this model translates x to y"
+  if found := translates(system):
+    return found
   if system.program.model.cond:
     return "shows flat pictures, and this model needs conditions besides"
   return ""

@@ -11,7 +11,7 @@ import numpy as np
 from gen_jax import metrics
 from gen_jax.colour import rgb_to_lab
 from gen_jax.core import as_integers, fold_each, unit
-from gen_jax.report.measures.table import measure
+from gen_jax.report.measures.table import measure, translates
 from gen_jax.report.scene import Record, Scene
 from gen_jax.run.system import System
 
@@ -21,8 +21,8 @@ AT_ONCE = 256
 def unfit(system: System) -> str:
   """Of RGB pictures, and of the same picture that is observed in grey."""
   shape, levels = system.spec.shape, system.spec.levels
-  if "y" in system.spec.fields:
-    return "compares x with what is restored of it, and this model translates x to y"
+  if found := translates(system):
+    return found
   return "" if len(shape) == 3 and shape[-1] == 3 and levels else "needs RGB images with levels"
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from gen_jax import metrics
 from gen_jax.core import Spec, UserError, as_integers, permutation, unit
 from gen_jax.holes import blend, harmonic, over_hole
-from gen_jax.report.measures.table import measure
+from gen_jax.report.measures.table import measure, translates
 from gen_jax.report.scene import Record, Scene
 from gen_jax.run.system import System
 
@@ -21,8 +21,8 @@ LEARNT_FROM, LARGEST = 2000, 20_000  # examples and dimensions of the linear riv
 def unfit(system: System) -> str:
   """Holes are in images with grey levels, whose right answer is x."""
   spec = system.spec
-  if "y" in spec.fields:
-    return "compares x with what is restored of it, and this model translates x to y"
+  if found := translates(system):
+    return found
   fits = len(spec.shape) == 3 and spec.levels
   return "" if fits else f"needs images with grey levels, not data of shape {spec.shape}"
 
@@ -89,7 +89,7 @@ def hole_psnr(scene: Scene) -> dict[str, Record]:
   real = means["gradient_real"]
   share = {n: means[f"gradient_{n}"] / real if real else None for n in errors}
   beside = [name for name in errors if name != "made"]
-  psnr = lambda error: -10 * math.log10(max(error, 1e-10))
+  psnr = lambda error: float(metrics.decibels(error))
   facts = {f"of_{name}": psnr(errors[name]) for name in beside}
   gradients = {f"of_{name}": share[name] for name in beside}
   records = {

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from gen_jax.core import as_integers
-from gen_jax.report.measures.table import measure
+from gen_jax.report.measures.table import measure, translates
 from gen_jax.report.scene import Record, Scene
 from gen_jax.run.system import System
 
 
 def unfit(system: System) -> str:
   """The class is that of x, and the classifier reads integers."""
-  if "y" in system.spec.fields:
-    return "compares x with what is restored of it, and this model translates x to y"
+  if found := translates(system):
+    return found
   return "" if system.spec.levels else "needs data with levels"
 
 

@@ -58,3 +58,9 @@ def too_few(system: System, least: int, what: str, *sets: str) -> str:
     if count < least:
       return f"needs {what}, and {which} {count}: {remedy}"
   return ""
+
+
+def translates(system: System) -> str:
+  """An obstacle where x is turned into y, to a measure of x restored."""
+  there = "y" in system.spec.fields
+  return "compares x with what is restored of it, and this model translates x to y" if there else ""

@@ -66,7 +66,7 @@ def squared_error(a: Array, b: Array, levels: int) -> Array:
 
 def psnr(error: float) -> float:
   """-10 log10 of a mean squared error in [0, 1], in dB; that of an error of 0 is put at 100."""
-  return float(-10 * np.log10(max(error, 1e-10)))
+  return float(metrics.decibels(error))
 
 
 def of_domain(split: Split, name: str) -> Split:
