@@ -15,7 +15,6 @@ import numpy as np
 from gen_jax import core
 from gen_jax.data import binarize, digits, shapes, source
 
-AT_ONCE = 1024
 NOISE = 0.5  # standard deviation, of pixels in [0, 1]
 SEGMENTED = 16000  # sprites of pairs:segmentation
 
@@ -95,11 +94,6 @@ class _Rows(source.Split):
   def of(self, *names: str) -> _Rows:
     """The same examples, with these fields."""
     return _Rows(self._read, self._rows, names)
-
-  def arrays(self) -> source.Example:
-    starts = range(0, len(self), AT_ONCE)
-    parts = [self.take(np.arange(i, min(i + AT_ONCE, len(self)))) for i in starts]
-    return {name: np.concatenate([part[name] for part in parts]) for name in self._names}
 
   def take(self, index: np.ndarray) -> source.Example:
     examples = self._read(self._rows[index])

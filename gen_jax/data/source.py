@@ -15,6 +15,7 @@ from gen_jax import core
 
 Example = dict[str, np.ndarray]
 
+AT_ONCE = 1024  # examples of a split that are made together
 THREADS = min(8, os.cpu_count() or 1)
 
 
@@ -46,8 +47,10 @@ class Split(abc.ABC):
     return self[i]
 
   def arrays(self) -> Example:
-    """All examples, stacked."""
-    return self.take(np.arange(len(self)))
+    """All examples, stacked, made a part at a time."""
+    index = np.arange(len(self))
+    parts = [self.take(index[i : i + AT_ONCE]) for i in range(0, len(index), AT_ONCE)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
   def held(self) -> Example:
     """Arrays [N, ...] that training keeps on the device, to draw examples from."""
