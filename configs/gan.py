@@ -161,7 +161,7 @@ VARIANTS["duality"] = merge(
     ),
     data=dict(name="toy2d:8gaussians", batch_size=256),
     train=dict(steps=5000),
-    measures=("modes", "duality"),
+    measures=("modes", "duality", "proximal_duality"),
   ),
 )  # fmt: skip
 

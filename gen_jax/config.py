@@ -28,6 +28,7 @@ from gen_jax.schema import (
   OPTIONS,
   Count,
   Natural,
+  NonNegative,
   Seed,
   as_dict,
   complete,
@@ -81,6 +82,8 @@ class Evaluate:
   neighbours: k of precision, recall, density and coverage.
   classifier_steps: training length of the classifiers that measures need.
   rival_steps: the same of a player's rival, for the duality gap.
+  proximal_steps: of the critic near to the one that was trained, for each of them.
+  proximal_weight: lambda, how near: 0 lets it go where it will.
   """
 
   split: str = "test"
@@ -89,6 +92,8 @@ class Evaluate:
   neighbours: Count = 5
   classifier_steps: Count = 600
   rival_steps: Count = 300
+  proximal_steps: Count = 10
+  proximal_weight: NonNegative = 0.1
 
 
 GROUPS = ("model", "data", "train", "sample", "likelihood", "evaluate")
@@ -197,7 +202,7 @@ TINY = dict(
   train=dict(
     steps=8, steps_per_call=1, log_every=2, validate_every=4, sample_every=8, checkpoint_every=4
   ),
-  evaluate=dict(samples=40, batch_size=40, classifier_steps=20, rival_steps=10),
+  evaluate=dict(samples=40, batch_size=40, classifier_steps=20, rival_steps=10, proximal_steps=2),
 )
 
 

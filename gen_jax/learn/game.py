@@ -177,8 +177,9 @@ def game(
   Metrics of an update are those of each player's last turn, with its loss and gradient norm; the
   latter two carry the player's name where there is more than one.
 
-  `respond(state, batch, key, player, step=0)` is one turn of that player on one batch [B, ...], by
-  its own optimiser. Nothing else moves, its average neither; `step` is for losses that anneal.
+  `respond(state, batch, key, player, step=0, extra=None)` is one turn of that player on one batch
+  [B, ...], by its own optimiser. Nothing else moves, its average neither; `step` is for losses that
+  anneal, `extra` (own parameters -> scalar) is added to the player's loss.
 
   Raises:
     ValueError: for an order or averages of players that do not exist (`rounds_of`); when an update
@@ -198,7 +199,7 @@ def game(
       "updates": {name: jnp.int32(0) for name in ema},
     }
 
-  def turn(names, key, step, now, microbatch):
+  def turn(names, key, step, now, microbatch, extra=None):
     """(params, mutable, opt) after a turn of the named players, and the metrics of each."""
     params, mutable, opt = map(dict, now)
     moves, metrics = {}, {}
@@ -207,6 +208,9 @@ def game(
         params, mutable, microbatch, jax.random.fold_in(key, i), step
       )
     for name, (gradient, (own, terms, value)) in moves.items():
+      if extra is not None:
+        more, slope = jax.value_and_grad(extra)(params[name])
+        value, gradient = value + more, jax.tree.map(jnp.add, gradient, slope)
       updates, opt[name] = players[name].tx.update(gradient, opt[name], params[name], value=value)
       params[name] = optax.apply_updates(params[name], updates)
       mutable[name] = own
@@ -252,10 +256,10 @@ def game(
     }
     return state, merged(metrics)
 
-  def respond(state, batch, key, player, step=0):
+  def respond(state, batch, key, player, step=0, extra=None):
     known((player,), players)
     now = state["params"], state["mutable"], state["opt"]
-    (params, mutable, opt), _ = turn((player,), key, step, now, batch)
+    (params, mutable, opt), _ = turn((player,), key, step, now, batch, extra)
     return {**state, "params": params, "mutable": mutable, "opt": opt}
 
   return Model(

@@ -353,6 +353,15 @@ def test_a_response_goes_on_with_the_player_s_own_optimiser():
   assert whole.model.respond([{}, state], {"v": jnp.ones(4)}, jax.random.key(0), "a")[0] == {}
 
 
+def test_a_response_may_be_to_more_than_the_game_s_own_loss():
+  loss = lambda p, m, batch, k, s: (p["a"] * 2.0, ({}, {}))
+  model = game({"a": Player(minimise("a", loss), sgd(0.1))}, init_of(a=3.0), evaluate=None)
+  state = model.respond(
+    start(model), {}, jax.random.key(0), "a", extra=lambda own: (own - 1) ** 2 / 2
+  )
+  assert float(state["params"]["a"]) == pytest.approx(3 - 0.1 * (2 + (3 - 1)))
+
+
 @pytest.mark.parametrize("order", ["simultaneous", (("a", 1), ("b", 1)), (("a", 12), ("b", 1))])
 def test_metrics_of_one_name_are_refused(order):
   loss = lambda name: lambda p, m, batch, k, s: (p[name], ({}, {"error": p[name]}))

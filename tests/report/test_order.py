@@ -246,6 +246,7 @@ MEASURED = {
   "checkerboard": (BOARDED, images, RESTORED, {}, {"": EXACT}),
   "superres": (ENLARGING, coarse, Spec.of((16, 16, 1), 256, 4), {}, {"": EXACT}),
   "duality": (TWINS, vectors, VECTORS, {}, {"": EXACT}),
+  "proximal_duality": (TWINS, vectors, VECTORS, {}, {"": EXACT}),
   "kernel": (TWINS, vectors, VECTORS, {}, {"": 20.0}),
   "sprites": (DRAWING, drawn, DRAWN_SPEC, {}, {"legible": EXACT, "": 0.4}),
   "caption_faithful": (DRAWING, drawn, DRAWN_SPEC, {}, {"": 0.02}),
@@ -270,7 +271,7 @@ def figures_of(name, order, mesh):
   experiment.config |= {"sample": {"direction": "x_to_y"}} if name == "cycle" else {}
   experiment.config |= {"model": {"scale": 2}} if name == "superres" else {}
   source = source_of(data, spec, order, notes)
-  if name == "duality":
+  if name in ("duality", "proximal_duality"):
     source.splits["validation"] = source.splits["test"]
     experiment = toy.experiment(evaluate={"batch_size": 16, "rival_steps": 60})
   scene = made.scene(model, source, experiment, centroids, mesh=mesh)

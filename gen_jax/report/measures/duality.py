@@ -1,4 +1,4 @@
-"""The duality gap of a finished game."""
+"""Duality gaps of a finished game."""
 
 from __future__ import annotations
 
@@ -29,15 +29,33 @@ def duality(scene: Scene) -> dict[str, Record]:
   Beside it its parts: M as played, against the best critic and against the best generator. The
   generator is the one that was trained, not the average that is sampled.
   """
+  return {"duality_gap": record(scene)}
+
+
+@measure("proximal_duality_gap", needs=("respond", "sample"), obstacle=no_rivals)
+def proximal_duality(scene: Scene) -> dict[str, Record]:
+  """The gap in which the generator's rival has to beat the best critic near the one that was
+  trained (Sidheekh et al. 2021, arXiv:2105.04801), at a price of lambda d for its distance d: see
+  `report.rivals`. It is 0 at an equilibrium of a game that is played in turns too, where the plain
+  gap may be large, and at most the plain gap."""
+  settings = scene.settings
+  near = rivals.Proximal(settings.proximal_weight, settings.proximal_steps)
+  facts = {"proximal_weight": near.weight, "proximal_steps": near.steps}
+  return {"proximal_duality_gap": record(scene, near, **facts)}
+
+
+def record(scene: Scene, near: rivals.Proximal | None = None, **facts) -> Record:
+  """The gap with its parts and its standard error over the examples of the split."""
   steps = scene.settings.rival_steps
-  found = rivals.duality_gap(scene, scene.source.splits["validation"], scene.split, steps)
+  found = rivals.duality_gap(scene, scene.source.splits["validation"], scene.split, steps, near)
   gap = found.against_critic - found.against_generator
   mean = lambda value: float(value.mean(dtype=np.float64))
-  parts = {
-    "value_as_played": mean(found.value),
-    "against_critic": mean(found.against_critic),
-    "against_generator": mean(found.against_generator),
-  }
-  error = float(gap.std(dtype=np.float64) / len(gap) ** 0.5)
-  facts = {**parts, "standard_error": error, "rival_steps": steps}
-  return {"duality_gap": scene.of_split(mean(gap), **facts)}
+  return scene.of_split(
+    mean(gap),
+    value_as_played=mean(found.value),
+    against_critic=mean(found.against_critic),
+    against_generator=mean(found.against_generator),
+    standard_error=float(gap.std(dtype=np.float64) / len(gap) ** 0.5),
+    rival_steps=steps,
+    **facts,
+  )
