@@ -7,14 +7,18 @@ import numpy as np
 from gen_jax.report import rivals
 from gen_jax.report.measures.table import measure
 from gen_jax.report.scene import Record, Scene
-from gen_jax.run.setup import shapes_of_update
+from gen_jax.run.setup import shapes_of_update, terms_of_last
 from gen_jax.run.system import System
 
 
 def no_rivals(system: System) -> str:
   """Rivals answer a critic and a generator, and learn from what neither of these has seen."""
-  if not {"critic_loss", "generator_loss"} <= shapes_of_update(system).keys():
-    return "is of games of a critic and a generator, and this is none"
+  players = {"critic_loss", "generator_loss"} <= shapes_of_update(system).keys()
+  if not players or not {"critic_loss", "critic_on_real"} <= set(terms_of_last(system)):
+    return (
+      "is of games of a critic and a generator, of which the model's `evaluate` gives critic_loss"
+      " and critic_on_real, and this is none"
+    )
   if missing := {"validation", "test"} - system.source.splits.keys():
     return f"finds rivals on one split and judges them on another: set data.{min(missing)}"
   return ""
