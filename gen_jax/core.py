@@ -158,8 +158,9 @@ class Model(NamedTuple):
   passes: it learns from whole passes, so that each epoch must end in a batch of its own.
   stride: predict, observe and transform take images of any height and width that are multiples of
     this; 0 for those of the spec only.
-  context: what they give at a pixel depends on no pixel farther away than this, and on its place by
-    the remainder of the stride, which divides this; None where it may depend on all.
+  context: what they give at a pixel depends on no pixel of what they are given that is farther away
+    than this, and on its place by the remainder of the stride, which divides this; None where it
+    may depend on all.
   """
 
   init: Callable[[Array, dict], PyTree]

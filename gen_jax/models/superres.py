@@ -39,7 +39,7 @@ from gen_jax.models.common import in_levels, require_images, require_multiples
 from gen_jax.models.perceptual import Perceptual, extractor
 from gen_jax.models.srgan import Task, critic_loss, generator_loss, in_stages
 from gen_jax.nets import gan
-from gen_jax.nets.superres import NETS, Enlarger, enlarge, reduce
+from gen_jax.nets.superres import NETS, Enlarger, enlarge, reach, reduce
 from gen_jax.schema import Count, Decay, Dtype, NonNegative, builder
 
 # How much R, G and B each rise with Y where Cb and Cr stay: the inverse of BT.601's 219 / 255.
@@ -220,7 +220,10 @@ def build(
     made = eightfold(of, small) if sample.ensemble else of(small)
     return in_levels(view.paint(enlarge(small, scale), made), spec)
 
-  capabilities = dict(evaluate=evaluate, observe=observe, transform=transform, stride=1)
+  capabilities = dict(
+    evaluate=evaluate, observe=observe, transform=transform, stride=1,
+    context=reach(net, scale, blocks),
+  )  # fmt: skip
   average = {"generator": ema} if ema else {}
   player = lambda name, loss, how: Player(minimise(name, loss, how.accumulate), how.make())
   first = game(

@@ -63,6 +63,13 @@ def srresnet(layer: Callable, last: Callable, small: Array, large: Array, net: E
   return shuffle(last(net.scale**2 * small.shape[-1], 3)(x), net.scale)
 
 
+def reach(net: str, scale: int, blocks: int) -> int:
+  """How many pixels of the small picture away a net still sees, the bicubic's two included."""
+  return {"srcnn": 2 + -(-(4 + 0 + 2) // scale), "espcn": 2 + 1 + 1, "srresnet": 2 * blocks + 3}[
+    net
+  ]
+
+
 # (layers, the last layer, small picture, bicubic picture, the module) -> picture
 NETS = {"srcnn": srcnn, "espcn": espcn, "srresnet": srresnet}
 

@@ -20,13 +20,13 @@ def tiled(
   whole image. All parts of an image are of one size.
 
   Args:
-    make: [h, w, C] -> [h, w, K].
+    make: [h, w, C] -> [f h, f w, K], f a whole number.
     x: [H, W, C], of sizes that the model's stride divides.
     context: in pixels, a multiple of the stride.
     tile: of what is kept of a part, a multiple of the stride.
 
   Returns:
-    [H, W, K].
+    [f H, f W, K].
   """
   height, width = x.shape[:2]
   rows, columns = (min(n, tile + 2 * context) for n in (height, width))
@@ -40,8 +40,10 @@ def tiled(
         for start, size, part in ((top, height, rows), (left, width, columns))
       )
       made = make(x[a : a + rows, b : b + columns])
+      f = made.shape[0] // rows
       if out is None:
-        out = np.empty((height, width, *made.shape[2:]), made.dtype)
-      end = min(top + tile, height), min(left + tile, width)
-      out[top : end[0], left : end[1]] = made[(top - a) : (end[0] - a), (left - b) : (end[1] - b)]
+        out = np.empty((f * height, f * width, *made.shape[2:]), made.dtype)
+      bottom, right = min(top + tile, height), min(left + tile, width)
+      part = made[f * (top - a) : f * (bottom - a), f * (left - b) : f * (right - b)]
+      out[f * top : f * bottom, f * left : f * right] = part
   return out

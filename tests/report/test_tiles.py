@@ -7,7 +7,8 @@ import pytest
 from scipy import ndimage
 
 from gen_jax.core import Field, Spec
-from gen_jax.models import segment
+from gen_jax.models import segment, superres
+from gen_jax.models.superres import SelfEnsemble
 from gen_jax.report.tiles import tiled
 
 RNG = np.random.default_rng(0)
@@ -42,6 +43,23 @@ def test_a_u_net_of_parts_is_that_of_the_whole(up):
   np.testing.assert_allclose(tiled(make, x, model.context, tile=16), whole, atol=1e-5)
   apart = np.abs(tiled(make, x, 0, tile=16) - whole).max()
   assert apart > 1e-2  # without what is around them, tiles show
+
+
+@pytest.mark.parametrize("net, scale, far", [("srcnn", 3, 4), ("espcn", 2, 4), ("srresnet", 4, 7)])
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_pictures_enlarged_in_parts_are_those_of_the_whole(net, scale, far, ensemble):
+  spec = Spec.of((24, 24, 1), 256)
+  own = SelfEnsemble(ensemble=ensemble)
+  model = superres.build(
+    spec, net=net, scale=scale, width=4, blocks=2, skip=False, sample=own
+  ).model
+  states = [model.init(jax.random.key(0), {"x": jnp.zeros((1, 24, 24, 1), jnp.uint8)})]
+  x = RNG.integers(256, size=(37, 30, 1)).astype(np.uint8)
+  make = lambda x: np.asarray(model.transform(states, x[None]))[0]
+  whole = make(x)
+  assert whole.shape == (scale * 37, scale * 30, 1) and model.context == far
+  np.testing.assert_allclose(tiled(make, x, far, tile=9), whole, atol=1e-3)  # of 255
+  assert np.abs(tiled(make, x, far - 1, tile=9) - whole).max() > 5e-3
 
 
 def test_norms_over_the_image_have_no_reach():

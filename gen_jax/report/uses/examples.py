@@ -58,12 +58,14 @@ def transform(run: Use) -> str:
 
 def transform_each(run: Use) -> str:
   """The user's images one by one, each at its own size."""
-  make, names = jax.jit(made_of(run.model, True)), run.inputs.names
+  compiled, names = jax.jit(made_of(run.model, True)), run.inputs.names
+  context = run.model.context
   for i, (name, x, size) in enumerate(zip(names, run.inputs.x, run.inputs.sizes, strict=True)):
     keys = fold_each(run.trained.key("evaluate"), np.array([i]))
     cond = conditions(run.model, run.spec, 1, given=run.given)
-    given, made = (np.asarray(v) for v in make(run.states, x[None], keys, cond))
-    sets = shown(run.model, run.spec, {"x": x[None]}, given, made, False)
+    make = lambda x, how=(keys, cond): np.asarray(compiled(run.states, x[None], *how)[1][0])
+    made = make(x) if context is None else tiled(make, x, context)
+    sets = shown(run.model, run.spec, {"x": x[None]}, x[None], made[None], False)
     factor = sets[1].shape[1] // x.shape[0] or 1
     image = sets[1][0, : size[0] * factor, : size[1] * factor]
     pictures.save_png(run.folder("transform") / f"{name}.png", image)
