@@ -157,11 +157,18 @@ def stage_model(
     return jax.vmap(lambda key: latents(jax.random.fold_in(key, 0), 1)[0])(keys)
 
   def evaluate(state, batch, keys):
-    """critic_on_real, critic_on_fake [B], of examples alone."""
+    """critic_on_real, critic_on_fake, critic_loss, generator_loss [B], of examples alone and
+    without penalties."""
     a = state["mutable"]["generator"]["fade"]
     score = lambda v: critic.apply({"params": state["params"]["critic"]}, v, a)
     x, y = scaled(batch["x"], a), generate(state, prior(state, keys))
-    return {"critic_on_real": score(x), "critic_on_fake": score(y)}
+    on_real, on_fake = score(x), score(y)
+    return {
+      "critic_on_real": on_real,
+      "critic_on_fake": on_fake,
+      "critic_loss": loss.critic(on_real, on_fake),
+      "generator_loss": loss.generator(on_real, on_fake),
+    }
 
   return game(
     {

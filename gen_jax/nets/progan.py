@@ -8,52 +8,53 @@
                            layers make, in both players                                 (figure 2)
 
 Levels are counted from 4x4 pixels, level 0; a network of level l makes or sees 4 * 2^l. Its
-parameters are those of the network of level l - 1 and some more, under the same names. Convolutions
-are dense layers on windows, as in `nets.gan`, whose reasons hold here too.
+parameters are those of the network of level l - 1 and some more, under the same names.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import chex
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import lax
 
 from gen_jax.core import Array
-from gen_jax.nets.conv import border, enlarge, pool, windows
+from gen_jax.nets.conv import enlarge, pool
 from gen_jax.nets.gan import leaky
 
 BASE = 4  # height and width of level 0
 
 
 class Equal(nn.Module):
-  """A dense layer of the last axis whose weights all move at one relative rate."""
+  """A layer whose weights all move at one relative rate.
+
+  size: of the windows of a convolution; 1 for a dense layer of the last axis.
+  """
 
   features: int
   gain: float = math.sqrt(2)
   dtype: jnp.dtype = jnp.float32
+  size: int = 1
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
     real = jnp.promote_types(self.dtype, jnp.float32)
-    shape = (x.shape[-1], self.features)
+    window = (self.size, self.size) if self.size > 1 else ()
+    shape = (*window, x.shape[-1], self.features)
     w = self.param("kernel", nn.initializers.normal(1.0), shape, real)
     b = self.param("bias", nn.initializers.zeros, (self.features,), real)
-    x, w, b = (a.astype(self.dtype) for a in (x, w * (self.gain / math.sqrt(shape[0])), b))
-    return x @ w + b
+    inputs = math.prod(shape[:-1])
+    x, w, b = (a.astype(self.dtype) for a in (x, w * (self.gain / math.sqrt(inputs)), b))
+    return (convolve(x, w) if window else x @ w) + b
 
 
-class Conv(nn.Module):
-  """A 3x3 convolution with an equalised learning rate."""
-
-  features: int
-  dtype: jnp.dtype = jnp.float32
-
-  @nn.compact
-  def __call__(self, x: Array) -> Array:
-    return Equal(self.features, dtype=self.dtype)(windows(border(x), 3))
+def convolve(x: Array, w: Array) -> Array:
+  """x [B, H, W, C], w [h, w, C, F] -> [B, H, W, F], with zeros around x."""
+  return lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
 def pixel_norm(x: Array) -> Array:
@@ -91,15 +92,16 @@ class Generator(nn.Module):
   @nn.compact
   def __call__(self, z: Array, fade: Array) -> Array:
     how = {"dtype": self.dtype}
+    conv = partial(Equal, size=3, **how)
     image = lambda level, h: Equal(self.channels, 1.0, name=f"image{level}", **how)(h)
     first = Equal(BASE**2 * self.widths[0], math.sqrt(2) / 4, name="base", **how)
     h = first(pixel_norm(z)).reshape(-1, BASE, BASE, self.widths[0])
     h = pixel_norm(leaky(h))
-    h = smaller = pixel_norm(leaky(Conv(self.widths[0], name="level0", **how)(h)))
+    h = smaller = pixel_norm(leaky(conv(self.widths[0], name="level0")(h)))
     for level in range(1, self.level + 1):
       smaller, h = h, enlarge(h)
       for name in ("a", "b"):
-        h = pixel_norm(leaky(Conv(self.widths[level], name=f"level{level}{name}", **how)(h)))
+        h = pixel_norm(leaky(conv(self.widths[level], name=f"level{level}{name}")(h)))
     y = image(self.level, h)
     if self.level > 1:
       y = (1 - fade) * enlarge(image(self.level - 1, smaller)) + fade * y
@@ -117,15 +119,16 @@ class Critic(nn.Module):
   def __call__(self, x: Array, fade: Array, group: int = 1, mask: Array | None = None) -> Array:
     chex.assert_rank(x, 4)
     how = {"dtype": self.dtype}
+    conv = partial(Equal, size=3, **how)
     features = lambda level, x: leaky(Equal(self.widths[level], name=f"image{level}", **how)(x))
     h = features(self.level, x)
     for level in range(self.level, 0, -1):
-      h = leaky(Conv(self.widths[level], name=f"level{level}a", **how)(h))
-      h = pool(leaky(Conv(self.widths[level - 1], name=f"level{level}b", **how)(h)))
+      h = leaky(conv(self.widths[level], name=f"level{level}a")(h))
+      h = pool(leaky(conv(self.widths[level - 1], name=f"level{level}b")(h)))
       if level == self.level and level > 1:
         h = (1 - fade) * features(level - 1, pool(x)) + fade * h
     h = minibatch_deviation(h, group, mask)
-    h = leaky(Conv(self.widths[0], name="level0", **how)(h)).reshape(len(h), -1)
+    h = leaky(conv(self.widths[0], name="level0")(h)).reshape(len(h), -1)
     h = leaky(Equal(self.widths[0], name="hidden", **how)(h))
     logits = Equal(1, 1.0, name="logit", **how)(h)[:, 0]
     return logits.astype(jnp.promote_types(self.dtype, jnp.float32))
