@@ -23,8 +23,10 @@ jax.config.update("jax_compilation_cache_dir", CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
-# Of the runs with a sharded state, these stand for the others, which are slow tests.
+# Of the runs with a sharded state, and of those in float32 on eight devices, these stand for the
+# others, which are slow tests.
 SHARDED = ("gmm:tiny", "vae:tiny", "gan:tiny", "pixelcnn:tiny")
+FLOAT32 = (*SHARDED, "vqvae:tiny", "segment:tiny", "realnvp:tiny")
 
 
 # Files of long tests come first, so that no worker is left alone with one at the end.
@@ -37,7 +39,8 @@ def pytest_collection_modifyitems(items):
   for item in items:
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
     name = getattr(parameters.get("system"), "name", "")
-    if parameters.get("layout") == "sharded" and name not in SHARDED:
+    sharded = parameters.get("layout") == "sharded" and name not in SHARDED
+    if sharded or (name and "in_float32" in item.name and name not in FLOAT32):
       item.add_marker(pytest.mark.slow)
 
 

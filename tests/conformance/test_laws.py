@@ -1,5 +1,7 @@
 """The laws of the design, over every system of the registry."""
 
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,11 +9,12 @@ import pytest
 
 from gen_jax.core import UserError, fold_each
 from gen_jax.data import passes
-from gen_jax.run import job, mesh, sample, signals
+from gen_jax.run import job, loop, mesh, sample, signals
 from gen_jax.run.conditions import conditions
 from gen_jax.run.load import restore
 from gen_jax.run.loop import train
 from gen_jax.run.mesh import make_mesh
+from gen_jax.run.stage import Run
 from tests.conformance.systems import MORE, SYSTEMS, build, first_batch, one_device
 from tests.rows import rows
 
@@ -27,6 +30,24 @@ def equal(a, b):
     np.testing.assert_array_equal(np.asarray(x), np.asarray(y), err_msg=jax.tree_util.keystr(path))
 
 
+COMPILED = {}  # (system, stage) -> the first run of it
+
+
+@contextlib.contextmanager
+def sharing(system):
+  """What has been compiled for the stages of a system is used again."""
+
+  class Again(Run):
+    def __init__(self, job, index, *args):
+      super().__init__(job, index, *args)
+      first = COMPILED.setdefault((system.name, index), self)
+      self.step, self.validator, self.grid = first.step, first.validator, first.grid
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(loop, "Run", Again)
+    yield
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
   """system -> (built, result of a whole run, its folder), made once."""
@@ -36,7 +57,8 @@ def trained(tmp_path_factory):
     if system.name not in made:
       built = build(system.name)
       workdir = tmp_path_factory.mktemp("whole")
-      made[system.name] = built, train(built, workdir=workdir), workdir
+      with sharing(system):
+        made[system.name] = built, train(built, workdir=workdir), workdir
     return made[system.name]
 
   return get
@@ -48,9 +70,9 @@ def test_laws_1_and_3_run_again_or_stopped_it_is_the_same_run(system, trained, t
   halves = mkdir(tmp_path / "halves")
   for stop_at in (total // 2 - 1, total - 1):  # between two log rows, and between two checkpoints
     stop = Stop(stop_at)
-    with pytest.raises(signals.Stopped):
+    with sharing(system), pytest.raises(signals.Stopped):
       train(built, workdir=halves, on_step=stop)
-  resumed = train(built, workdir=halves)
+  resumed = train(built, workdir=halves)  # compiled anew
   equal(whole.states, resumed.states)
   assert rows(workdir) == rows(halves)
   pictures = [sorted((d / "samples").glob("*.png")) for d in (workdir, halves)]
