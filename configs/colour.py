@@ -48,7 +48,7 @@ CIFAR = dict(
   measures=("likelihood", "colour", "recoloured_accuracy"),
 )
 CIFAR_L2 = dict(
-  model=dict(learn="regression", optimizer=dict(decay_steps=1600)), train=lasting(1600)
+  model=dict(learn="regression", optimizer=dict(decay_steps=4000)), train=lasting(4000)
 )
 CIFAR_GAN = dict(
   learn="gan", critic=dict(widths=(32, 64, 128)), critic_optimizer=adam(2e-4, 800, b1=0.5)
