@@ -15,50 +15,75 @@ are dense layers on windows, as in `nets.gan`, whose reasons hold here too.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import chex
 import jax.numpy as jnp
 from flax import linen as nn
 
 from gen_jax.core import Array
-from gen_jax.nets.conv import border, enlarge, pool, windows
+from gen_jax.nets.conv import border, convolve, convolve_pooled, enlarge, pool
 from gen_jax.nets.gan import leaky
 
 BASE = 4  # height and width of level 0
 
 
 class Equal(nn.Module):
-  """A dense layer of the last axis whose weights all move at one relative rate."""
+  """A dense layer of the last axis whose weights all move at one relative rate.
+
+  rate: of learning, times that of the optimiser: weights are N(0, 1 / rate^2) at first, and what is
+    computed with is `rate` times the parameters.
+  product: (x, kernel [taps * C, features]) -> y.
+  """
 
   features: int
   gain: float = math.sqrt(2)
+  rate: float = 1.0
+  use_bias: bool = True
+  taps: int = 1
+  product: Callable[[Array, Array], Array] = jnp.matmul
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
     real = jnp.promote_types(self.dtype, jnp.float32)
-    shape = (x.shape[-1], self.features)
-    w = self.param("kernel", nn.initializers.normal(1.0), shape, real)
+    shape = (self.taps * x.shape[-1], self.features)
+    w = self.param("kernel", nn.initializers.normal(1 / self.rate), shape, real)
+    w = w * (self.rate * self.gain / math.sqrt(shape[0]))
+    y = self.product(x.astype(self.dtype), w.astype(self.dtype))
+    if not self.use_bias:
+      return y
     b = self.param("bias", nn.initializers.zeros, (self.features,), real)
-    x, w, b = (a.astype(self.dtype) for a in (x, w * (self.gain / math.sqrt(shape[0])), b))
-    return x @ w + b
+    return y + (self.rate * b).astype(self.dtype)
 
 
 class Conv(nn.Module):
-  """A 3x3 convolution with an equalised learning rate."""
+  """A 3x3 convolution with an equalised learning rate.
+
+  product: `convolve`, or what doubles or halves the image besides.
+  """
 
   features: int
+  use_bias: bool = True
+  product: Callable[[Array, Array], Array] = convolve
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
-    return Equal(self.features, dtype=self.dtype)(windows(border(x), 3))
+    how = {"use_bias": self.use_bias, "product": self.product, "dtype": self.dtype}
+    return Equal(self.features, taps=9, **how)(x)
 
 
 def pixel_norm(x: Array) -> Array:
   """x [..., C] with mean square 1 over the channels."""
   return x / jnp.sqrt((x**2).mean(-1, keepdims=True) + 1e-8)
+
+
+def blur(x: Array) -> Array:
+  """x [B, H, W, C] filtered by [1, 2, 1] / 4 along both axes; beyond its border is 0."""
+  x = border(x)
+  x = (x[:, :-2] + 2 * x[:, 1:-1] + x[:, 2:]) / 4
+  return (x[:, :, :-2] + 2 * x[:, :, 1:-1] + x[:, :, 2:]) / 4
 
 
 def minibatch_deviation(x: Array, group: int, mask: Array | None = None) -> Array:
@@ -78,7 +103,7 @@ def minibatch_deviation(x: Array, group: int, mask: Array | None = None) -> Arra
 
 
 class Generator(nn.Module):
-  """z [B, Z], fade in [0, 1] -> y [B, R, R, C], R = 4 * 2^level.
+  """z [B, Z], fade in [0, 1] or None -> y [B, R, R, C], R = 4 * 2^level.
 
   widths: channels of each level from 0 on.
   """
@@ -89,7 +114,7 @@ class Generator(nn.Module):
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, z: Array, fade: Array) -> Array:
+  def __call__(self, z: Array, fade: Array | None = None) -> Array:
     how = {"dtype": self.dtype}
     image = lambda level, h: Equal(self.channels, 1.0, name=f"image{level}", **how)(h)
     first = Equal(BASE**2 * self.widths[0], math.sqrt(2) / 4, name="base", **how)
@@ -101,28 +126,39 @@ class Generator(nn.Module):
       for name in ("a", "b"):
         h = pixel_norm(leaky(Conv(self.widths[level], name=f"level{level}{name}", **how)(h)))
     y = image(self.level, h)
-    if self.level > 1:
+    if fade is not None:
       y = (1 - fade) * enlarge(image(self.level - 1, smaller)) + fade * y
     return y.astype(jnp.promote_types(self.dtype, jnp.float32))
 
 
 class Critic(nn.Module):
-  """x [B, R, R, C], fade -> logits [B]. It sees examples in groups: see `minibatch_deviation`."""
+  """x [B, R, R, C], fade or None -> logits [B]. It sees examples in groups: see
+  `minibatch_deviation`.
+
+  smooth: halve by `blur` and a convolution that pools before its activation (Karras et al. 2019).
+  """
 
   level: int
   widths: Sequence[int]
+  smooth: bool = False
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, x: Array, fade: Array, group: int = 1, mask: Array | None = None) -> Array:
+  def __call__(
+    self, x: Array, fade: Array | None = None, group: int = 1, mask: Array | None = None
+  ) -> Array:
     chex.assert_rank(x, 4)
     how = {"dtype": self.dtype}
     features = lambda level, x: leaky(Equal(self.widths[level], name=f"image{level}", **how)(x))
     h = features(self.level, x)
     for level in range(self.level, 0, -1):
       h = leaky(Conv(self.widths[level], name=f"level{level}a", **how)(h))
-      h = pool(leaky(Conv(self.widths[level - 1], name=f"level{level}b", **how)(h)))
-      if level == self.level and level > 1:
+      below, name = self.widths[level - 1], f"level{level}b"
+      if self.smooth:
+        h = leaky(Conv(below, product=convolve_pooled, name=name, **how)(blur(h)))
+      else:
+        h = pool(leaky(Conv(below, name=name, **how)(h)))
+      if level == self.level and fade is not None:
         h = (1 - fade) * features(level - 1, pool(x)) + fade * h
     h = minibatch_deviation(h, group, mask)
     h = leaky(Conv(self.widths[0], name="level0", **how)(h)).reshape(len(h), -1)
