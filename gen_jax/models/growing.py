@@ -71,7 +71,7 @@ class Pair(NamedTuple):
 
 
 def faded(x: Array, fade: Array | None) -> Array:
-  """x [B, R, R, C] as far as it has faded in: half the resolution for 0, all of it for 1 or None."""
+  """x [B, R, R, C] as far as it has faded in: half the resolution for 0, all for 1 or None."""
   return x if fade is None else (1 - fade) * enlarge(pool(x)) + fade * x
 
 

@@ -33,7 +33,7 @@ from gen_jax.schema import Count, Decay, Dtype, Natural, Positive, Share, builde
 
 ADAM = Optimizer(learning_rate=1e-3, b1=0.0, b2=0.99)
 MEMORY = 0.995  # decay of the mean style
-Z, MIXED, CUT, NOISE = range(4)  # uses of an example's key
+Z, OTHER, MIX, CUT, NOISE = range(5)  # uses of an example's key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,13 +98,12 @@ def cross_over(first: Array, second: Array, cut: Array) -> Array:
 
 def mixed(net: Generator, params: PyTree, keys: Array, mixing: float) -> Array:
   """Styles [B, L, W] as training draws them, of keys [B]."""
-  first, other = (
-    laid_out(net, styles_of(net, params, latents(net, keys, use))) for use in (Z, MIXED)
+  own, other = (
+    laid_out(net, styles_of(net, params, latents(net, keys, use))) for use in (Z, OTHER)
   )
-  chance, place = jax.vmap(lambda key: jax.random.split(key))(fold_all(keys, CUT)).T
-  mix = jax.vmap(lambda key: jax.random.bernoulli(key, mixing))(chance)
-  cut = jax.vmap(lambda key: jax.random.randint(key, (), 1, net.layers))(place)
-  return cross_over(first, other, jnp.where(mix, cut, net.layers))
+  mix = jax.vmap(lambda key: jax.random.bernoulli(key, mixing))(fold_all(keys, MIX))
+  cut = jax.vmap(lambda key: jax.random.randint(key, (), 1, net.layers))(fold_all(keys, CUT))
+  return cross_over(own, other, jnp.where(mix, cut, net.layers))
 
 
 def truncated(styles: Array, mean: Array, psi: float, cutoff: int) -> Array:

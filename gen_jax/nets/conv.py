@@ -97,7 +97,7 @@ def convolve(x: Array, kernel: Array) -> Array:
 
 def convolve_enlarged(x: Array, kernel: Array) -> Array:
   """convolve(enlarge(x), kernel): [B, H, W, C] -> [B, 2 H, 2 W, F]; see `UpConv`."""
-  (batch, height, width, channels), features = x.shape, kernel.shape[-1]
+  (_, height, width, channels), features = x.shape, kernel.shape[-1]
   taps = kernel.reshape(3, 3, channels, features)
   folded = jnp.einsum("aur,bvs,rscd->abuvcd", FOLDED, FOLDED, taps)
   folded = folded.reshape(2, 2, 4 * channels, features)

@@ -3,8 +3,8 @@
   mapping    w = f(z / rms(z)), dense layers that learn at `rate` times the optimiser's rate
   synthesis  a learnt constant, then two layers a resolution; after each convolution
              h = leaky(h + s n + b), n one N(0, 1) a pixel, s learnt for each channel, 0 at first
-             h = (1 + y_s) (h - mean) / sqrt(var + 1e-8) + y_b, over an example's pixels; (y_s, y_b)
-                 an affine function of that layer's w                                  (AdaIN, eq. 1)
+             h = (1 + y_s) (h - mean) / sqrt(var + 1e-8) + y_b, over an example's pixels, with
+                 (y_s, y_b) an affine function of that layer's w              (AdaIN, eq. 1)
              the first layer has no convolution; where the resolution doubles, a blur follows it
 
 Levels, growing and fading are those of `nets.progan`.
@@ -53,7 +53,7 @@ def modulated(x: Array, style: Array) -> Array:
 
 
 class Styled(nn.Module):
-  """What follows a convolution: h [B, H, W, C], w [B, W], noise [B, H, W, 1] or None -> the same."""
+  """What follows a convolution: h [B, H, W, C], w [B, W], noise [B, H, W, 1] or None -> as h."""
 
   dtype: jnp.dtype = jnp.float32
 
