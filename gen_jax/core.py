@@ -139,6 +139,8 @@ class Model(NamedTuple):
   evaluate: (state, batch [B, ...], keys [B]) -> {term: [B]}. Per example, never averaged.
   prior: (state, keys [n], cond) -> code. A draw of the latent variable.
   decode: (state, code, cond) -> x.
+  styles: (state, code, cond) -> [n, ...], a code laid out by resolution, along axis 1 from the
+    coarsest on; `decode` takes it too.
   encode: (state, x, keys, cond) -> code; without randomness where keys is None.
   sample: (state, keys [n], cond) -> x [n, ...], in the data's own units.
   trajectory: (state, keys [n], cond) -> x [frames, n, ...]. How a sample comes to be; of clips
@@ -168,6 +170,7 @@ class Model(NamedTuple):
   evaluate: Evaluate
   prior: Draw | None = None
   decode: Decode | None = None
+  styles: Decode | None = None
   encode: Map | None = None
   sample: Draw | None = None
   trajectory: Draw | None = None
@@ -221,7 +224,7 @@ class Program(NamedTuple):
 
 # What a model can do, besides learning.
 CAPABILITIES = (
-  "prior", "decode", "encode", "sample", "trajectory", "log_prob", "predict", "observe",
+  "prior", "decode", "styles", "encode", "sample", "trajectory", "log_prob", "predict", "observe",
   "transform", "pictures",
 )  # fmt: skip
 

@@ -34,7 +34,7 @@ WORKDIR = flags.DEFINE_string(
   "workdir", None, "run folder, or its URL; runs/<config>[-<variant>] by default"
 )
 USES = (
-  "reconstruct", "transform", "predict", "interpolate", "traverse", "encode", "map", "codes",
+  "reconstruct", "transform", "predict", "interpolate", "mix", "traverse", "encode", "map", "codes",
   "probe", "neighbours", "density",
 )  # fmt: skip
 MODES = ("train", "sample", "evaluate", "export", "replay", *USES)
@@ -49,7 +49,10 @@ CHECKPOINT = flags.DEFINE_enum("checkpoint", "newest", ["newest", "best"], "whic
 INIT_FROM = flags.DEFINE_string("init_from", None, "train: run folder whose weights to start from")
 DRY_RUN = flags.DEFINE_boolean("dry_run", False, "show parameters and memory, compile, stop")
 SWEEP = flags.DEFINE_multi_string(
-  "sweep", [], "train: FIELD=VALUE,VALUE,...: a run for each value, and a table; may be repeated"
+  "sweep",
+  [],
+  "train: FIELD=VALUE,VALUE,...: a run for each value, and a table; may be repeated. "
+  "sample: of the options of sampling, a column for each",
 )
 DISTRIBUTED = flags.DEFINE_boolean(
   "distributed", False, "this is one of several processes of a job; see launch/"
@@ -67,7 +70,7 @@ TAKEN = {
   "checkpoint": (READING, "training goes on from the newest one"),
   "init_from": (("train",), "give --workdir"),
   "dry_run": (("train",), "leave it out"),
-  "sweep": (("train",), "leave it out"),
+  "sweep": (("train", "sample"), "leave it out"),
   "profile": (("train",), "leave it out"),
   "wandb": (("train",), "leave it out"),
   "distributed": (JOINT, "leave it out"),
@@ -116,7 +119,7 @@ def dispatch(argv: list[str]) -> int:
   check_flags(MODE.value)
   if DISTRIBUTED.value and (SWEEP.value or DRY_RUN.value):
     raise UserError("--distributed is for training and --mode=evaluate: leave it out")
-  if SWEEP.value:
+  if SWEEP.value and MODE.value == "train":
     return swept()
   if DISTRIBUTED.value:
     from gen_jax.run import processes
@@ -173,7 +176,10 @@ def work(workdir: Path) -> int:
     return tasks.replay_failure(config, workdir)
   which = {"checkpoint": CHECKPOINT.value}
   if mode == "sample":
-    return tasks.draw(config, workdir, n=N.value, seed=SEED.value, given=given, **which)
+    drawn = {"n": N.value, "seed": SEED.value, "given": given, **which}
+    if SWEEP.value:
+      return tasks.draw_each(config, workdir, SWEEP.value, **drawn)
+    return tasks.draw(config, workdir, **drawn)
   if mode == "evaluate":
     return tasks.evaluate(config, workdir, **which)
   if mode == "export":

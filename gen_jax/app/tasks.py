@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
+from gen_jax import config as configs
 from gen_jax import data
+from gen_jax.app import sweep
 from gen_jax.app.training import take_measures
 from gen_jax.core import Field, Spec, UserError
 from gen_jax.report import measures
@@ -46,21 +50,9 @@ def draw(
   """
   trained = opened(config, workdir, checkpoint)
   check_writable(workdir, "samples")
+  cond, values = asked(trained, workdir, n, given)
   model, spec, system = trained.model, trained.spec, trained.system
-  if model.sample is None:
-    raise UserError(f"{workdir} holds a model that cannot be sampled")
-  values = parse_given(model, spec, given)
-  split = None
-  if set(model.cond) - {"label"} - values.keys():
-    source = data.load(**system.experiment.data)
-    check_digests([source.digest], recorded(workdir, [system.config["builder"]])[0], workdir)
-    splits = source.splits
-    split = splits.get(system.experiment.evaluate.split, splits["train"])
-  cond = conditions(model, spec, n, split=split, given=values, spread=True)
-  take = functools.partial(
-    sample.draw, states=trained.states, key=sample.sample_keys(seed), mesh=system.mesh,
-    chunk=sample.chunk_size(system.experiment.evaluate.batch_size, system.mesh),
-  )  # fmt: skip
+  take = taker(trained, seed)
   x = take(sample.compiled(model.sample, system.mesh), n=n, cond=cond)
   options = name_of(dict(given) | other_options(workdir, system.config, checkpoint))
   folder = folder_in(workdir, "samples")
@@ -80,6 +72,84 @@ def draw(
   write_json(folder / f"{name}.json", told | {"sample": system.config["sample"]})
   print(f"{n} samples{said(spec, values, given)}: {folder}/{name}.{{{','.join(files)}}}")
   return 0
+
+
+def draw_each(
+  config: Mapping, workdir: Path, sweeps: Sequence[str], *, n: int, seed: int,
+  given: Mapping[str, str], checkpoint: str,
+) -> int:  # fmt: skip
+  """Draws the same n samples with each combination of options of sampling: a picture with a row for
+  each sample and a column for each combination, and the arrays [n, columns, ...].
+
+  Args:
+    sweeps: texts sample.OPTION=VALUE,VALUE,...
+    The others: see `draw`.
+
+  Raises:
+    UserError: for a field that is no option of sampling, or a value that it does not take.
+  """
+  fields, columns = sweep.parse(sweeps), []
+  for name in fields:
+    if not name.startswith("sample."):
+      raise UserError(f"--sweep={name}: with --mode=sample it takes options such as sample.steps")
+  choices, config = sweep.choices(fields), configs.parse(config).config
+  for choice in choices:
+    options = {name.removeprefix("sample."): read_value(text) for name, text in choice}
+    trained = opened(configs.merge(config, {"sample": options}), workdir, checkpoint)
+    check_writable(workdir, "samples")
+    cond, values = asked(trained, workdir, n, given)
+    drawer = sample.compiled(trained.model.sample, trained.system.mesh)
+    columns.append(taker(trained, seed)(drawer, n=n, cond=cond))
+  folder, x = folder_in(workdir, "samples"), np.stack(columns, axis=1)
+  swept = {name.removeprefix("sample."): ",".join(texts) for name, texts in fields.items()}
+  name = f"seed{seed}-n{n}-{name_of(dict(given) | swept)}"
+  write_arrays(folder / f"{name}.npz", {"x": x, **cond})
+  rows = x.reshape(-1, *x.shape[2:])
+  pictures.show(folder / f"{name}.png", rows, trained.spec.levels, len(columns))
+  told = {"n": n, "seed": seed, "cond": dict(given), "checkpoint": checkpoint}
+  told |= {"step": trained.step, "columns": [dict(choice) for choice in choices]}
+  write_json(folder / f"{name}.json", told)
+  text = "; ".join(", ".join("=".join(pair) for pair in choice) for choice in choices)
+  print(f"{n} samples{said(trained.spec, values, given)}, in columns {text}: {folder}/{name}.png")
+  return 0
+
+
+def read_value(text: str) -> Any:
+  """A value of an option as it is written in Python, else the text itself."""
+  try:
+    return ast.literal_eval(text)
+  except (ValueError, SyntaxError):
+    return text
+
+
+def taker(trained: Trained, seed: int) -> Callable[..., np.ndarray]:
+  """Draws of a trained system with the keys of a seed."""
+  system = trained.system
+  return functools.partial(
+    sample.draw, states=trained.states, key=sample.sample_keys(seed), mesh=system.mesh,
+    chunk=sample.chunk_size(system.experiment.evaluate.batch_size, system.mesh),
+  )  # fmt: skip
+
+
+def asked(
+  trained: Trained, workdir: Path, n: int, given: Mapping[str, str]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+  """What each of n samples is conditioned on, and the values of the conditions given as text.
+
+  Raises:
+    UserError: if the model cannot be sampled, or a text is no value of its condition.
+  """
+  model, spec, system = trained.model, trained.spec, trained.system
+  if model.sample is None:
+    raise UserError(f"{workdir} holds a model that cannot be sampled")
+  values = parse_given(model, spec, given)
+  split = None
+  if set(model.cond) - {"label"} - values.keys():
+    source = data.load(**system.experiment.data)
+    check_digests([source.digest], recorded(workdir, [system.config["builder"]])[0], workdir)
+    splits = source.splits
+    split = splits.get(system.experiment.evaluate.split, splits["train"])
+  return conditions(model, spec, n, split=split, given=values, spread=True), values
 
 
 def other_options(workdir: Path, config: Mapping, checkpoint: str) -> dict:

@@ -36,6 +36,7 @@ from gen_jax.metrics.memorisation import (
   nearest_indices,
 )
 from gen_jax.metrics.modes import Modes, mode_coverage
+from gen_jax.metrics.paths import lerp, slerp, squared_speed
 from gen_jax.metrics.prdc import precision_recall_density_coverage
 from gen_jax.metrics.probes import balanced, probe_errors
 from gen_jax.metrics.reading import nearest_drawn
@@ -43,6 +44,9 @@ from gen_jax.metrics.regions import region_scores
 from gen_jax.metrics.segmentation import agreement, class_accuracy, confusion_matrix
 
 __all__ = [
+  "lerp",
+  "slerp",
+  "squared_speed",
   "ColourTable",
   "Gaussian",
   "Kinds",

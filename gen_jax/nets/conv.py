@@ -86,6 +86,33 @@ def border(x: Array) -> Array:
 # FOLDED[a, u, r]: whether tap r of three, at pixel a of a pair of equal ones, falls on number u of
 # the two pairs that it can fall on.
 FOLDED = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.float32)
+# AVERAGED[i, a, r]: the share of tap r of three in tap 2 i + a of four, for the mean of two places.
+AVERAGED = np.array([[[1, 0, 0], [1, 1, 0]], [[0, 1, 1], [0, 0, 1]]], np.float32) / 2
+
+
+def convolve(x: Array, kernel: Array) -> Array:
+  """A 3x3 convolution of x [B, H, W, C] with kernel [9 C, F], rows (row, column, C)."""
+  return windows(border(x), 3) @ kernel
+
+
+def convolve_enlarged(x: Array, kernel: Array) -> Array:
+  """convolve(enlarge(x), kernel): [B, H, W, C] -> [B, 2 H, 2 W, F]; see `UpConv`."""
+  (_, height, width, channels), features = x.shape, kernel.shape[-1]
+  taps = kernel.reshape(3, 3, channels, features)
+  folded = jnp.einsum("aur,bvs,rscd->abuvcd", FOLDED, FOLDED, taps)
+  folded = folded.reshape(2, 2, 4 * channels, features)
+  near = windows(border(x), 2)
+  pixel = lambda a, b: near[:, a : a + height, b : b + width] @ folded[a, b]
+  return double(jnp.concatenate([pixel(a, b) for a in (0, 1) for b in (0, 1)], axis=-1))
+
+
+def convolve_pooled(x: Array, kernel: Array) -> Array:
+  """pool(convolve(x, kernel)): [B, 2 H, 2 W, C] -> [B, H, W, F]; one 4x4 convolution of stride 2,
+  and so 16 products instead of 36."""
+  channels, features = x.shape[-1], kernel.shape[-1]
+  taps = kernel.reshape(3, 3, channels, features)
+  folded = jnp.einsum("iar,jbs,rscd->ijabcd", AVERAGED, AVERAGED, taps)
+  return windows(halve(border(x)), 2) @ folded.reshape(16 * channels, features)
 
 
 class UpConv(nn.Module):

@@ -8,58 +8,82 @@
                            layers make, in both players                                 (figure 2)
 
 Levels are counted from 4x4 pixels, level 0; a network of level l makes or sees 4 * 2^l. Its
-parameters are those of the network of level l - 1 and some more, under the same names.
+parameters are those of the network of level l - 1 and some more, under the same names. Convolutions
+are dense layers on windows, as in `nets.gan`, whose reasons hold here too.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 
 import chex
 import jax.numpy as jnp
 from flax import linen as nn
-from jax import lax
 
 from gen_jax.core import Array
-from gen_jax.nets.conv import enlarge, pool
+from gen_jax.nets.conv import border, convolve, convolve_pooled, enlarge, pool
 from gen_jax.nets.gan import leaky
 
 BASE = 4  # height and width of level 0
 
 
 class Equal(nn.Module):
-  """A layer whose weights all move at one relative rate.
+  """A dense layer of the last axis whose weights all move at one relative rate.
 
-  size: of the windows of a convolution; 1 for a dense layer of the last axis.
+  rate: of learning, times that of the optimiser: weights are N(0, 1 / rate^2) at first, and what is
+    computed with is `rate` times the parameters.
+  product: (x, kernel [taps * C, features]) -> y.
   """
 
   features: int
   gain: float = math.sqrt(2)
+  rate: float = 1.0
+  use_bias: bool = True
+  taps: int = 1
+  product: Callable[[Array, Array], Array] = jnp.matmul
   dtype: jnp.dtype = jnp.float32
-  size: int = 1
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
     real = jnp.promote_types(self.dtype, jnp.float32)
-    window = (self.size, self.size) if self.size > 1 else ()
-    shape = (*window, x.shape[-1], self.features)
-    w = self.param("kernel", nn.initializers.normal(1.0), shape, real)
+    shape = (self.taps * x.shape[-1], self.features)
+    w = self.param("kernel", nn.initializers.normal(1 / self.rate), shape, real)
+    w = w * (self.rate * self.gain / math.sqrt(shape[0]))
+    y = self.product(x.astype(self.dtype), w.astype(self.dtype))
+    if not self.use_bias:
+      return y
     b = self.param("bias", nn.initializers.zeros, (self.features,), real)
-    inputs = math.prod(shape[:-1])
-    x, w, b = (a.astype(self.dtype) for a in (x, w * (self.gain / math.sqrt(inputs)), b))
-    return (convolve(x, w) if window else x @ w) + b
+    return y + (self.rate * b).astype(self.dtype)
 
 
-def convolve(x: Array, w: Array) -> Array:
-  """x [B, H, W, C], w [h, w, C, F] -> [B, H, W, F], with zeros around x."""
-  return lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+class Conv(nn.Module):
+  """A 3x3 convolution with an equalised learning rate.
+
+  product: `convolve`, or what doubles or halves the image besides.
+  """
+
+  features: int
+  use_bias: bool = True
+  product: Callable[[Array, Array], Array] = convolve
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    how = {"use_bias": self.use_bias, "product": self.product, "dtype": self.dtype}
+    return Equal(self.features, taps=9, **how)(x)
 
 
 def pixel_norm(x: Array) -> Array:
   """x [..., C] with mean square 1 over the channels."""
   return x / jnp.sqrt((x**2).mean(-1, keepdims=True) + 1e-8)
+
+
+def blur(x: Array) -> Array:
+  """x [B, H, W, C] filtered by [1, 2, 1] / 4 along both axes; beyond its border is 0."""
+  x = border(x)
+  x = (x[:, :-2] + 2 * x[:, 1:-1] + x[:, 2:]) / 4
+  return (x[:, :, :-2] + 2 * x[:, :, 1:-1] + x[:, :, 2:]) / 4
 
 
 def minibatch_deviation(x: Array, group: int, mask: Array | None = None) -> Array:
@@ -79,7 +103,7 @@ def minibatch_deviation(x: Array, group: int, mask: Array | None = None) -> Arra
 
 
 class Generator(nn.Module):
-  """z [B, Z], fade in [0, 1] -> y [B, R, R, C], R = 4 * 2^level.
+  """z [B, Z], fade in [0, 1] or None -> y [B, R, R, C], R = 4 * 2^level.
 
   widths: channels of each level from 0 on.
   """
@@ -90,45 +114,54 @@ class Generator(nn.Module):
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, z: Array, fade: Array) -> Array:
+  def __call__(self, z: Array, fade: Array | None = None) -> Array:
     how = {"dtype": self.dtype}
-    conv = partial(Equal, size=3, **how)
     image = lambda level, h: Equal(self.channels, 1.0, name=f"image{level}", **how)(h)
     first = Equal(BASE**2 * self.widths[0], math.sqrt(2) / 4, name="base", **how)
     h = first(pixel_norm(z)).reshape(-1, BASE, BASE, self.widths[0])
     h = pixel_norm(leaky(h))
-    h = smaller = pixel_norm(leaky(conv(self.widths[0], name="level0")(h)))
+    h = smaller = pixel_norm(leaky(Conv(self.widths[0], name="level0", **how)(h)))
     for level in range(1, self.level + 1):
       smaller, h = h, enlarge(h)
       for name in ("a", "b"):
-        h = pixel_norm(leaky(conv(self.widths[level], name=f"level{level}{name}")(h)))
+        h = pixel_norm(leaky(Conv(self.widths[level], name=f"level{level}{name}", **how)(h)))
     y = image(self.level, h)
-    if self.level > 1:
+    if fade is not None:
       y = (1 - fade) * enlarge(image(self.level - 1, smaller)) + fade * y
     return y.astype(jnp.promote_types(self.dtype, jnp.float32))
 
 
 class Critic(nn.Module):
-  """x [B, R, R, C], fade -> logits [B]. It sees examples in groups: see `minibatch_deviation`."""
+  """x [B, R, R, C], fade or None -> logits [B]. It sees examples in groups: see
+  `minibatch_deviation`.
+
+  smooth: halve by `blur` and a convolution that pools before its activation (Karras et al. 2019).
+  """
 
   level: int
   widths: Sequence[int]
+  smooth: bool = False
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, x: Array, fade: Array, group: int = 1, mask: Array | None = None) -> Array:
+  def __call__(
+    self, x: Array, fade: Array | None = None, group: int = 1, mask: Array | None = None
+  ) -> Array:
     chex.assert_rank(x, 4)
     how = {"dtype": self.dtype}
-    conv = partial(Equal, size=3, **how)
     features = lambda level, x: leaky(Equal(self.widths[level], name=f"image{level}", **how)(x))
     h = features(self.level, x)
     for level in range(self.level, 0, -1):
-      h = leaky(conv(self.widths[level], name=f"level{level}a")(h))
-      h = pool(leaky(conv(self.widths[level - 1], name=f"level{level}b")(h)))
-      if level == self.level and level > 1:
+      h = leaky(Conv(self.widths[level], name=f"level{level}a", **how)(h))
+      below, name = self.widths[level - 1], f"level{level}b"
+      if self.smooth:
+        h = leaky(Conv(below, product=convolve_pooled, name=name, **how)(blur(h)))
+      else:
+        h = pool(leaky(Conv(below, name=name, **how)(h)))
+      if level == self.level and fade is not None:
         h = (1 - fade) * features(level - 1, pool(x)) + fade * h
     h = minibatch_deviation(h, group, mask)
-    h = leaky(conv(self.widths[0], name="level0")(h)).reshape(len(h), -1)
+    h = leaky(Conv(self.widths[0], name="level0", **how)(h)).reshape(len(h), -1)
     h = leaky(Equal(self.widths[0], name="hidden", **how)(h))
     logits = Equal(1, 1.0, name="logit", **how)(h)[:, 0]
     return logits.astype(jnp.promote_types(self.dtype, jnp.float32))

@@ -100,6 +100,7 @@ SYSTEMS = (
   System("nice:tiny", SMALL_STEPS),
   System("debias:tiny", FAIR),
   System("progan:tiny", TWO_PLAYERS),
+  System("stylegan:tiny", TWO_PLAYERS),
   System("translate:tiny"),
   System("toys:two_resolutions", FLOAT64),
   System("toys:aligned", FLOAT64),

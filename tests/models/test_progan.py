@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gen_jax.core import Spec, UserError
-from gen_jax.models import progan
+from gen_jax.models import growing, progan
 from gen_jax.nets.conv import enlarge, pool
 from gen_jax.nets.progan import Critic, Equal, Generator, minibatch_deviation, pixel_norm
 
@@ -36,13 +36,13 @@ def stages():
 def test_faded_out_the_grown_players_are_the_smaller_ones_bit_for_bit(stages):
   _, small, _, large, _ = stages
   z = jax.random.normal(jax.random.key(1), (5, 3))
-  zero, one = jnp.zeros(()), jnp.ones(())
+  zero = jnp.zeros(())
   for kind in ("params", "ema"):
-    a = Generator(3, 1, WIDTHS[:2]).apply({"params": small[kind]["generator"]}, z, one)
+    a = Generator(3, 1, WIDTHS[:2]).apply({"params": small[kind]["generator"]}, z)
     b = Generator(3, 2, WIDTHS).apply({"params": large[kind]["generator"]}, z, zero)
     np.testing.assert_array_equal(b, enlarge(a))
   x = jax.random.normal(jax.random.key(2), (6, 16, 16, 3))
-  a = Critic(1, WIDTHS[:2]).apply({"params": small["params"]["critic"]}, pool(x), one, 2)
+  a = Critic(1, WIDTHS[:2]).apply({"params": small["params"]["critic"]}, pool(x), None, 2)
   b = Critic(2, WIDTHS).apply({"params": large["params"]["critic"]}, x, zero, 2)
   np.testing.assert_array_equal(a, b)
 
@@ -63,9 +63,9 @@ def test_a_stage_begins_with_new_optimisers_and_an_average_that_goes_on(stages):
 
 def test_real_images_fade_in_as_made_ones_do():
   x = jax.random.normal(jax.random.key(0), (2, 8, 8, 3))
-  np.testing.assert_array_equal(progan.faded(x, 0.0), enlarge(pool(x)))
-  np.testing.assert_array_equal(progan.faded(x, 1.0), x)
-  middle = progan.faded(x, 0.25)
+  np.testing.assert_array_equal(growing.faded(x, 0.0), enlarge(pool(x)))
+  np.testing.assert_array_equal(growing.faded(x, 1.0), x)
+  middle = growing.faded(x, 0.25)
   np.testing.assert_allclose(middle, 0.75 * enlarge(pool(x)) + 0.25 * x, rtol=1e-6)
 
 

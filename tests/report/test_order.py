@@ -193,6 +193,11 @@ ENLARGING = PIXELS._replace(
   observe=lambda states, x, keys, cond: x[:, ::2, ::2],
   transform=lambda states, x, keys, cond: 1.0 * x.repeat(2, 1).repeat(2, 2), cond=(),
 )  # fmt: skip
+DRAWN_CODES = TWINS._replace(
+  prior=lambda states, keys, cond: noise(keys, (3,)), encode=None, cond=(),
+  styles=lambda states, code, cond: jnp.stack([code, code**2], 1),
+  decode=lambda states, z, cond: 100 + 20 * z.reshape(len(z), -1, 1, 1)[:, :2].repeat(2, 2),
+)  # fmt: skip
 WORDS = TWINS._replace(transform=lambda states, x, keys, cond: x + 1, cond=())
 
 DRAWING = TWINS._replace(sample=lambda states, keys, cond: cond["twin"], cond=("twin", "caption"))
@@ -250,6 +255,7 @@ MEASURED = {
   "kernel": (TWINS, vectors, VECTORS, {}, {"": 20.0}),
   "sprites": (DRAWING, drawn, DRAWN_SPEC, {}, {"legible": EXACT, "": 0.4}),
   "caption_faithful": (DRAWING, drawn, DRAWN_SPEC, {}, {"": 0.02}),
+  "path_length": (DRAWN_CODES, images, RESTORED, {}, {"": EXACT}),
   "words": (WORDS, sentences, Spec(WORD_FIELD, {"y": WORD_FIELD}), {}, {"": EXACT}),
   "translation": (PIXELS._replace(cond=()), images, IMAGES, {}, {"": EXACT}),
   "cycle": (PIXELS._replace(cond=()), images, IMAGES, {}, {"": EXACT}),
@@ -323,6 +329,7 @@ SHOWN = {
     IMAGES, {"mean": 0.4, "std": 0.25},
   ),
   "interpolate": (PIXELS, images, IMAGES, {"mean": 40, "std": 25}),  # of 20 pairs
+  "mix": (DRAWN_CODES, images, RESTORED, {"": EXACT}),
   # All is seen from one example; which latents vary, and how much, is told of all of them.
   "traverse": (TWINS, vectors, VECTORS, {"mean": 4, "std": 2, "said": 0.01}),
   "encode": (TWINS, vectors, VECTORS, {"": EXACT}),

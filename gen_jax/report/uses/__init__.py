@@ -18,6 +18,7 @@ from gen_jax.report.uses.codes import (
 )
 from gen_jax.report.uses.examples import predict, reconstruct, transform
 from gen_jax.report.uses.samples import density, neighbours
+from gen_jax.report.uses.styles import mix
 from gen_jax.report.uses.use import Use
 
 __all__ = ["USES", "Mode", "Use"]
@@ -36,7 +37,8 @@ USES: Mapping[str, Mode] = {
   "reconstruct": Mode(reconstruct, ("encode", "decode"), reads=True),
   "transform": Mode(transform, ("transform",), reads=True),
   "predict": Mode(predict, ("predict",), reads=True),
-  "interpolate": Mode(interpolate, ("encode", "decode"), reads=True),
+  "interpolate": Mode(interpolate, ("decode",), reads=True),
+  "mix": Mode(mix, ("prior", "styles", "decode")),
   "traverse": Mode(traverse, ("encode", "decode")),
   "encode": Mode(encode, ("encode",)),
   "map": Mode(latent_map, ("encode", "decode")),

@@ -9,43 +9,33 @@ import jax.numpy as jnp
 import numpy as np
 
 from gen_jax import metrics
-from gen_jax.core import Array, UserError
+from gen_jax.core import UserError
 from gen_jax.report.uses.use import Use, all_codes, unraveller, vectors
 from gen_jax.run import pictures
 from gen_jax.run.files import write_arrays, write_json
 
 
-def slerp(a: Array, b: Array, t: Array) -> Array:
-  """Spherical interpolation (Shoemake 1985; White 2016) of vectors a, b [Z] at t in [0, 1].
-
-  The norm goes linearly from one to the other; parallel vectors are interpolated linearly.
-  """
-  na, nb = jnp.linalg.norm(a), jnp.linalg.norm(b)
-  cosine = jnp.clip(a @ b / jnp.maximum(na * nb, 1e-12), -1, 1)
-  angle = jnp.arccos(cosine)
-  sine = jnp.sin(angle)
-  along = (jnp.sin((1 - t) * angle) * a / na + jnp.sin(t * angle) * b / nb) / sine
-  return jnp.where(sine < 1e-6, (1 - t) * a + t * b, along * ((1 - t) * na + t * nb))
-
-
 def interpolate(run: Use) -> str:
-  """Between the codes of pairs of test examples, in a line and on the sphere: one pair a row."""
+  """Between the codes of pairs of test examples, or of draws where a model does not encode, in a
+  line and on the sphere, and in a line between their styles where they have such: one pair a row.
+  """
   pairs, frames = max(run.n // 10, 1), 10
   batch = run.examples(2 * pairs)
   pairs = len(batch["x"]) // 2
-  code = run.encode(batch)
-  back, z = unraveller(code), jnp.asarray(vectors(code), jnp.float32)
+  cond = {name: batch[name][: 2 * pairs] for name in run.model.cond} or None
+  code = run.encode(batch) if run.model.encode is not None else run.draw_codes(2 * pairs, cond)
+  paths = {"linear": (code, metrics.lerp), "spherical": (code, metrics.slerp)}
+  if run.model.styles is not None:
+    paths["styles"] = run.styles(code, cond), metrics.lerp
   t = jnp.linspace(0, 1, frames)
   cond = {name: np.repeat(batch[name][:pairs], frames, 0) for name in run.model.cond} or None
-  paths = {
-    "linear": lambda a, b: jax.vmap(lambda s: (1 - s) * a + s * b)(t),
-    "spherical": lambda a, b: jax.vmap(lambda s: slerp(a, b, s))(t),
-  }
-  for name, path in paths.items():
-    points = jax.vmap(path)(z[:pairs], z[pairs : 2 * pairs]).reshape(pairs * frames, -1)
+  for name, (ends, path) in paths.items():
+    back, z = unraveller(ends), jnp.asarray(vectors(ends), jnp.float32)
+    between = jax.vmap(lambda a, b, path=path: jax.vmap(lambda s: path(a, b, s))(t))
+    points = between(z[:pairs], z[pairs : 2 * pairs]).reshape(pairs * frames, -1)
     x = run.decode(back(points), cond)
     pictures.show(run.folder("interpolate") / f"{name}.png", x, run.levels, frames)
-  return f"{run.folder('interpolate')}/{{linear,spherical}}.png: {pairs} pairs"
+  return f"{run.folder('interpolate')}/{{{','.join(paths)}}}.png: {pairs} pairs"
 
 
 def traverse(run: Use) -> str:

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from gen_jax.core import Array, PyTree, UserError, permutation
+from gen_jax.core import Array, PyTree, UserError, fold_each, permutation
 from gen_jax.data import Inputs, Split, passes
-from gen_jax.run import pictures
+from gen_jax.run import pictures, sample
 from gen_jax.run.conditions import conditions
 from gen_jax.run.files import folder_in
 from gen_jax.run.system import Trained
@@ -73,6 +73,17 @@ class Use:
   def encode(self, batch: Mapping) -> PyTree:
     """The codes of a batch, without randomness: the posterior's means where there is one."""
     return jax.jit(self.model.encode)(self.states, batch["x"], None, self.cond(batch))
+
+  def draw_codes(self, n: int, cond: dict | None) -> PyTree:
+    """Codes of the first n samples of the run's seed."""
+    if self.inputs is not None or self.model.prior is None:
+      raise UserError("this needs a model with encode, and this has none")
+    key = sample.sample_keys(self.trained.system.config["seed"])
+    return jax.jit(self.model.prior)(self.states, fold_each(key, np.arange(n)), cond)
+
+  def styles(self, code: PyTree, cond: dict | None) -> Array:
+    """The styles of codes."""
+    return jax.jit(self.model.styles)(self.states, code, cond)
 
   def decode(self, code: PyTree, cond: dict | None) -> np.ndarray:
     return np.asarray(jax.jit(self.model.decode)(self.states, code, cond))
