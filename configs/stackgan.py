@@ -1,0 +1,52 @@
+"""StackGAN: coloured sprites from sentences, at 16x16 pixels and from there at 32x32.
+
+Source: Zhang et al. 2017 (arXiv:1612.03242), with encoders of captions and pictures that are learnt
+in a stage before (InfoNCE), and with R1 and layer normalisation where the source has batch
+normalisation. `train.steps` are those of the encoders, of stage I and of stage II.
+
+  launch/run.sh --config configs/stackgan.py
+  --mode=sample --cond.caption="a small red square at the top left"
+  --mode=evaluate --config.sample.stage=1    the same measures of stage I, enlarged
+"""
+
+from gen_jax.config import experiment, tiny, variant
+
+PLAYER = dict(learning_rate=5e-4, b1=0.0, b2=0.99)
+SPRITES = dict(
+  model=dict(
+    latent=32, condition=64, kl=0.02,
+    generator=dict(hidden=(128,), first=(128, 64), second=(32, 64), blocks=2),
+    critic=dict(first=(64, 128), second=(32, 64, 128)),
+    penalties=dict(r1=1.0),
+    critic_optimizer=PLAYER, generator_optimizer=PLAYER,
+  ),
+  data=dict(name="shapes", resolution=32, batch_size=64),
+  train=dict(
+    steps=(1500, 5000, 4000), log_every=50, validate_every=500, sample_every=500,
+    checkpoint_every=500,
+  ),
+  evaluate=dict(samples=1000, classifier_steps=1000),
+  measures=("caption_faithful", "retrieval", "sprites", "frechet", "kernel", "memorisation"),
+)  # fmt: skip
+
+VARIANTS = {
+  "sprites": SPRITES,
+  "tiny": tiny(
+    SPRITES,
+    dict(
+      model=dict(
+        latent=4, condition=4, encoders=dict(embedding=4, widths=(4,), hidden=(), text=4, heads=2),
+        generator=dict(hidden=(), first=(4,), second=(4,), blocks=1),
+        critic=dict(first=(4,), second=(4,), hidden=()),
+      ),
+      data=dict(resolution=16, batch_size=16, validation=0.003, test=0.003),
+      train=dict(steps=(4, 4, 4)),
+      measures=("memorisation",),
+    ),
+  ),
+}  # fmt: skip
+
+
+def get_config(name: str = "sprites"):
+  """The config of a variant."""
+  return experiment("gen_jax.models.stackgan.build", **variant(name, VARIANTS))
