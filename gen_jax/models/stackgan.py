@@ -4,7 +4,8 @@
   condition  c = mu(t) + sigma(t) eps,  eps ~ N(0, I)                                (section 3.2)
   stage I    s = G_1(z, c_1), at half the resolution                                      (eq. 3-4)
   stage II   y = G_2(s, c_2), G_1 frozen                                                  (eq. 5-6)
-  critic     -log D(x, t) - 1/2 (log(1 - D(x, t~)) + log(1 - D(y, t))) + lambda ||grad D(x, t)||^2 / 2
+  critic     -log D(x, t) - 1/2 (log(1 - D(x, t~)) + log(1 - D(y, t)))
+               + gamma ||grad_x D(x, t)||^2 / 2
   generator  -log D(y, t) + kl KL(N(mu, sigma^2) || N(0, I))
 
 in each stage. t~ is the caption of another picture of the batch; where the two captions are equal,
@@ -241,7 +242,7 @@ def build(
     encoders: of pictures and captions.
     latent: Z.
     condition: numbers of c.
-    kl: weight of the divergence, which is a sum over c. The source's code has 2 and a mean over 128.
+    kl: weight of the divergence, a sum over c. The source's code has 2, and a mean over 128.
     generator, critic: their networks.
     penalties: on the critic, each with its weight.
     dtype: of the networks' computation.

@@ -1,4 +1,4 @@
-"""StackGAN's networks (Zhang et al. 2017, arXiv:1612.03242, section 3), without batch normalisation.
+"""StackGAN's networks (Zhang et al. 2017, arXiv:1612.03242, section 3) without batch norm.
 
 Convolutions are dense layers on windows, as in `nets.gan`, whose reasons hold here too. Where the
 source normalises over a batch, these do over each example: statistics of a batch of real, made or
@@ -52,8 +52,8 @@ class Sentence(nn.Module):
 
 
 class Augmentation(nn.Module):
-  """Conditioning augmentation (section 3.2): text [B, E], eps [B, K] ~ N(0, I) -> c = mu + sigma eps
-  [B, K], mu and log sigma^2, linear in the text."""
+  """Conditioning augmentation (section 3.2): text [B, E], eps [B, K] -> c = mu + sigma eps [B, K],
+  mu and log sigma^2, which are linear in the text. eps is drawn from N(0, I)."""
 
   size: int
   dtype: jnp.dtype = jnp.float32
