@@ -22,6 +22,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, NamedTuple
 
 import jax
@@ -45,11 +46,11 @@ from gen_jax.losses.adversarial import LOSSES, matching_critic
 from gen_jax.losses.kl import standard_kl
 from gen_jax.losses.penalties import Penalties, penalise
 from gen_jax.models.common import field_of, require_images, require_multiples, scaling
+from gen_jax.models.painters import GeneratorNet, Painter, first_painter, second_painter
 from gen_jax.models.pairs import Encoders, Pairs, pairs_of
 from gen_jax.nets import gan
-from gen_jax.nets.stackgan import Augmentation, Refiner
 from gen_jax.nets.superres import enlarge
-from gen_jax.schema import Count, Decay, Dtype, Natural, NonNegative, builder
+from gen_jax.schema import Count, Decay, Dtype, NonNegative, builder
 
 ADAM = Optimizer(learning_rate=2e-4, b1=0.5)
 ENCODERS, FIRST = 0, 1  # the stages before the last
@@ -63,25 +64,6 @@ class Sampler:
 
 
 @dataclasses.dataclass(frozen=True)
-class GeneratorNet:
-  """Both generators' networks.
-
-  hidden: dense layers at the beginning of stage I.
-  first: channels of stage I from its lowest resolution on, each doubled once.
-  second: channels of stage II's encoder, the first at the small picture's resolution, each further
-    one at half of that.
-  blocks: residual ones of stage II.
-  skip: see `nets.stackgan.Refiner`.
-  """
-
-  hidden: tuple[Count, ...] = (256,)
-  first: tuple[Count, ...] = (256, 128)
-  second: tuple[Count, ...] = (64, 128)
-  blocks: Natural = 4
-  skip: bool = True
-
-
-@dataclasses.dataclass(frozen=True)
 class CriticNet:
   """Both critics' networks: channels of their convolutions, which halve a picture, in stage I and
   II, and the dense layers behind them."""
@@ -91,85 +73,26 @@ class CriticNet:
   hidden: tuple[Count, ...] = (128,)
 
 
-class Painter(NamedTuple):
-  """What makes pictures [B, H, W, C] in [-1, 1] of text, in one stage.
-
-  size: of what is drawn from N(0, I) for one picture.
-  init: (key) -> parameters.
-  paint: (parameters, what is frozen, e [B, size], t [B, E]) -> (picture, mu and log sigma^2 of c).
-  """
-
-  size: int
-  init: Callable[[Array], PyTree]
-  paint: Callable[..., tuple[Array, Array, Array]]
-
-
-def first_painter(shape, embedding, latent, condition, net: GeneratorNet, dtype) -> Painter:
-  """Stage I: e is z, and eps of c."""
-  real, how = jnp.promote_types(dtype, jnp.float32), jnp.dtype(dtype)
-  augment = Augmentation(condition, how)
-  generator = gan.Generator(
-    shape, net.hidden, net.first, norm="layer", activation="leaky_relu", dtype=how
-  )
-
-  def init(key):
-    a_key, g_key = jax.random.split(key)
-    of = lambda *sizes: [jnp.zeros((1, size), real) for size in sizes]
-    return {
-      "augmentation": augment.init(a_key, *of(embedding, condition))["params"],
-      "net": generator.init(g_key, *of(latent, condition))["params"],
-    }
-
-  def paint(params, frozen, e, text):
-    del frozen
-    z, eps = jnp.split(e, [latent], axis=1)
-    c, mean, log_var = augment.apply({"params": params["augmentation"]}, text, eps)
-    return generator.apply({"params": params["net"]}, z, c), mean, log_var
-
-  return Painter(latent + condition, init, paint)
-
-
-def second_painter(
-  first: Painter, shape, embedding, condition, net: GeneratorNet, dtype
-) -> Painter:
-  """Stage II: e is that of stage I, and eps of a c of its own. Stage I is frozen["first"]."""
-  real, how = jnp.promote_types(dtype, jnp.float32), jnp.dtype(dtype)
-  augment = Augmentation(condition, how)
-  refiner = Refiner(net.second, net.blocks, net.skip, how)
-
-  def init(key):
-    a_key, r_key = jax.random.split(key)
-    small = jnp.zeros((1, shape[0] // 2, shape[1] // 2, shape[2]), real)
-    eps = jnp.zeros((1, condition), real)
-    return {
-      "augmentation": augment.init(a_key, jnp.zeros((1, embedding), real), eps)["params"],
-      "net": refiner.init(r_key, small, eps)["params"],
-    }
-
-  def paint(params, frozen, e, text):
-    before, eps = jnp.split(e, [first.size], axis=1)
-    small, *_ = first.paint(frozen["first"], {}, before, text)
-    c, mean, log_var = augment.apply({"params": params["augmentation"]}, text, eps)
-    y = refiner.apply({"params": params["net"]}, jax.lax.stop_gradient(small), c)
-    return y, mean, log_var
-
-  return Painter(first.size + condition, init, paint)
-
-
 class Task(NamedTuple):
   """What both players' losses are made of, in one stage.
 
-  scaled: x in grey levels -> in [-1, 1]. text: (what is frozen, captions [B, T]) -> t [B, E].
-  draw: (key, n) -> e [n, size].
+  scaled: x in grey levels -> in [-1, 1].
+  text: (what is frozen, captions [B, T]) -> t [B, E].
+  kl: weight of the divergence.
+  real: type of what is drawn.
   """
 
   painter: Painter
   critic: gan.Critic
   scaled: Callable[[Array], Array]
   text: Callable[[PyTree, Array], Array]
-  draw: Callable[[Array, int], Array]
   penalties: Penalties
   kl: float
+  real: jnp.dtype
+
+  def draw(self, key: Array, n: int) -> Array:
+    """e [n, size]."""
+    return jax.random.normal(key, (n, self.painter.size), self.real)
 
 
 def wrong_captions(captions: Array, mask: Array | None) -> tuple[Array, Array]:
@@ -262,33 +185,26 @@ def build(
   first = first_painter(half.shape, encoders.embedding, latent, condition, generator, dtype)
   second = second_painter(first, spec.shape, encoders.embedding, condition, generator, dtype)
   players = {"critic": critic_optimizer, "generator": generator_optimizer}
+  real = jnp.promote_types(dtype, jnp.float32)
 
-  def stage_of(painter, own, widths, small=None):
+  def stage_of(own, painter, widths, before=None):
     net = gan.Critic(widths, hidden=critic.hidden, projection=True, dtype=jnp.dtype(dtype))
-    return stage_model(
-      own, pairs, encoders, painter, net, penalties, kl, ema, players, dtype, small
-    )
+    scaled = scaling(own, real, centre)
+    task = Task(painter, net, scaled, text_of, penalties, kl, real)
+    return stage_model(own, task, pairs, players, ema, before, sample.stage)
 
-  low = stage_of(first, half, critic.first)
-  high = stage_of(second, spec, critic.second, first if sample.stage == 1 else None)
+  def text_of(known, captions):
+    return math.sqrt(encoders.embedding) * pairs.text(known["pairs"], captions)
 
-  def frozen(fresh, **kept):
-    # A copy: two states must not share what a step donates.
-    own = {**fresh["mutable"]["generator"], **jax.tree.map(jnp.copy, kept)}
-    return {**fresh, "mutable": {**fresh["mutable"], "generator": own}}
+  low, high = stage_of(half, first, critic.first), stage_of(spec, second, critic.second, first)
 
   def after_encoders(previous, fresh):
-    return frozen(fresh, pairs=averaged(previous[ENCODERS], "encoders"))
+    return with_frozen(fresh, pairs=averaged(previous[ENCODERS], "encoders"))
 
   def after_first(previous, fresh):
     before = previous[FIRST]
-    known = before["mutable"]["generator"]["pairs"]
-    return frozen(fresh, pairs=known, first=averaged(before, "generator"))
+    return with_frozen(fresh, **before["mutable"]["generator"], first=averaged(before, "generator"))
 
-  high = high._replace(
-    init=with_frozen(high.init, lambda key: {"first": first.init(key)}),
-    embed=lambda state, x, keys=None, cond=None: embedded(pairs, state, x, cond),
-  )
   stages = (
     Stage(pairs.model),
     Stage(low, data={"resolution": size // 2}, carry=after_encoders, release=(ENCODERS,)),
@@ -297,92 +213,72 @@ def build(
   return Program(stages, over_states(high))
 
 
-def with_frozen(init: Callable, more: Callable[[Array], dict]) -> Callable:
-  """init, whose state's generator keeps more: of a key, {name: parameters}."""
-
-  def begin(key, batch):
-    state = init(key, batch)
-    own = {**state["mutable"]["generator"], **more(jax.random.fold_in(key, 1))}
-    return {**state, "mutable": {**state["mutable"], "generator": own}}
-
-  return begin
-
-
-def embedded(pairs: Pairs, state: dict, x: Array, cond) -> tuple[Array, Array]:
-  """`Model.embed` of a state that keeps the encoders."""
-  known = state["mutable"]["generator"]["pairs"]
-  return pairs.image(known, x), pairs.text(known, field_of(cond, "caption"))
+def with_frozen(fresh: PyTree, **kept: PyTree) -> PyTree:
+  """A fresh state whose generator keeps, and never changes, parameters of earlier stages."""
+  # A copy: two states must not share what a step donates.
+  kept = jax.tree.map(jnp.copy, kept)
+  return {**fresh, "mutable": {**fresh["mutable"], "generator": kept}}
 
 
 def stage_model(
-  spec: Spec, pairs: Pairs, encoders: Encoders, painter: Painter, critic: gan.Critic,
-  penalties: Penalties, kl: float, ema: float, players: dict[str, Optimizer], dtype: str,
-  small: Painter | None = None,
+  spec: Spec, task: Task, pairs: Pairs, players: dict[str, Optimizer], ema: float,
+  before: Painter | None = None, shown: int = 2,
 ) -> Model:  # fmt: skip
   """The game of one stage.
 
-  small: the painter of the stage before, where samples are to be its pictures, enlarged.
+  before: the painter of the stage before; None in stage I.
+  shown: which of the two stages' pictures are drawn.
   """
-  real = jnp.promote_types(dtype, jnp.float32)
-  scaled = scaling(spec, real, centre)
-
-  def text_of(frozen, captions):
-    return math.sqrt(encoders.embedding) * pairs.text(frozen["pairs"], captions)
-
-  task = Task(
-    painter, critic, scaled, text_of,
-    lambda key, n: jax.random.normal(key, (n, painter.size), real), penalties, kl,
-  )  # fmt: skip
+  painter, critic = task.painter, task.critic
+  small = before is not None and shown == 1
 
   def init(key, batch):
-    g_key, c_key, p_key = jax.random.split(key, 3)
-    x = scaled(batch["x"][:1])
-    params = {
-      "generator": painter.init(g_key),
-      "critic": critic.init(c_key, x, jnp.zeros((1, encoders.embedding), real))["params"],
-    }
-    return params, {"generator": {"pairs": pairs.init(p_key)}, "critic": {}}
+    g_key, c_key, p_key, b_key = jax.random.split(key, 4)
+    kept = {"pairs": pairs.init(p_key)}
+    if before is not None:
+      kept["first"] = before.init(b_key)
+    x, text = task.scaled(batch["x"][:1]), task.text(kept, batch["caption"][:1])
+    params = {"generator": painter.init(g_key), "critic": critic.init(c_key, x, text)["params"]}
+    return params, {"generator": kept, "critic": {}}
 
   def prior(state, keys, cond=None):
     del state, cond
     return jax.vmap(lambda key: task.draw(jax.random.fold_in(key, 0), 1)[0])(keys)
 
-  def painted(state, e, cond):
+  def text_of(state, cond):
+    return task.text(state["mutable"]["generator"], field_of(cond, "caption"))
+
+  def painted(state, e, text):
     """Pictures in [-1, 1], and mu and log sigma^2 of their condition."""
-    frozen = state["mutable"]["generator"]
-    text = text_of(frozen, field_of(cond, "caption"))
-    return painter.paint(averaged(state, "generator"), frozen, e, text)
+    return painter.paint(averaged(state, "generator"), state["mutable"]["generator"], e, text)
 
-  def decode(state, e, cond=None):
-    """Real-valued, in grey levels."""
-    if small is None:
-      y, *_ = painted(state, e, cond)
-    else:
-      frozen = state["mutable"]["generator"]
-      text = text_of(frozen, field_of(cond, "caption"))
-      y, *_ = small.paint(frozen["first"], {}, e[:, : small.size], text)
-      y = enlarge(y, 2)
-    return (y + 1) / 2 * (spec.levels - 1)
-
-  def sample(state, keys, cond=None):
-    y = decode(state, prior(state, keys), cond)
-    return quantize(2 * y / (spec.levels - 1) - 1, spec.levels)
+  def drawn(state, e, cond):
+    """Pictures in [-1, 1], of the stage that is shown."""
+    text = text_of(state, cond)
+    if not small:
+      return painted(state, e, text)[0]
+    first = state["mutable"]["generator"]["first"]
+    return enlarge(before.paint(first, {}, e[:, : before.size], text)[0], 2)
 
   def evaluate(state, batch, keys):
-    text = text_of(state["mutable"]["generator"], field_of(batch, "caption"))
-    y, mean, log_var = painted(state, prior(state, keys), batch)
+    text = text_of(state, batch)
+    y, mean, log_var = painted(state, prior(state, keys), text)
     score = lambda x: critic.apply({"params": state["params"]["critic"]}, x, text)
     return {
-      "critic_on_real": score(scaled(batch["x"])),
+      "critic_on_real": score(task.scaled(batch["x"])),
       "critic_on_fake": score(y),
       "condition_kl": standard_kl(mean, log_var),
     }
 
+  def embed(state, x, keys=None, cond=None):
+    del keys
+    known = state["mutable"]["generator"]["pairs"]
+    return pairs.image(known, x), pairs.text(known, field_of(cond, "caption"))
+
   losses = {"critic": critic_loss, "generator": generator_loss}
 
   def player(name, how):
-    loss = lambda *args: losses[name](task, *args)
-    return Player(minimise(name, loss, how.accumulate), how.make())
+    return Player(minimise(name, partial(losses[name], task), how.accumulate), how.make())
 
   return game(
     {name: player(name, how) for name, how in players.items()},
@@ -391,8 +287,12 @@ def stage_model(
     ema={"generator": ema} if ema else {},
     evaluate=evaluate,
     prior=prior,
-    decode=decode,
-    sample=sample,
+    decode=lambda state, e, cond=None: (drawn(state, e, cond) + 1) / 2 * (spec.levels - 1),
+    sample=lambda state, keys, cond=None: quantize(
+      drawn(state, prior(state, keys), cond), spec.levels
+    ),
+    # The encoders have seen pictures of the whole resolution.
+    embed=None if before is None else embed,
     cond=("caption",),
   )
 
