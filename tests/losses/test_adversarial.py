@@ -143,8 +143,8 @@ def test_a_critic_of_pairs_at_its_optimum(made):
   q = p if made == "as the data" else q
   cells = np.array(list(np.ndindex(4, 4, 4))).T
   weight = jnp.asarray(p[cells[0]] * wrong[cells[1]] * q[cells[2]])
-  expected = lambda l: (weight * adversarial.matching_critic(*l[cells], True)).sum()
-  slope = jax.grad(expected)
+  expected = jax.jit(lambda l: (weight * adversarial.matching_critic(*l[cells], True)).sum())
+  slope = jax.jit(jax.grad(expected))
   found = optimize.minimize(
     lambda l: float(expected(jnp.asarray(l))), np.zeros(4),
     jac=lambda l: np.asarray(slope(jnp.asarray(l)), np.float64),

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from scipy.stats import entropy
 
-from gen_jax.losses.contrastive import info_nce, same_rows
+from gen_jax.losses import contrastive
+from gen_jax.losses.contrastive import same_rows
 
+info_nce = jax.jit(contrastive.info_nce)
 NONE = lambda n: jnp.zeros((n, n), bool)
 
 

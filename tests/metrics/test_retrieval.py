@@ -8,6 +8,7 @@ from gen_jax.metrics import top_caption
 
 RNG = np.random.default_rng(0)
 V = RNG.normal(size=(300, 16))
+V /= np.linalg.norm(V, axis=1, keepdims=True)
 CAPTIONS = np.arange(300)[:, None]
 
 
