@@ -13,7 +13,7 @@ they came to stands in docs/translation.md.
 from gen_jax.config import experiment, merge, tiny, variant
 
 # The source's rate. At 1e-3 both generators paint everything black, where tanh is flat, and stay.
-ADAM = dict(learning_rate=2e-4, b1=0.5, schedule="cosine", decay_steps=2000)
+ADAM = dict(learning_rate=2e-4, b1=0.5, schedule="cosine", decay_steps=3500)
 
 COLOUR = dict(
   model=dict(
@@ -23,13 +23,19 @@ COLOUR = dict(
     critic_optimizer=ADAM,
   ),
   data=dict(name="domains:colour", resolution=16, batch_size=16),
-  train=dict(steps=2000, log_every=50, validate_every=500, sample_every=500, checkpoint_every=500),
+  train=dict(steps=3500, log_every=50, validate_every=500, sample_every=500, checkpoint_every=500),
   measures=("translation", "cycle", "sprite_counterparts"),
+)
+
+SHORTER = dict(
+  model=dict(generator_optimizer=dict(decay_steps=2000), critic_optimizer=dict(decay_steps=2000)),
+  train=dict(steps=2000),
 )
 
 # Digits of 8x8 pixels; the other set is the user's, see docs/translation.md.
 DIGITS = merge(
   COLOUR,
+  SHORTER,
   dict(
     model=dict(
       generator=dict(blocks=3),
@@ -68,7 +74,7 @@ CAMVID = dict(
 VARIANTS = {
   "colour": COLOUR,
   "camvid": CAMVID,
-  "shape": merge(COLOUR, dict(data=dict(name="domains:shape"))),
+  "shape": merge(COLOUR, SHORTER, dict(data=dict(name="domains:shape"))),
   "digits": DIGITS,
   "inverted": INVERTED,
   "inverted_without_identity": merge(INVERTED, dict(model=dict(identity_weight=0.0))),

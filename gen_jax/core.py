@@ -146,6 +146,8 @@ class Model(NamedTuple):
   trajectory: (state, keys [n], cond) -> x [frames, n, ...]. How a sample comes to be; of clips
     their frames.
   log_prob: (state, x, keys, cond) -> [B] nats. Exact, or a bound that its docstring names.
+  embed: (state, x, keys, cond) -> (of x [B, E], of cond [B, E]): unit vectors, whose products say
+    how well they match.
   predict: (state, x) -> logits [B, K], or [B, H, W, K] of every pixel.
   observe: (state, x, keys, cond) -> what `transform` is given: noisy, small, with a hole, grey.
   transform: (state, x, keys, cond) -> x': translated, restored; of what `observe` gives, if any.
@@ -175,6 +177,7 @@ class Model(NamedTuple):
   sample: Draw | None = None
   trajectory: Draw | None = None
   log_prob: Map | None = None
+  embed: Map | None = None
   predict: Callable[[PyTree, Array], Array] | None = None
   observe: Map | None = None
   transform: Map | None = None
@@ -224,8 +227,13 @@ class Program(NamedTuple):
 
 # What a model can do, besides learning.
 CAPABILITIES = (
+<<<<<<< HEAD
   "prior", "decode", "styles", "encode", "sample", "trajectory", "log_prob", "predict", "observe",
   "transform", "pictures",
+=======
+  "prior", "decode", "encode", "sample", "trajectory", "log_prob", "embed", "predict",
+  "observe", "transform", "pictures",
+>>>>>>> stackgan
 )  # fmt: skip
 
 

@@ -11,6 +11,12 @@ With the critic's logits l on real x and on fake y = G(z), and D = sigmoid(l):
   rp     -log sigmoid(l(x) - l(y))                -log sigmoid(l(y) - l(x))
                                                           (Jolicoeur-Martineau 2019, sec. 4.1)
 
+A critic of pairs (x, t) that also sees x with a wrong text t~ (GAN-CLS: Reed et al. 2016, alg. 1):
+
+  matching_critic  -log D(x, t) - 1/2 (log(1 - D(x, t~)) + log(1 - D(y, t)))
+
+which is least at D = p / (p + (p_wrong + p_made) / 2), by the densities of the kinds of pairs.
+
 mm's and ns's critics descend the same loss; the generators differ in where their gradient vanishes.
 
 BEGAN (Berthelot et al. 2017, section 3) has an autoencoder for a critic, with e(x) the error of the
@@ -68,6 +74,13 @@ LOSSES: Mapping[str, Adversarial] = {
     translates=True,
   ),
 }
+
+
+def matching_critic(real: Array, wrong: Array, fake: Array, mismatched: Array) -> Array:
+  """See above, of logits [B]; mismatched [B]: whether the wrong text is one. Where it is right by
+  accident, that pair has no part in the loss."""
+  of_wrong = jnp.where(mismatched, -log_sigmoid(-wrong), 0)
+  return -log_sigmoid(real) + (of_wrong - log_sigmoid(-fake)) / 2
 
 
 def saturation(loss: Adversarial, real: Array, fake: Array, slope: float = 0.05) -> Array:

@@ -41,6 +41,7 @@ from gen_jax.metrics.prdc import precision_recall_density_coverage
 from gen_jax.metrics.probes import balanced, probe_errors
 from gen_jax.metrics.reading import nearest_drawn
 from gen_jax.metrics.regions import region_scores
+from gen_jax.metrics.retrieval import top_caption
 from gen_jax.metrics.segmentation import agreement, class_accuracy, confusion_matrix
 
 __all__ = [
@@ -95,5 +96,6 @@ __all__ = [
   "region_scores",
   "replica_energy",
   "ssim",
+  "top_caption",
   "unevenness",
 ]

@@ -57,6 +57,9 @@ THREE_STAGES = configs.merge(
   TWO_PLAYERS, {"model": {"loss": "l2", "optimizer": SGD, "perceptual": {"optimizer": SGD}}}
 )
 
+# For a game after encoders, which have an optimiser too.
+AFTER_ENCODERS = configs.merge(TWO_PLAYERS, {"model": {"optimizer": SGD}})
+
 # The gradient of an absolute error is a sign: of rounding noise, where the answer is exact.
 SMOOTH = {"model": {"dtype": "float64", "loss": "l2", "optimizer": SGD}}
 
@@ -100,7 +103,11 @@ SYSTEMS = (
   System("nice:tiny", SMALL_STEPS),
   System("debias:tiny", FAIR),
   System("progan:tiny", TWO_PLAYERS),
+<<<<<<< HEAD
   System("stylegan:tiny", TWO_PLAYERS),
+=======
+  System("stackgan:tiny", AFTER_ENCODERS),
+>>>>>>> stackgan
   System("translate:tiny"),
   System("toys:two_resolutions", FLOAT64),
   System("toys:aligned", FLOAT64),

@@ -8,7 +8,7 @@ import pytest
 from gen_jax import config as configs
 from gen_jax.app import cli
 from gen_jax.core import Field, Spec
-from gen_jax.data import load
+from gen_jax.data import SPECIAL, load
 from gen_jax.report import measures
 from gen_jax.run.mesh import make_mesh
 from gen_jax.run.states import abstract_states, batch_of_spec
@@ -39,7 +39,8 @@ SEEN = set()  # what differs in its settings of training alone is traced once
 def spec_of(data: dict) -> Spec:
   if data["name"] == "folder":
     size = data["resolution"] or data["patch"]
-    return Spec.of((size, size, data["channels"] or 3), 256)
+    words = Field((12,), 100, (*SPECIAL, *map(str, range(96))))
+    return Spec.of((size, size, data["channels"] or 3), 256, caption=words)
   if data["other"]:
     own = load(**{**data, "other": ""}).spec
     return own._replace(fields={**own.fields, "y": own.x, "label_y": own.fields["label"]})

@@ -132,3 +132,28 @@ def test_began_s_controller_holds_fakes_at_their_share():
   assert adversarial.began_controller(jnp.float32(0), real, jnp.float32(3), 0.5, 0.1) == 0
   critic = adversarial.began_critic(jnp.float32([1, 2]), jnp.float32([3, 4]), jnp.float32(0.5))
   np.testing.assert_allclose(critic, [-0.5, 0])
+
+
+@pytest.mark.parametrize("made", ["as the data", "otherwise"])
+def test_a_critic_of_pairs_at_its_optimum(made):
+  """Of pictures and texts of two values each: D = p / (p + (p_wrong + p_made) / 2)."""
+  p = np.array([[0.4, 0.1], [0.2, 0.3]])
+  wrong = np.outer(p.sum(1), p.sum(0)).reshape(-1)
+  p, q = p.reshape(-1), np.array([0.1, 0.5, 0.15, 0.25])
+  q = p if made == "as the data" else q
+  cells = np.array(list(np.ndindex(4, 4, 4))).T
+  weight = jnp.asarray(p[cells[0]] * wrong[cells[1]] * q[cells[2]])
+  expected = jax.jit(lambda l: (weight * adversarial.matching_critic(*l[cells], True)).sum())
+  slope = jax.jit(jax.grad(expected))
+  found = optimize.minimize(
+    lambda l: float(expected(jnp.asarray(l))), np.zeros(4),
+    jac=lambda l: np.asarray(slope(jnp.asarray(l)), np.float64),
+  )  # fmt: skip
+  np.testing.assert_allclose(expit(found.x), p / (p + (wrong + q) / 2), atol=2e-3)
+
+
+def test_texts_that_are_right_by_accident_have_no_part_in_the_loss():
+  l = jnp.asarray(REAL)
+  value = lambda wrong: adversarial.matching_critic(l, wrong, l, jnp.array([True] + 3 * [False]))
+  by_wrong = jax.jacobian(value)(jnp.asarray(FAKE))
+  np.testing.assert_allclose(by_wrong, np.diag([expit(FAKE[0]) / 2, 0, 0, 0]), atol=1e-6)

@@ -200,7 +200,12 @@ DRAWN_CODES = TWINS._replace(
 )  # fmt: skip
 WORDS = TWINS._replace(transform=lambda states, x, keys, cond: x + 1, cond=())
 
-DRAWING = TWINS._replace(sample=lambda states, keys, cond: cond["twin"], cond=("twin", "caption"))
+FLAT = lambda x: 1.0 * x.reshape(len(x), -1)
+BRIGHT = lambda x: FLAT(x) / jnp.linalg.norm(FLAT(x), axis=1)[:, None]
+DRAWING = TWINS._replace(
+  sample=lambda states, keys, cond: cond["twin"], cond=("twin", "caption"),
+  embed=lambda states, x, keys, cond: (BRIGHT(x), BRIGHT(cond["twin"])),
+)  # fmt: skip
 
 HALVES = PIXELS._replace(
   predict=lambda states, x: jnp.stack([0.0 * x[..., 0], x[..., 0] / 50.0 - 2], -1), cond=()
@@ -256,6 +261,7 @@ MEASURED = {
   "sprites": (DRAWING, drawn, DRAWN_SPEC, {}, {"legible": EXACT, "": 0.4}),
   "caption_faithful": (DRAWING, drawn, DRAWN_SPEC, {}, {"": 0.02}),
   "path_length": (DRAWN_CODES, images, RESTORED, {}, {"": EXACT}),
+  "retrieval": (DRAWING, drawn, DRAWN_SPEC, {}, {"": 0.03}),
   "words": (WORDS, sentences, Spec(WORD_FIELD, {"y": WORD_FIELD}), {}, {"": EXACT}),
   "translation": (PIXELS._replace(cond=()), images, IMAGES, {}, {"": EXACT}),
   "cycle": (PIXELS._replace(cond=()), images, IMAGES, {}, {"": EXACT}),

@@ -1,0 +1,40 @@
+"""Retrieval of captions, counted where it is known."""
+
+import numpy as np
+import pytest
+
+from gen_jax.core import UserError
+from gen_jax.metrics import top_caption
+
+RNG = np.random.default_rng(0)
+V = RNG.normal(size=(300, 16))
+V /= np.linalg.norm(V, axis=1, keepdims=True)
+CAPTIONS = np.arange(300)[:, None]
+
+
+def test_captions_that_are_found_and_not_found():
+  found, share = top_caption(V, V, CAPTIONS)
+  assert found.all() and np.allclose(share, 1 / 100)
+  assert not top_caption(-V, V, CAPTIONS)[0].any()
+  found, share = top_caption(RNG.normal(size=V.shape), V, CAPTIONS, candidates=5)
+  assert np.allclose(share, 1 / 5) and abs(found.mean() - 1 / 5) < 0.08
+  assert np.allclose(top_caption(V[:7], V[:7], CAPTIONS[:7])[1], 1 / 7)
+
+
+def test_a_tie_is_no_answer():
+  same = np.ones((300, 2))
+  assert not top_caption(same, same, CAPTIONS)[0].any()
+
+
+def test_equal_captions_are_right():
+  captions = CAPTIONS % 2
+  # Each picture looks like another one's caption, of the same words or of others.
+  for shift, right in ((2, 1.0), (1, 0.0)):
+    moved = np.roll(np.eye(300), shift, axis=0)
+    found, share = top_caption(moved, np.eye(300), captions, candidates=300)
+    assert found.mean() == right and np.allclose(share, 1 / 2)
+
+
+def test_refuses_what_is_not_finite():
+  with pytest.raises(UserError, match="finite"):
+    top_caption(np.full((3, 2), np.nan), np.ones((3, 2)), CAPTIONS[:3])
