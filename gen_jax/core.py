@@ -227,13 +227,8 @@ class Program(NamedTuple):
 
 # What a model can do, besides learning.
 CAPABILITIES = (
-<<<<<<< HEAD
-  "prior", "decode", "styles", "encode", "sample", "trajectory", "log_prob", "predict", "observe",
-  "transform", "pictures",
-=======
-  "prior", "decode", "encode", "sample", "trajectory", "log_prob", "embed", "predict",
+  "prior", "decode", "styles", "encode", "sample", "trajectory", "log_prob", "embed", "predict",
   "observe", "transform", "pictures",
->>>>>>> stackgan
 )  # fmt: skip
 
 

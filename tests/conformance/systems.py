@@ -103,11 +103,8 @@ SYSTEMS = (
   System("nice:tiny", SMALL_STEPS),
   System("debias:tiny", FAIR),
   System("progan:tiny", TWO_PLAYERS),
-<<<<<<< HEAD
   System("stylegan:tiny", TWO_PLAYERS),
-=======
   System("stackgan:tiny", AFTER_ENCODERS),
->>>>>>> stackgan
   System("translate:tiny"),
   System("toys:two_resolutions", FLOAT64),
   System("toys:aligned", FLOAT64),
