@@ -25,7 +25,6 @@ import numpy as np
 from gen_jax import config as configs
 from gen_jax.core import Array, Model, PyTree, Spec, stream
 from gen_jax.data import Feed, Split, make_pipeline
-from gen_jax.losses.penalties import squared_norm
 from gen_jax.report.scene import Scene
 from gen_jax.run import evaluate
 
@@ -80,8 +79,9 @@ def distance(game: Game, spec: Spec, critic: PyTree, batch: dict, keys: Array) -
     state = {**game.state, "params": {**game.state["params"], "critic": own}}
     return game.model.evaluate(state, {**batch, "x": half * x}, keys)["critic_on_real"]
 
-  apart = lambda x: logits(critic, x) - logits(game.state["params"]["critic"], x)
-  return squared_norm(apart, batch["x"] / half)
+  apart = lambda x: (logits(critic, x) - logits(game.state["params"]["critic"], x)).sum()
+  slope = jax.grad(apart)(batch["x"] / half)
+  return (slope.reshape(len(slope), -1) ** 2).sum(-1)
 
 
 def proximal_game(game: Game, near: Proximal, spec: Spec) -> Game:
