@@ -5,9 +5,12 @@ anew at each resolution, an average of 0.999 carried through. `train.steps` are 
 each resolution; new layers fade in over the first `model.fade` of them.
 
   launch/run.sh --config configs/progan.py
+  --config configs/progan.py:fixed   32x32 from the first step on, for about as long
+
+`cifar10` wants a GPU and has not been trained.
 """
 
-from gen_jax.config import experiment, tiny, variant
+from gen_jax.config import experiment, merge, tiny, variant
 
 SPRITES = dict(
   model=dict(latent=64, widths=(64, 64, 32, 16), fade=500),
@@ -22,6 +25,20 @@ SPRITES = dict(
 
 VARIANTS = {
   "sprites": SPRITES,
+  "fixed": merge(SPRITES, dict(model=dict(grow=False), train=dict(steps=3000))),
+  "cifar10": merge(
+    SPRITES,
+    dict(
+      model=dict(latent=512, widths=(512, 512, 256, 128), fade=10_000),
+      data=dict(name="tfds:cifar10", batch_size=64, augment=("flip",)),
+      train=dict(
+        steps=(20_000, 30_000, 100_000), validate_every=5000, sample_every=5000,
+        checkpoint_every=5000,
+      ),
+      evaluate=dict(samples=10_000, classifier_steps=6000),
+      measures=("class_shares", "frechet", "kernel", "prdc", "memorisation"),
+    ),
+  ),
   "tiny": tiny(
     SPRITES,
     dict(
@@ -31,7 +48,7 @@ VARIANTS = {
       measures=("memorisation",),
     ),
   ),
-}
+}  # fmt: skip
 
 
 def get_config(name: str = "sprites"):

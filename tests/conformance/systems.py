@@ -119,6 +119,7 @@ MORE = (
   System("gan:tiny_dragan", TWO_PLAYERS),
   System("gan:tiny_duality", TWO_PLAYERS),
   System("gan:tiny_wgan", TWO_PLAYERS),
+  System("stylegan:tiny_grown", TWO_PLAYERS),
 )
 
 

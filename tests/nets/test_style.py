@@ -89,3 +89,15 @@ def test_before_the_cut_no_layer_knows_of_the_other_style():
     assert [bool((s != 0).any()) for s in slopes] == [i >= cut for i in range(4)] + [True]
   for a, b in zip(layers(other, 4), layers(own, 4), strict=True):
     np.testing.assert_array_equal(a, b)
+
+
+def test_faded_out_the_grown_generator_is_the_smaller_one_bit_for_bit():
+  z, keys = normal(3, 6), jax.random.split(jax.random.key(2), 3)
+  large, small = Synthesis(3, 2, (4, 3, 2)), Synthesis(3, 1, (4, 3))
+  w, noise = jnp.repeat(z[:, None], 6, axis=1), noises(keys, 2, jnp.float32)
+  params = jax.jit(large.init)(jax.random.key(1), w, noise, jnp.zeros(()))["params"]
+  known = jax.eval_shape(small.init, jax.random.key(1), w[:, :4])["params"]
+  own = {name: params[name] for name in known}
+  a = jax.jit(small.apply)({"params": own}, w[:, :4], noise[:4])
+  b = jax.jit(large.apply)({"params": params}, w, noise, jnp.zeros(()))
+  np.testing.assert_array_equal(b, conv.enlarge(a))
