@@ -49,8 +49,8 @@ VARIANTS = {
     dict(
       model=dict(
         latent=4, condition=4, encoders=dict(embedding=4, widths=(4,), hidden=(), text=4, heads=2),
-        generator=dict(hidden=(), first=(4,), second=(4,), blocks=1),
-        critic=dict(first=(4,), second=(4,), hidden=()),
+        generator=dict(hidden=(), first=(4,), second=(4,), blocks=0),
+        critic=dict(first=(4,), second=(4,), hidden=()), penalties=dict(r1=0.0),
         critic_optimizer=dict(decay_steps=8), generator_optimizer=dict(decay_steps=8),
       ),
       data=dict(resolution=16, batch_size=16, validation=0.003, test=0.003),
