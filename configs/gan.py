@@ -137,8 +137,8 @@ VARIANTS["wgan_gp-cifar10"] = merge(
   VARIANTS["wgan_gp"],
   dict(
     model=dict(
-      latent=128, generator=dict(widths=(128, 128, 128), residual=True),
-      critic=dict(widths=(128, 128, 128), residual=True, activation="relu"),
+      latent=128, generator=dict(widths=(128, 128, 128), blocks="residual"),
+      critic=dict(widths=(128, 128, 128), blocks="residual", activation="relu"),
       **optimizers(
         dict(learning_rate=2e-4, b1=0.0, b2=0.9, schedule="linear", decay_steps=100_000)
       ),

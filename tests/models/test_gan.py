@@ -565,11 +565,12 @@ def test_the_label_reaches_both_players():
     (dict(loss="began", critic=c(maxout=2)), "autoencoder"),
     (dict(loss="began", critic=c(spectral=True)), "autoencoder"),
     (dict(loss="began", critic=c(norm="layer")), "autoencoder"),
-    (dict(critic=c(norm="batch")), "model.critic.norm=batch is of model.loss=began's autoencoder"),
+    (dict(critic=c(norm="batch"), penalties=Penalties(r1=1.0)), "model.critic.norm=batch lets a"),
+    (dict(critic=c(norm="batch", spectral=True)), "spectral takes the place of norm=batch"),
     (dict(critic=c(projection=True)), "set model.conditional=True"),
     (dict(generator=g(widths=(4,))), "model.generator.widths halve an image"),
     (dict(critic=c(widths=(4,))), "the data have shape (2,)"),
-    (dict(critic=c(residual=True)), "model.critic.residual=True is of convolutions"),
+    (dict(critic=c(blocks="residual")), "model.critic.blocks=residual is of convolutions"),
     (dict(order="simultaneous", n_critic=2), "one turn of both"),
     (dict(order="simultaneous", opening=gan.Opening(n_critic=2)), "one turn of both"),
     # Ranges, as the signature has them.
@@ -619,7 +620,7 @@ def test_labels_that_the_data_lack_are_refused():
 )
 def test_residual_players_both_learn(kwargs):
   spec = Spec.of((8, 8, 1), 17, 3)
-  blocks = dict(widths=(4,), residual=True, activation="relu")
+  blocks = dict(widths=(4,), blocks="residual", activation="relu")
   nets = {"generator": g(**blocks), "critic": dataclasses.replace(kwargs["critic"], **blocks)}
   model = gan.build(spec, **{**SMALL, **kwargs, **nets}).model
   x = np.random.default_rng(0).integers(0, 17, (B, 8, 8, 1), np.uint8)
