@@ -6,6 +6,9 @@ al. 2017 `dragan`; Berthelot et al. 2017 `began`. Rates and lengths are for 8x8 
 `-mnist` are the sources'. `-ring8` and `-grid25` have the networks with which PacGAN (Lin et al.
 2018, section 4.1 and code) counts modes, and `ns` its order of turns and optimiser; its length is
 400k steps.
+`-stacked` are three digits as one colour image, of which there are 1000 modes. `unrolled-ring8` are
+Metz et al. 2017's settings, `minibatch` is `ns` with Salimans et al. 2016's minibatch
+discrimination, and `r3gan` is Huang et al. 2024 (`-ring8`, `-grid25` its loss alone).
 `wgan_gp-cifar10` has residual players and is for a GPU; it has not been trained.
 
 Test split, 1000 samples, mean and standard deviation of seeds 0 to 2: Frechet distance (training
@@ -263,7 +266,11 @@ VARIANTS |= {
   "tiny_minibatch": tiny(
     VARIANTS["minibatch"],
     SMALL,
-    dict(model=dict(critic=dict(norm="batch", minibatch=dict(size=4, kernels=3, dims=2)))),
+    dict(
+      model=dict(
+        critic=dict(hidden=(16, 16), norm="batch", minibatch=dict(size=4, kernels=3, dims=2))
+      )
+    ),
   ),
   "tiny_r3gan": tiny(
     VARIANTS["r3gan"],

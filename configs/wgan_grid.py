@@ -1,11 +1,11 @@
 """Seven architectures by four losses, each loss with one set of hyperparameters: which pairs learn?
 
-Source: Gulrajani et al. 2017 (arXiv:1704.00028, figure 2) and its code, on LSUN bedrooms or ImageNet
-of 64x64 pixels. A variant is LOSS-ARCHITECTURE, on `stacked`: three digits as one colour image of
-8x8, of which there are 1000 modes, with players of half the width and fewer layers, the ResNet
-aside. LOSS-ARCHITECTURE-cifar10 and LOSS-ARCHITECTURE-64 have the source's widths and length; they
-are for a GPU and have not been trained, and the latter wants a folder of images:
---config.data.path=DIR. Several by
+Source: Gulrajani et al. 2017 (arXiv:1704.00028, figure 2) and its code, on LSUN and ImageNet.
+A variant is LOSS-ARCHITECTURE, on `stacked`: three digits as one colour image of 8x8, of which
+there are 1000 modes, with players of half the width and fewer layers, the ResNet aside.
+LOSS-ARCHITECTURE-cifar10 and LOSS-ARCHITECTURE-64 have the source's widths and length; they are for
+a GPU and have not been trained, and the latter wants a folder of images: --config.data.path=DIR.
+Several by
 
   python -m gen_jax.main --config configs/wgan_grid.py --sweep variant=ns-mlp,ls-mlp,...
 

@@ -64,7 +64,7 @@ def of_logits(net: nn.Module, loss: adversarial.Adversarial, group: int = 1) -> 
   def init(key, x, condition):
     made = dict(net.init(key, x, condition))
     params = made.pop("params")
-    return params, made | ({"updates": jnp.int32(0)} if normalised else {})
+    return params, made | ({"updates": jnp.int32(0)} if made and normalised else {})
 
   def variables(params, own):
     return {"params": params, **{name: own[name] for name in own if name != "updates"}}
