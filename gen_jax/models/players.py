@@ -134,6 +134,7 @@ def check_nets(spec: Spec, generator: GeneratorNet, critic: CriticNet, init_std:
     named, staged = f"model.{player}", net.blocks in STAGED
     if net.blocks != "single" and not net.widths:
       raise UserError(f"{named}.blocks={net.blocks} is of convolutions: give its widths")
+    check_blocks(named, net, init_std)
     halvings = len(net.widths) - staged
     scale = 2**halvings
     if net.widths and (len(spec.shape) != 3 or spec.shape[0] % scale or spec.shape[1] % scale):
@@ -146,7 +147,6 @@ def check_nets(spec: Spec, generator: GeneratorNet, critic: CriticNet, init_std:
       raise UserError(f"{named}.depth must have {len(net.widths)} entries, one for each width")
     if not staged and net.depth:
       raise UserError(f"{named}.depth is of blocks=bottleneck or fixup")
-    check_blocks(named, net, init_std)
   if critic.blocks in STAGED and (
     critic.maxout or critic.spectral or critic.projection or critic.minibatch.statistic != "none"
   ):
