@@ -209,7 +209,7 @@ STACKED = dict(
 )
 for name in ("ns", "wgan_gp", "r3gan"):
   VARIANTS[f"{name}-stacked"] = merge(VARIANTS[name], STACKED)
-told = dict(minibatch=dict(statistic="discrimination", size=64))
+told = dict(minibatch=dict(statistic="discrimination"))
 VARIANTS["minibatch"] = merge(VARIANTS["ns"], dict(model=dict(critic=told)))
 VARIANTS["minibatch-stacked"] = merge(VARIANTS["minibatch"], STACKED)
 for plane in ("ring8", "grid25"):
@@ -226,7 +226,7 @@ for plane in ("ring8", "grid25"):
   )  # fmt: skip
   VARIANTS[f"minibatch-{plane}"] = merge(
     VARIANTS[f"ns-{plane}"],
-    dict(model=dict(critic=merge(told, dict(minibatch=dict(size=100, kernels=20))))),
+    dict(model=dict(critic=merge(told, dict(minibatch=dict(kernels=20))))),
   )
 VARIANTS["unrolled-grid25"] = merge(
   VARIANTS["unrolled-ring8"], dict(data=dict(name="toy2d:grid25"))

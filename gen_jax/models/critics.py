@@ -57,7 +57,7 @@ def of_logits(net: nn.Module, loss: adversarial.Adversarial, group: int = 1) -> 
   Args:
     net: `nets.gan.Critic`, or one like it.
     loss: by logits.
-    group: examples that it sees together in training (`nets.minibatch`).
+    group: examples that it sees together in training (`nets.minibatch`), 0 for the whole batch.
   """
   normalised = getattr(net, "norm", "none") == "batch"
 
@@ -70,7 +70,7 @@ def of_logits(net: nn.Module, loss: adversarial.Adversarial, group: int = 1) -> 
     return {"params": params, **{name: own[name] for name in own if name != "updates"}}
 
   def score(params, own, x, condition, mask=None, train=False):
-    if train and len(x) % group:
+    if train and len(x) % (group or len(x)):
       raise UserError(
         f"model.critic.minibatch.size={group} must divide the batch, in which the critic sees"
         f" {len(x)} examples: change data.batch_size"
@@ -78,7 +78,7 @@ def of_logits(net: nn.Module, loss: adversarial.Adversarial, group: int = 1) -> 
     if not train:
       return net.apply(variables(params, own), x, condition)
     return net.apply(
-      variables(params, own), x, condition, mask, train=normalised, group=group,
+      variables(params, own), x, condition, mask, train=normalised, group=group or len(x),
       mutable=["batch_stats"],
     )[0]  # fmt: skip
 

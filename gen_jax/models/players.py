@@ -46,13 +46,13 @@ class Minibatch:
   """What the critic is told of the group that an example is in, see `nets.minibatch`.
 
   statistic: none, deviation or discrimination.
-  size: examples of a group (packs, with packing); divides the batch. Out of training each example
-    is judged alone.
+  size: examples of a group (packs, with packing); divides the batch, and 0 is all of it. Out of
+    training each example is judged alone.
   kernels, dims: of discrimination.
   """
 
   statistic: nets.Statistic = "none"
-  size: Count = 4
+  size: Natural = 0
   kernels: Count = 100
   dims: Count = 5
 
