@@ -48,13 +48,13 @@ def test_convolutions_in_groups_are_those_of_xla():
 def test_fixup_players_are_their_resampling_at_first():
   z, x = drawn(3, 5), drawn(3, 8, 8, 2)
   net = fixup.Generator((8, 8, 2), (4, 4), (2, 1))
-  params = net.init(jax.random.key(0), z)["params"]
+  params = jax.jit(net.init)(jax.random.key(0), z)["params"]
   small = params["basis"] * (z @ params["first"]["kernel"])[:, None, None]
   np.testing.assert_allclose(
     net.apply({"params": params}, z), fixup.enlarged(small) @ params["last"]["kernel"], atol=1e-5
   )
   net = fixup.Critic((4, 6), (1, 2), groups=2)
-  params = net.init(jax.random.key(1), x)["params"]
+  params = jax.jit(net.init)(jax.random.key(1), x)["params"]
   h = fixup.shrunk(x @ params["first"]["kernel"]) @ params["down1"]["kernel"]
   logit = jnp.einsum("bhwc,hwc->bc", h, params["basis"]) @ params["last"]["kernel"]
   np.testing.assert_allclose(net.apply({"params": params}, x), logit[:, 0], rtol=1e-4, atol=1e-5)
@@ -146,10 +146,10 @@ def test_gated_players_of_the_grid_have_layers_twice_as_wide():
   assert critic["BatchNorm_0"]["scale"].shape == (128,)  # before the gate
 
 
-def test_every_cell_of_the_grid_builds():
+def test_the_grid_has_every_cell_and_builds_at_each_size():
   assert len(grid().NAMES) == 3 * 28
   for name in grid().NAMES:
-    if name.endswith("mlp") or name.startswith("wgan_gp"):
+    if name.startswith("wgan_gp") and "resnet" not in name:
       size = 64 if name.endswith("-64") else 32 if name.endswith("cifar10") else 8
       generator, critic = shapes_of(name, (size, size, 3))
       assert count(generator) and count(critic)

@@ -55,9 +55,9 @@ def test_a_logit_depends_on_its_group_and_alone_on_itself():
   x = jnp.asarray(rng.normal(size=(4, 2)), jnp.float32)
   for statistic in ("deviation", "discrimination"):
     net = Critic(hidden=(5,), statistic=statistic, kernels=3, dims=2)
-    variables = net.init(jax.random.key(0), x)
+    variables = jax.jit(net.init)(jax.random.key(0), x)
     for group in (1, 2):
       of = lambda x: net.apply(variables, x, group=group)  # noqa: B023
-      seen = np.abs(jax.jacobian(of)(x)).sum(axis=-1) > 0
+      seen = np.abs(jax.jit(jax.jacobian(of))(x)).sum(axis=-1) > 0
       pairs = np.equal.outer(np.arange(4) % 2, np.arange(4) % 2)
       np.testing.assert_array_equal(seen, np.eye(4, dtype=bool) if group == 1 else pairs)
