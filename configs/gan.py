@@ -6,6 +6,9 @@ al. 2017 `dragan`; Berthelot et al. 2017 `began`. Rates and lengths are for 8x8 
 `-mnist` are the sources'. `-ring8` and `-grid25` have the networks with which PacGAN (Lin et al.
 2018, section 4.1 and code) counts modes, and `ns` its order of turns and optimiser; its length is
 400k steps.
+`-stacked` are three digits as one colour image, of which there are 1000 modes. `unrolled-ring8` are
+Metz et al. 2017's settings, `minibatch` is `ns` with Salimans et al. 2016's minibatch
+discrimination, and `r3gan` is Huang et al. 2024 (`-ring8`, `-grid25` its loss alone).
 `wgan_gp-cifar10` has residual players and is for a GPU; it has not been trained.
 
 Test split, 1000 samples, mean and standard deviation of seeds 0 to 2: Frechet distance (training
@@ -137,8 +140,8 @@ VARIANTS["wgan_gp-cifar10"] = merge(
   VARIANTS["wgan_gp"],
   dict(
     model=dict(
-      latent=128, generator=dict(widths=(128, 128, 128), residual=True),
-      critic=dict(widths=(128, 128, 128), residual=True, activation="relu"),
+      latent=128, generator=dict(widths=(128, 128, 128), blocks="residual"),
+      critic=dict(widths=(128, 128, 128), blocks="residual", activation="relu"),
       **optimizers(
         dict(learning_rate=2e-4, b1=0.0, b2=0.9, schedule="linear", decay_steps=100_000)
       ),
@@ -165,6 +168,70 @@ VARIANTS["duality"] = merge(
   ),
 )  # fmt: skip
 
+# Metz et al. 2017, section 3.1, and its code: players, optimisers and length; weights there are
+# orthogonal.
+VARIANTS["unrolled-ring8"] = merge(
+  VARIANTS["ns-ring8"],
+  dict(
+    model=dict(
+      loss="mm", unroll=5, latent=256, init_std=0.0,
+      generator=dict(hidden=(128,) * 2, norm="none", activation="tanh"),
+      critic=dict(hidden=(128,) * 2, maxout=0, activation="tanh"),
+      critic_optimizer=dict(learning_rate=1e-4, b1=0.5),
+      generator_optimizer=dict(learning_rate=1e-3, b1=0.5),
+    ),
+    data=dict(batch_size=512),
+    train=dict(steps=25_000),
+  ),
+)  # fmt: skip
+
+# Huang et al. 2024. Its rates, b2, gamma and average change in the course of a run; these do not.
+R3 = dict(
+  loss="rp", penalties=dict(r1=0.1, r2=0.1), init_std=0.0, ema=0.999,
+  **optimizers(dict(learning_rate=2e-4, b1=0.0, b2=0.99)),
+)  # fmt: skip
+FIXUP = dict(blocks="fixup", norm="none", activation="leaky_relu")
+VARIANTS["r3gan"] = merge(
+  DIGITS,
+  dict(
+    model=dict(
+      latent=64, generator=dict(widths=(32, 32), **FIXUP), critic=dict(widths=(32, 32), **FIXUP),
+      **R3,
+    ),
+    train=dict(steps=4000, **every(100, 500)),
+  ),
+)  # fmt: skip
+
+STACKED = dict(
+  data=dict(name="stacked"),
+  evaluate=dict(samples=10_000, batch_size=500),
+  measures=("channel_modes", "health"),
+)
+for name in ("ns", "wgan_gp", "r3gan"):
+  VARIANTS[f"{name}-stacked"] = merge(VARIANTS[name], STACKED)
+told = dict(minibatch=dict(statistic="discrimination"))
+VARIANTS["minibatch"] = merge(VARIANTS["ns"], dict(model=dict(critic=told)))
+VARIANTS["minibatch-stacked"] = merge(VARIANTS["minibatch"], STACKED)
+for plane in ("ring8", "grid25"):
+  VARIANTS[f"r3gan-{plane}"] = merge(
+    VARIANTS[f"ns-{plane}"],
+    dict(
+      model=dict(
+        latent=2, order="alternating", **R3,
+        generator=dict(hidden=(128,) * 3, norm="none"),
+        critic=dict(hidden=(128,) * 3, maxout=0),
+      ),
+      data=dict(batch_size=256),
+    ),
+  )  # fmt: skip
+  VARIANTS[f"minibatch-{plane}"] = merge(
+    VARIANTS[f"ns-{plane}"],
+    dict(model=dict(critic=merge(told, dict(minibatch=dict(kernels=20))))),
+  )
+VARIANTS["unrolled-grid25"] = merge(
+  VARIANTS["unrolled-ring8"], dict(data=dict(name="toy2d:grid25"))
+)
+
 SMALL = dict(
   model=dict(
     latent=4, generator=dict(widths=(), hidden=(16,)), critic=dict(widths=(), hidden=(16,)),
@@ -187,6 +254,34 @@ VARIANTS |= {
   ),
   "tiny_dragan": tiny(VARIANTS["dragan"], SMALL),
   "tiny_wgan": tiny(VARIANTS["wgan"], SMALL, FEW),
+  "tiny_unrolled": tiny(
+    VARIANTS["unrolled-ring8"],
+    SMALL,
+    dict(
+      model=dict(unroll=2, critic_optimizer=dict(decay_steps=8)),
+      data=dict(name="digits"),
+      measures=("memorisation",),
+    ),
+  ),
+  "tiny_minibatch": tiny(
+    VARIANTS["minibatch"],
+    SMALL,
+    dict(
+      model=dict(
+        critic=dict(hidden=(16, 16), norm="batch", minibatch=dict(size=4, kernels=3, dims=2))
+      )
+    ),
+  ),
+  "tiny_r3gan": tiny(
+    VARIANTS["r3gan"],
+    SMALL,
+    dict(
+      model=dict(
+        generator=dict(widths=(4, 4), hidden=()),
+        critic=dict(widths=(4, 4), hidden=()),
+      )
+    ),
+  ),
   "tiny_began": tiny(VARIANTS["began"], SMALL, dict(model=dict(began=dict(code=4)))),
 }
 

@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from gen_jax.core import Array, PyTree
-from gen_jax.learn.game import UNROLLED, Direction
+from gen_jax.learn.game import Direction
+from gen_jax.learn.unrolled import descended
 
 # (params of all, mutable of all, batch [B, ...], key) -> M, a scalar
 Value = Callable[..., Array]
@@ -31,22 +31,11 @@ def rival(
 ) -> PyTree:  # fmt: skip
   """The player's parameters after some steps of descent on sign * M, all others held fixed."""
 
-  def one(carry, i):
-    own, opt = carry
-    of = lambda own: (
-      sign * value({**params, player: own}, mutable, batch, jax.random.fold_in(key, i))
-    )
-    updates, opt = tx.update(jax.grad(of)(own), opt, own)
-    return (optax.apply_updates(own, updates), opt), None
+  def loss(own, i):
+    return sign * value({**params, player: own}, mutable, batch, jax.random.fold_in(key, i))
 
-  carry = params[player], tx.init(params[player])
-  if steps > UNROLLED:
-    carry, _ = jax.lax.scan(one, carry, jnp.arange(steps))
-  else:
-    # Unrolled: on CPU, XLA is slow at convolution gradients inside a loop.
-    for i in range(steps):
-      carry, _ = one(carry, i)
-  return jax.lax.stop_gradient(carry[0])
+  own = params[player]
+  return jax.lax.stop_gradient(descended(loss, own, tx, tx.init(own), steps))
 
 
 def directions(

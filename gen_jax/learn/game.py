@@ -30,10 +30,14 @@ Direction = Callable[..., tuple[PyTree, tuple[PyTree, dict[str, Array], Array]]]
 
 
 class Player(NamedTuple):
-  """Where a player goes (`direction`), and how it gets there (`tx`, an optax transformation)."""
+  """Where a player goes (`direction`), and how it gets there (`tx`, an optax transformation).
+
+  foresees: whether the direction is given `opt` too, {player: optax state}: others' next steps.
+  """
 
   direction: Direction
   tx: optax.GradientTransformationExtraArgs
+  foresees: bool = False
 
 
 def minimise(player: str, loss: Callable, accumulate: int = 1) -> Direction:
@@ -204,8 +208,9 @@ def game(
     params, mutable, opt = map(dict, now)
     moves, metrics = {}, {}
     for i, name in enumerate(names):
-      moves[name] = players[name].direction(
-        params, mutable, microbatch, jax.random.fold_in(key, i), step
+      player, more = players[name], {"opt": opt} if players[name].foresees else {}
+      moves[name] = player.direction(
+        params, mutable, microbatch, jax.random.fold_in(key, i), step, **more
       )
     for name, (gradient, (own, terms, value)) in moves.items():
       if extra is not None:

@@ -49,13 +49,19 @@ SCHEDULES: Mapping[str, Callable[[float, int], optax.Schedule]] = {
   "linear": lambda peak, steps: optax.linear_schedule(peak, 0.0, steps),
   "burda": burda_schedule,
 }
-# (options, schedule of the learning rate) -> transformation
-OPTIMIZERS: Mapping[str, Callable[[Optimizer, optax.Schedule], optax.GradientTransformation]] = {
-  "adam": lambda o, rate: optax.adam(rate, o.b1, o.b2, o.eps),
-  "adamw": lambda o, rate: optax.adamw(rate, o.b1, o.b2, o.eps, weight_decay=o.weight_decay),
-  "sgd": lambda o, rate: optax.sgd(rate, momentum=o.b1 or None),
-  "rmsprop": lambda o, rate: optax.rmsprop(rate, decay=o.b2, eps=o.eps, eps_in_sqrt=False),
+# (options, schedule of the learning rate, added inside Adam's root) -> transformation
+OPTIMIZERS: Mapping[
+  str, Callable[[Optimizer, optax.Schedule, float], optax.GradientTransformation]
+] = {
+  "adam": lambda o, rate, root: optax.adam(rate, o.b1, o.b2, o.eps, root),
+  "adamw": lambda o, rate, root: optax.adamw(
+    rate, o.b1, o.b2, o.eps, root, weight_decay=o.weight_decay
+  ),
+  "sgd": lambda o, rate, root: optax.sgd(rate, momentum=o.b1 or None),
+  "rmsprop": lambda o, rate, root: optax.rmsprop(rate, decay=o.b2, eps=o.eps, eps_in_sqrt=False),
 }
+# Far below the square of any gradient that counts, and far above where float32 ends.
+ROOT = 1e-16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,14 +126,18 @@ class Optimizer:
     ramp = optax.linear_schedule(0.0, self.learning_rate, self.warmup)
     return optax.join_schedules([ramp, peak], [self.warmup])
 
-  def make(self) -> optax.GradientTransformationExtraArgs:
+  def make(self, differentiable: bool = False) -> optax.GradientTransformationExtraArgs:
     """The optax transformation.
+
+    Args:
+      differentiable: an Adam whose updates have a finite derivative by a gradient of 0 too: the
+        same but for 1e-16 inside its root, with the same state.
 
     Raises:
       UserError: see `check`.
     """
     rate = self.rate()
-    tx = OPTIMIZERS[self.name](self, rate)
+    tx = OPTIMIZERS[self.name](self, rate, ROOT if differentiable else 0.0)
     if self.clip:
       tx = optax.chain(optax.clip_by_global_norm(self.clip), tx)
     return optax.with_extra_args_support(tx)

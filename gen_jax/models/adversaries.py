@@ -90,7 +90,12 @@ def critic_loss(pair: Adversaries, params, mutable, batch, key, step):
   y, _ = fakes(pair, params["generator"], z_key, batch)
   y = packed(pair, y)
   own = critic.refresh(params["critic"], mutable["critic"], x, c, mask)
-  score = lambda points: critic.score(params["critic"], own, points, c, mask, train=True)
+
+  def score(points):
+    """0 in padding, of which a penalty on the gradient of a sum must not see anything."""
+    scores = critic.score(params["critic"], own, points, c, mask, train=True)
+    return scores if mask is None else jnp.where(mask, scores, 0)
+
   real, fake = score(x), score(y)
   penalty, terms = penalise(pair.penalties, score, penalty_key, x, y, mask)
   value = critic.loss(real, fake, own) + penalty

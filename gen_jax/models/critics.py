@@ -9,8 +9,9 @@ from typing import Annotated, NamedTuple
 import jax
 import jax.numpy as jnp
 from annotated_types import Interval
+from flax import linen as nn
 
-from gen_jax.core import Array, PyTree, masked_mean
+from gen_jax.core import Array, PyTree, UserError, masked_mean
 from gen_jax.learn import ema as averages
 from gen_jax.losses import adversarial
 from gen_jax.nets import gan as nets
@@ -39,27 +40,56 @@ class Critic(NamedTuple):
   settle: Callable[..., tuple[PyTree, dict[str, Array]]]
 
 
-def of_logits(net: nets.Critic, loss: adversarial.Adversarial) -> Critic:
-  """A critic by its logits. It keeps the vectors of the spectral norm's iteration, if it has one.
+def followed(own: dict, name: str, now: PyTree) -> dict:
+  """own, whose running statistics of that name have seen those of one batch more."""
+  running = averages.update(own[name], now, averages.STATISTICS, own["updates"])
+  return {**own, name: running, "updates": own["updates"] + 1}
+
+
+def of_logits(net: nn.Module, loss: adversarial.Adversarial, group: int = 1) -> Critic:
+  """A critic by its logits. It keeps the vectors of the spectral norm's iteration, if it has one,
+  or the running statistics of batch normalisation: in training real examples and fakes are each
+  normalised by their own batch, and out of it by these, of real examples.
 
   Its metrics are critic_accuracy, the share of pairs (x, y) that it ranks rightly (1/2 if it cannot
   tell them apart), and critic_saturation (`losses.adversarial.saturation`).
+
+  Args:
+    net: `nets.gan.Critic`, or one like it.
+    loss: by logits.
+    group: examples that it sees together in training (`nets.minibatch`), 0 for the whole batch.
   """
+  normalised = getattr(net, "norm", "none") == "batch"
 
   def init(key, x, condition):
     made = dict(net.init(key, x, condition))
-    return made.pop("params"), made
+    params = made.pop("params")
+    return params, made | ({"updates": jnp.int32(0)} if made and normalised else {})
+
+  def variables(params, own):
+    return {"params": params, **{name: own[name] for name in own if name != "updates"}}
 
   def score(params, own, x, condition, mask=None, train=False):
-    del mask, train
-    return net.apply({"params": params, **own}, x, condition)
+    if train and len(x) % (group or len(x)):
+      raise UserError(
+        f"model.critic.minibatch.size={group} must divide the batch, in which the critic sees"
+        f" {len(x)} examples: change data.batch_size"
+      )
+    if not train:
+      return net.apply(variables(params, own), x, condition)
+    return net.apply(
+      variables(params, own), x, condition, mask, train=normalised, group=group or len(x),
+      mutable=["batch_stats"],
+    )[0]  # fmt: skip
 
   def refresh(params, own, x, condition, mask):
-    del mask
     if not own:
       return own
-    variables = {"params": params, **own}
-    _, moved = net.apply(variables, x, condition, train=True, mutable=["batch_stats"])
+    _, moved = net.apply(
+      variables(params, own), x, condition, mask, train=True, mutable=["batch_stats"]
+    )
+    if normalised:
+      moved = followed(own, "batch_stats", dict(moved)["batch_stats"])
     return jax.lax.stop_gradient(dict(moved))
 
   def settle(own, real, fake, mask):
@@ -127,8 +157,7 @@ def of_errors(encoder: nets.Critic, decoder: nets.Generator, began: Began) -> Cr
     if "running" not in own:
       return own
     _, now = restore(params, own, x, condition, mask, True)
-    running = averages.update(own["running"], now, averages.STATISTICS, own["updates"])
-    return jax.lax.stop_gradient({**own, "running": running, "updates": own["updates"] + 1})
+    return jax.lax.stop_gradient(followed(own, "running", now))
 
   def loss(real, fake, own):
     return adversarial.began_critic(real, fake, own["k"])

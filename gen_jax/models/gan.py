@@ -18,6 +18,10 @@ those of `losses.adversarial`, penalties those of `losses.penalties`:
   BEGAN                 loss=began: the critic is an autoencoder, k is kept in `mutable`
   SNGAN                 critic.spectral=True with loss=hinge or ns
   duality gap           duality.steps=20: both descend the gap of M = -E l_D (`learn.duality`)
+  unrolled              unroll=5: the generator sees five steps of the critic ahead
+                        (Metz et al. 2017)
+  minibatch             critic.minibatch: the critic sees how alike a group is (`nets.minibatch`)
+  R3GAN                 loss=rp, penalties.r1 and r2, blocks=fixup (`nets.fixup`)
 
 Samples come from the average of the generator's parameters, and, where it has batch normalisation,
 from running statistics of that average's own activations: after each step it sees one batch of
@@ -40,61 +44,18 @@ from gen_jax.core import Program, Spec, Stage, UserError, centre, quantize, sing
 from gen_jax.learn.duality import directions
 from gen_jax.learn.game import Player, game, minimise
 from gen_jax.learn.optimizer import Optimizer, clip_weights
+from gen_jax.learn.unrolled import unrolled
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.penalties import Penalties
-from gen_jax.models import adversaries, critics
+from gen_jax.models import adversaries, critics, players
 from gen_jax.models.adversaries import Adversaries
 from gen_jax.models.common import one_hot
 from gen_jax.models.critics import Began, Critic
+from gen_jax.models.players import STAGED, CriticNet, GeneratorNet, check_nets
 from gen_jax.nets import gan as nets
-from gen_jax.nets.mlp import Activation
 from gen_jax.schema import Count, Decay, Dtype, Natural, NonNegative, builder
 
 Loss = Literal[(*LOSSES, "began")]
-
-
-@dataclasses.dataclass(frozen=True)
-class GeneratorNet:
-  """The generator's network, see `nets.gan.Generator`.
-
-  widths: channels from the lowest resolution on, each doubled once; () for dense layers only.
-  hidden: dense layers before its convolutions.
-  residual: residual blocks instead of single convolutions.
-  norm: before each hidden activation.
-  activation: of hidden units; leaky_relu has slope 0.2.
-  """
-
-  widths: tuple[Count, ...] = (512, 256, 128, 64)
-  hidden: tuple[Count, ...] = ()
-  residual: bool = False
-  norm: nets.Norm = "batch"
-  activation: Activation = "relu"
-
-
-@dataclasses.dataclass(frozen=True)
-class CriticNet:
-  """The critic's network, see `nets.gan.Critic`.
-
-  widths: channels of its convolutions, which halve the image; () for dense layers only. BEGAN's
-    decoder mirrors them and `hidden`, with ReLU.
-  hidden: dense layers behind them.
-  residual: residual blocks instead of single convolutions.
-  norm: before each hidden activation but the first; batch for BEGAN's autoencoder only, all of
-    whose decoder's hidden layers have it.
-  activation: of hidden units; leaky_relu has slope 0.2.
-  maxout: pieces of the units of dense layers, which then need no activation; 0 for none.
-  spectral: all weights are divided by their largest singular value.
-  projection: it takes the label by an inner product.
-  """
-
-  widths: tuple[Count, ...] = (64, 128, 256, 512)
-  hidden: tuple[Count, ...] = ()
-  residual: bool = False
-  norm: nets.Norm = "none"
-  activation: Activation = "leaky_relu"
-  maxout: Natural = 0
-  spectral: bool = False
-  projection: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,16 +90,19 @@ def critic_of(
   """The critic of packs that the loss takes."""
   if loss == "began":
     shape = (*spec.shape[:-1], packing * spec.shape[-1])
+    residual = net.blocks == "residual"
     encoder = nets.Critic(
-      net.widths, net.residual, net.hidden, began.code, activation=net.activation,
-      norm=net.norm, **how,
+      net.widths, residual, net.hidden, began.code, activation=net.activation, norm=net.norm,
+      **how,
     )  # fmt: skip
     mirrored = net.hidden[::-1], net.widths[::-1]
-    decoder = nets.Generator(shape, *mirrored, net.residual, net.norm, bounded=False, **how)
+    decoder = nets.Generator(shape, *mirrored, residual, net.norm, bounded=False, **how)
     return critics.of_errors(encoder, decoder, began)
   # An output bias would learn nothing but rounding noise where only differences count.
   bias = not LOSSES[loss].translates or penalties.drift > 0
-  return critics.of_logits(nets.Critic(**dataclasses.asdict(net), bias=bias, **how), LOSSES[loss])
+  told = net.minibatch
+  group = 1 if told.statistic == "none" else told.size
+  return critics.of_logits(players.critic_of(net, bias, **how), LOSSES[loss], group)
 
 
 @builder
@@ -153,6 +117,7 @@ def build(
   opening: Opening = Opening(),
   order: Literal["alternating", "simultaneous"] = "alternating",
   duality: Duality = Duality(),
+  unroll: Natural = 0,
   packing: Count = 1,
   conditional: bool = False,
   latent: Count = 100,
@@ -160,6 +125,7 @@ def build(
   generator: GeneratorNet = GeneratorNet(),
   critic: CriticNet = CriticNet(),
   init_std: NonNegative = 0.02,
+  init: nets.Init = "normal",
   dtype: Dtype = "float32",
   ema: Decay = 0.999,
   critic_optimizer: Optimizer = Optimizer(learning_rate=2e-4, b1=0.5),
@@ -188,12 +154,15 @@ def build(
     opening: see there.
     order: alternating, or simultaneous: both players' gradients are taken at one point.
     duality: see there; of order=simultaneous.
+    unroll: K, the critic's next steps through which the generator descends (`learn.unrolled`): by
+      the critic's optimiser, on the batch at hand.
     packing: m, how many examples the critic judges at once; divides the batch size.
     conditional: join the label to the latent and to what the critic sees.
     latent: Z.
     noise: the prior.
     generator, critic: their networks.
     init_std: standard deviation of the initial weights, 0 for 1 / sqrt(inputs).
+    init: their distribution.
     dtype: of the networks' computation.
     ema: decay of the average of the generator's parameters that samples come from; 0 for none.
     critic_optimizer, generator_optimizer: see `Optimizer`; their lengths, warmup and decay_steps,
@@ -205,9 +174,10 @@ def build(
   """
   check(loss, penalties, clip, n_critic, opening, order, conditional, critic)
   check_duality(duality, loss, penalties, clip, order, critic)
-  check_nets(spec, generator, critic)
+  check_unroll(unroll, loss, clip, duality, critic, critic_optimizer, generator_optimizer)
+  check_nets(spec, generator, critic, init_std)
   real = jnp.promote_types(dtype, jnp.float32)
-  how = {"init_std": init_std, "dtype": jnp.dtype(dtype)}
+  how = {"init_std": init_std, "initial": init, "dtype": jnp.dtype(dtype)}
 
   def latents(key, n):
     uniform = partial(jax.random.uniform, minval=-1, maxval=1)
@@ -218,9 +188,8 @@ def build(
     return x.astype(real) if spec.levels is None else centre(x, spec.levels, real)
 
   condition = one_hot(spec, conditional, real)
-  bounded = spec.levels is not None
   pair = Adversaries(
-    nets.Generator(spec.shape, **dataclasses.asdict(generator), bounded=bounded, **how),
+    players.generator_of(spec, generator, **how),
     critic_of(spec, loss, penalties, critic, began, packing, **how),
     penalties, packing, latents, scale, condition,
   )  # fmt: skip
@@ -239,35 +208,39 @@ def build(
     return y.astype(jnp.float32) if spec.levels is None else quantize(y, spec.levels)
 
   # optax counts updates: the critic's schedule is n_critic times as long in them.
-  critic_tx = dataclasses.replace(
+  slower = dataclasses.replace(
     critic_optimizer,
     warmup=n_critic * critic_optimizer.warmup,
     decay_steps=n_critic * critic_optimizer.decay_steps,
-  ).make()
+  )
+  critic_tx = slower.make()
   if clip:
     critic_tx = optax.chain(critic_tx, clip_weights(clip))
   generator_tx = generator_optimizer.make()
 
-  txs = {"critic": critic_tx, "generator": generator_tx}
+  critic_loss, generator_loss = (
+    partial(fn, pair) for fn in (adversaries.critic_loss, adversaries.generator_loss)
+  )
+  moves = {
+    "critic": minimise("critic", critic_loss, critic_optimizer.accumulate),
+    "generator": minimise("generator", generator_loss, generator_optimizer.accumulate),
+  }
   if duality.steps:
     value = partial(adversaries.value, pair)
     inner = duality.optimizer.make()
     moves = directions(value, "generator", "critic", inner, duality.steps)
-  else:
-    moves = {
-      "critic": minimise(
-        "critic", partial(adversaries.critic_loss, pair), critic_optimizer.accumulate
-      ),
-      "generator": minimise(
-        "generator", partial(adversaries.generator_loss, pair), generator_optimizer.accumulate
-      ),
-    }
-  players = {name: Player(moves[name], tx) for name, tx in txs.items()}
+  if unroll:
+    ahead = slower.make(differentiable=True)
+    moves["generator"] = unrolled("generator", generator_loss, "critic", critic_loss, ahead, unroll)
+  both = {
+    "critic": Player(moves["critic"], critic_tx),
+    "generator": Player(moves["generator"], generator_tx, foresees=unroll > 0),
+  }
 
   def stage_with(turns):
     """The game with that many turns of the critic for one of the generator."""
     model = game(
-      players,
+      both,
       partial(adversaries.init, pair),
       order="simultaneous" if order == "simultaneous" else (("critic", turns), ("generator", 1)),
       ema={"generator": ema} if ema else {},
@@ -298,16 +271,19 @@ def check(loss, penalties, clip, n_critic, opening, order, conditional, critic) 
     raise UserError(f"model.penalties ({names}) are of a logit, and model.loss=began has none")
   if loss == "began" and (
     critic.maxout or critic.spectral or critic.projection or critic.norm == "layer"
-  ):
+    or critic.minibatch.statistic != "none" or critic.blocks in STAGED
+  ):  # fmt: skip
     raise UserError(
-      "model.critic.maxout, norm=layer, spectral and projection are not of model.loss=began's"
-      " autoencoder"
+      "model.critic.maxout, norm=layer, spectral, projection, minibatch, and blocks other than"
+      " single and residual, are not of model.loss=began's autoencoder"
     )
-  if loss != "began" and critic.norm == "batch":
+  if critic.norm == "batch" and penalties.of_gradient():
     raise UserError(
-      "model.critic.norm=batch is of model.loss=began's autoencoder: a logit would depend on the"
-      " other examples of its batch; give layer or none"
+      "model.critic.norm=batch lets a logit depend on its batch, and model.penalties are of the"
+      " gradient at one example: give layer or none"
     )
+  if critic.norm == "batch" and critic.spectral:
+    raise UserError("model.critic.spectral takes the place of norm=batch: give one of them")
   if clip and penalties.of_gradient():
     names = ", ".join(penalties.of_gradient())
     raise UserError(f"model.penalties ({names}) take the place of model.clip: leave that 0")
@@ -331,15 +307,16 @@ def check_duality(duality, loss, penalties, clip, order, critic) -> None:
     )
 
 
-def check_nets(spec, generator, critic) -> None:
-  """Refuses networks that do not fit the data."""
-  for player, net in (("generator", generator), ("critic", critic)):
-    scale = 2 ** len(net.widths)
-    if net.residual and not net.widths:
-      raise UserError(f"model.{player}.residual=True is of convolutions: give its widths")
-    if net.widths and (len(spec.shape) != 3 or spec.shape[0] % scale or spec.shape[1] % scale):
-      raise UserError(
-        f"{len(net.widths)} model.{player}.widths halve an image {len(net.widths)} times, so its"
-        f" height and width must be multiples of {scale}; the data have shape {tuple(spec.shape)}:"
-        " give fewer widths, or () for dense layers"
-      )
+def check_unroll(unroll, loss, clip, duality, critic, critic_optimizer, generator_optimizer):
+  """Refuses options that the critic's steps ahead could not follow."""
+  if not unroll:
+    return
+  if loss == "began" or critic.spectral or clip or duality.steps:
+    raise UserError(
+      "model.unroll is of a critic without state: leave out loss=began, critic.spectral, clip and"
+      " duality"
+    )
+  if critic_optimizer.name == "rmsprop" or critic_optimizer.clip:
+    raise UserError("model.unroll differentiates the critic's optimiser: give adam or sgd, no clip")
+  if critic_optimizer.accumulate > 1 or generator_optimizer.accumulate > 1:
+    raise UserError("model.unroll takes a batch as a whole: leave optimizer.accumulate 1")

@@ -15,13 +15,11 @@ beside a shortcut, with nearest-neighbour upsampling and with average pooling; t
 with two blocks that keep the resolution, and its logit is of the average over all positions. Their
 convolutions are ordinary ones: these players are for accelerators.
 
-Batch normalisation is of generators and of autoencoders: it would let a critic's logit depend on
-the other examples of its batch, and so change what a gradient penalty means (`losses.penalties`)
-and a logit's own value.
-Critics of logits have layer normalisation over whole examples, or none (Gulrajani et al. 2017,
-section 4);
-their weights may be divided by their largest singular values (Miyato et al. 2018), and they may see
-several examples at once (`pack`).
+Batch normalisation lets a critic's logit depend on the other examples of its batch, which changes
+what a gradient penalty means (`losses.penalties`): penalised critics have layer normalisation over
+whole examples, or none (Gulrajani et al. 2017, section 4). A critic's weights may be divided by
+their largest singular values (Miyato et al. 2018), and it may see several examples at once
+(`pack`), or be told how much those of a group differ (`nets.minibatch`).
 """
 
 from __future__ import annotations
@@ -29,17 +27,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 import chex
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from gen_jax.core import Array
 from gen_jax.nets import mlp
 from gen_jax.nets.conv import UpConv, border, double, enlarge, halve, pool, windows
+from gen_jax.nets.minibatch import MinibatchDiscrimination, minibatch_deviation
 
 Norm = Literal["none", "layer", "batch"]
+Activation = Literal[(*get_args(mlp.Activation), "gated")]
+Init = Literal["normal", "uniform"]
+Statistic = Literal["none", "deviation", "discrimination"]
 leaky = partial(nn.leaky_relu, negative_slope=0.2)
 
 
@@ -54,14 +57,26 @@ def pack(x: Array, m: int) -> Array:
   return join(x.reshape(-1, m, *x.shape[1:]))
 
 
-def kernels(init_std: float):
-  """Initial weights: N(0, init_std^2), or for 0 linen's, N(0, 1 / inputs)."""
-  return nn.initializers.normal(init_std) if init_std else nn.initializers.lecun_normal()
+def kernels(init_std: float, init: Init = "normal"):
+  """Initial weights: N(0, init_std^2), or uniform with that deviation; 1 / sqrt(inputs) for 0."""
+  initializers = nn.initializers
+  if init == "uniform":
+    limit = init_std * math.sqrt(3)
+    between = lambda key, shape, dtype: jax.random.uniform(key, shape, dtype, -limit, limit)
+    return between if init_std else initializers.lecun_uniform()
+  return initializers.normal(init_std) if init_std else initializers.lecun_normal()
 
 
-def activation_of(name: mlp.Activation):
-  """The function of that name; leaky_relu with DCGAN's slope, 0.2."""
-  return leaky if name == "leaky_relu" else mlp.activation_of(name)
+def gate(h: Array) -> Array:
+  """sigmoid(a) tanh(b) [..., C] of h [..., 2 C], a its even channels and b its odd ones."""
+  pairs = h.reshape(*h.shape[:-1], -1, 2)
+  return nn.sigmoid(pairs[..., 0]) * nn.tanh(pairs[..., 1])
+
+
+def activation_of(name: Activation):
+  """The function of that name; leaky_relu with DCGAN's slope, 0.2; gated halves the channels."""
+  own = {"leaky_relu": leaky, "gated": gate}
+  return own[name] if name in own else mlp.activation_of(name)
 
 
 def layer_norm(x: Array, **kwargs) -> Array:
@@ -93,9 +108,9 @@ class Generator(nn.Module):
   widths: channels from the lowest resolution on, each doubled once; () for dense layers only.
   residual: whether a residual block doubles each, instead of a convolution.
   norm: before each hidden activation; batch as in `batch_norm`.
-  activation: of hidden units.
+  activation: of hidden units; gated has layers twice as wide (`gate`).
   bounded: whether a tanh keeps the result in [-1, 1].
-  init_std: standard deviation of the initial weights, see `kernels`.
+  init_std, initial: of the initial weights, see `kernels`.
   dtype: of the computation; parameters, statistics and the result are float32 or wider.
   """
 
@@ -104,9 +119,10 @@ class Generator(nn.Module):
   widths: Sequence[int] = ()
   residual: bool = False
   norm: Norm = "batch"
-  activation: mlp.Activation = "relu"
+  activation: Activation = "relu"
   bounded: bool = True
   init_std: float = 0.0
+  initial: Init = "normal"
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -116,9 +132,10 @@ class Generator(nn.Module):
     chex.assert_rank(z, 2)
     real = jnp.promote_types(self.dtype, jnp.float32)
     types = {"dtype": self.dtype, "param_dtype": real}
-    kwargs = {**types, "kernel_init": kernels(self.init_std)}
+    kwargs = {**types, "kernel_init": kernels(self.init_std, self.initial)}
     # A bias before batch normalisation is cancelled by it.
     inner = {**kwargs, "use_bias": self.norm != "batch"}
+    wide = 2 if self.activation == "gated" else 1
 
     def activate(h):
       if self.norm == "layer":
@@ -129,11 +146,11 @@ class Generator(nn.Module):
 
     h = mlp.join(z, condition)
     for width in self.hidden:
-      h = activate(nn.Dense(width, **inner)(h))
+      h = activate(nn.Dense(wide * width, **inner)(h))
     if self.widths:
       height, width, channels = self.shape
       scale = 2 ** len(self.widths)
-      first = (height // scale, width // scale, self.widths[0])
+      first = (height // scale, width // scale, wide * self.widths[0])
     if self.residual:
       h = nn.Dense(math.prod(first), **kwargs)(h).reshape(-1, *first)
       for features in (*self.widths[1:], self.widths[-1]):
@@ -144,7 +161,7 @@ class Generator(nn.Module):
     elif self.widths:
       h = activate(nn.Dense(math.prod(first), **inner)(h).reshape(-1, *first))
       for features in self.widths[1:]:
-        h = activate(double(nn.Dense(4 * features, **inner)(windows(border(h), 3))))
+        h = activate(double(nn.Dense(4 * wide * features, **inner)(windows(border(h), 3))))
       x = double(nn.Dense(4 * channels, **kwargs)(windows(border(h), 3)))
     else:
       x = nn.Dense(math.prod(self.shape), **kwargs)(h).reshape(-1, *self.shape)
@@ -155,14 +172,15 @@ class Generator(nn.Module):
 class Critic(nn.Module):
   """x [B, ...], condition [B, K] or None -> logit [B], that of each example from itself alone.
 
-  With batch normalisation and `train`, from its batch (`batch_norm`).
+  With batch normalisation and `train`, from its batch (`batch_norm`); with a statistic, from its
+  group, examples i, i + B / group, ...
 
   code: for a critic that is an autoencoder's encoder, length of the code [B, code] that takes the
     logit's place.
   widths: channels of each convolution, which halves H and W; () for dense layers only.
   residual: whether a residual block halves them, instead of a convolution.
   hidden: dense layers behind them.
-  activation: of hidden units.
+  activation: of hidden units; gated has layers twice as wide (`gate`).
   maxout: pieces of which each unit of a dense layer takes the largest (Goodfellow et al. 2013); 0
     for the activation, which follows convolutions always.
   norm: before each hidden activation but the first (DCGAN's rule); batch as in `batch_norm`.
@@ -170,8 +188,10 @@ class Critic(nn.Module):
     vectors in the collection `batch_stats`, which go one iteration on where `train`.
   projection: the condition adds <V condition, h> to the logit, h the last hidden layer (Miyato &
     Koyama 2018, eq. 3), instead of being joined to x.
+  statistic: of the group that an example is in (`nets.minibatch`), beside the last hidden layer;
+    kernels and dims are of discrimination.
   bias: whether the logit has one.
-  init_std: standard deviation of the initial weights, see `kernels`.
+  init_std, initial: of the initial weights, see `kernels`.
   dtype: of the computation; parameters and the result are float32 or wider.
   """
 
@@ -179,22 +199,27 @@ class Critic(nn.Module):
   residual: bool = False
   hidden: Sequence[int] = ()
   code: int = 0
-  activation: mlp.Activation = "leaky_relu"
+  activation: Activation = "leaky_relu"
   maxout: int = 0
   norm: Norm = "none"
   spectral: bool = False
   projection: bool = False
+  statistic: Statistic = "none"
+  kernels: int = 100
+  dims: int = 5
   bias: bool = True
   init_std: float = 0.0
+  initial: Init = "normal"
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(
-    self, x: Array, condition: Array | None = None, mask: Array | None = None, train: bool = False
-  ) -> Array:
+    self, x: Array, condition: Array | None = None, mask: Array | None = None,
+    train: bool = False, group: int = 1,
+  ) -> Array:  # fmt: skip
     real = jnp.promote_types(self.dtype, jnp.float32)
     types = {"dtype": self.dtype, "param_dtype": real}
-    kwargs = {**types, "kernel_init": kernels(self.init_std)}
+    kwargs = {**types, "kernel_init": kernels(self.init_std, self.initial)}
     activate = activation_of(self.activation)
 
     def normalise(h, i):
@@ -219,6 +244,7 @@ class Critic(nn.Module):
       r = apply(nn.Conv(features, (3, 3), **kwargs), activate(normalise(r, 1)))
       return dense(features, pool(h)) + pool(r) if down else h + r
 
+    wide = 2 if self.activation == "gated" else 1
     joined = None if self.projection else condition
     if self.widths:
       chex.assert_rank(x, 4)
@@ -233,14 +259,19 @@ class Critic(nn.Module):
       h = activate(h).mean(axis=(1, 2))
     else:
       for i, width in enumerate(self.widths):
-        h = activate(normalise(dense(width, windows(halve(border(h)), 2), **biased(i)), i))
+        h = dense(wide * width, windows(halve(border(h)), 2), **biased(i))
+        h = activate(normalise(h, i))
     h = h.reshape(len(h), -1)
-    pieces = max(self.maxout, 1)
+    pieces = max(self.maxout, wide)
     for i, width in enumerate(self.hidden, start=len(self.widths)):
       h = normalise(dense(width * pieces, h, **biased(i)), i)
       h = h.reshape(len(h), width, pieces).max(axis=-1) if self.maxout else activate(h)
     if self.code:
       return dense(self.code, h).astype(real)
+    if self.statistic == "deviation":
+      h = minibatch_deviation(h[:, None, None, :], group, mask)[:, 0, 0]
+    if self.statistic == "discrimination":
+      h = MinibatchDiscrimination(self.kernels, self.dims, self.dtype)(h, group, mask)
     logit = dense(1, h, use_bias=self.bias)[:, 0].astype(real)
     if self.projection and condition is not None:
       logit += (dense(h.shape[-1], condition, use_bias=False) * h).sum(axis=-1).astype(real)

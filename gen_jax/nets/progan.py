@@ -24,6 +24,7 @@ from flax import linen as nn
 from gen_jax.core import Array
 from gen_jax.nets.conv import border, convolve, convolve_pooled, enlarge, pool
 from gen_jax.nets.gan import leaky
+from gen_jax.nets.minibatch import minibatch_deviation
 
 BASE = 4  # height and width of level 0
 
@@ -84,22 +85,6 @@ def blur(x: Array) -> Array:
   x = border(x)
   x = (x[:, :-2] + 2 * x[:, 1:-1] + x[:, 2:]) / 4
   return (x[:, :, :-2] + 2 * x[:, :, 1:-1] + x[:, :, 2:]) / 4
-
-
-def minibatch_deviation(x: Array, group: int, mask: Array | None = None) -> Array:
-  """x [B, H, W, C] -> [B, H, W, C + 1], see above; examples i, i + B / group, ... are a group.
-
-  Examples with mask [B] False do not count. Alone, in a group of one, an example has 1e-4.
-  """
-  batch = len(x)
-  weight = jnp.ones(batch, x.dtype) if mask is None else mask.astype(x.dtype)
-  parts = x.reshape(group, batch // group, *x.shape[1:])
-  weight = weight.reshape(group, batch // group, 1, 1, 1)
-  total = jnp.maximum(weight.sum(0), 1)
-  centred = parts - (weight * parts).sum(0) / total
-  deviation = jnp.sqrt((weight * centred**2).sum(0) / total + 1e-8).mean((1, 2, 3))
-  own = jnp.tile(deviation, group)[:, None, None, None]
-  return jnp.concatenate([x, jnp.broadcast_to(own, (*x.shape[:3], 1))], axis=-1)
 
 
 class Generator(nn.Module):

@@ -120,6 +120,10 @@ MORE = (
   System("gan:tiny_duality", TWO_PLAYERS),
   System("gan:tiny_wgan", TWO_PLAYERS),
   System("stylegan:tiny_grown", TWO_PLAYERS),
+  System("gan:tiny_unrolled", TWO_PLAYERS),
+  System("gan:tiny_minibatch", TWO_PLAYERS),
+  System("gan:tiny_r3gan", TWO_PLAYERS),
+  System("wgan_grid:tiny", TWO_PLAYERS),
 )
 
 

@@ -9,6 +9,7 @@ from scipy.special import expit
 
 from gen_jax.losses import adversarial
 from gen_jax.losses.adversarial import LOSSES
+from gen_jax.losses.penalties import Penalties, penalise
 
 REAL = np.array([-3.0, -0.4, 0.3, 2.5])
 FAKE = np.array([1.7, -2.2, 0.6, -0.1])
@@ -157,3 +158,47 @@ def test_texts_that_are_right_by_accident_have_no_part_in_the_loss():
   value = lambda wrong: adversarial.matching_critic(l, wrong, l, jnp.array([True] + 3 * [False]))
   by_wrong = jax.jacobian(value)(jnp.asarray(FAKE))
   np.testing.assert_allclose(by_wrong, np.diag([expit(FAKE[0]) / 2, 0, 0, 0]), atol=1e-6)
+
+
+# |f'(0)|, by which the players turn about each other where neither sees a difference.
+SLOPES = {"mm": 0.5, "ns": 0.5, "rp": 0.5, "wgan": 1.0, "hinge": 1.0}
+
+
+@pytest.mark.parametrize("name, slope", SLOPES.items())
+@pytest.mark.parametrize("weights", [{}, {"r1": 0.3}, {"r1": 0.3, "r2": 0.7}, {"r2": 3.0}])
+def test_the_dirac_gan_turns_without_penalties_and_settles_with_them(name, slope, weights):
+  """D(x) = psi x, data at 0, fakes at theta (Mescheder et al. 2018, lemma 2.3 and theorem 4.1): at
+  the equilibrium the field's eigenvalues are -g/2 +- sqrt(g^2/4 - slope^2), g the penalties' sum,
+  and slope that of the loss at 0."""
+
+  def field(point):
+    psi, theta = point
+    real, critic = jnp.zeros((1, 1)), lambda psi: lambda x: psi * x[:, 0]
+
+    def of_critic(psi):
+      fake = jnp.full((1, 1), theta)
+      penalty, _ = penalise(Penalties(**weights), critic(psi), jax.random.key(0), real, fake)
+      return (LOSSES[name].critic(critic(psi)(real), critic(psi)(fake)) + penalty).sum()
+
+    def of_generator(theta):
+      fake = theta * jnp.ones((1, 1))
+      return LOSSES[name].generator(critic(psi)(real), critic(psi)(fake)).sum()
+
+    return -jnp.stack([jax.grad(of_critic)(psi), jax.grad(of_generator)(theta)])
+
+  found = np.linalg.eigvals(np.asarray(jax.jacobian(field)(jnp.zeros(2)), np.float64))
+  g = sum(weights.values())
+  root = np.sqrt(complex(g**2 / 4 - slope**2))
+  expected = np.array([-g / 2 + root, -g / 2 - root])
+  np.testing.assert_allclose(np.sort_complex(found), np.sort_complex(expected), atol=1e-5)
+  assert (found.real.max() < -1e-3) == bool(weights)
+
+
+@pytest.mark.parametrize("shift", [-3.0, 0.5])
+def test_the_relativistic_players_have_one_loss_with_their_examples_exchanged(shift):
+  real, fake = jnp.asarray(REAL), jnp.asarray(FAKE)
+  rp = LOSSES["rp"]
+  np.testing.assert_allclose(rp.critic(real, fake), rp.generator(fake, real), rtol=1e-6)
+  np.testing.assert_allclose(
+    rp.critic(real + shift, fake + shift), rp.critic(real, fake), rtol=1e-5
+  )

@@ -11,7 +11,7 @@ import pytest
 from gen_jax.core import Spec, UserError, fold_each
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.losses.penalties import PENALTIES, Penalties
-from gen_jax.models import gan
+from gen_jax.models import gan, players
 from gen_jax.run import loop, signals
 from tests.conformance.systems import build, one_device
 
@@ -250,6 +250,12 @@ def test_began_keeps_k():
     dict(loss="ns", penalties=Penalties(dragan=10.0)),
     dict(loss="wgan", penalties=Penalties(wgan_gp=10.0), critic=c(norm="layer"), n_critic=2),
     dict(loss="rp", penalties=Penalties(r1=1.0, r2=1.0, drift=0.1)),
+    dict(
+      loss="ns",
+      penalties=Penalties(r1=1.0),
+      critic=c(minibatch=players.Minibatch("discrimination", 4, 3, 2)),
+    ),
+    dict(loss="mm", critic=c(hidden=(4, 3), norm="batch"), unroll=2),
     dict(loss="began", began=gan.Began(code=2)),
     dict(loss="began", began=gan.Began(code=2), critic=c(hidden=(4, 3), norm="batch")),
   ],
@@ -565,11 +571,20 @@ def test_the_label_reaches_both_players():
     (dict(loss="began", critic=c(maxout=2)), "autoencoder"),
     (dict(loss="began", critic=c(spectral=True)), "autoencoder"),
     (dict(loss="began", critic=c(norm="layer")), "autoencoder"),
-    (dict(critic=c(norm="batch")), "model.critic.norm=batch is of model.loss=began's autoencoder"),
+    (dict(critic=c(norm="batch"), penalties=Penalties(r1=1.0)), "model.critic.norm=batch lets a"),
+    (dict(critic=c(norm="batch", spectral=True)), "spectral takes the place of norm=batch"),
+    (dict(critic=c(norm="batch"), loss="ns", unroll=2, clip=0.1), "model.unroll is of a critic"),
+    (dict(unroll=2, critic_optimizer=Optimizer(name="rmsprop")), "give adam or sgd"),
+    (dict(critic=c(blocks="fixup", widths=(4,))), "model.critic.blocks=fixup has initial weights"),
+    (dict(critic=c(blocks="bottleneck")), "model.critic.blocks=bottleneck is of convolutions"),
+    (dict(critic=c(depth=(1,))), "model.critic.depth is of blocks=bottleneck or fixup"),
+    (dict(critic=c(cardinality=2)), "model.critic.cardinality is of blocks=fixup"),
+    (dict(critic=c(activation="gated", maxout=2)), "takes the place of activation=gated"),
+    (dict(loss="began", critic=c(minibatch=players.Minibatch("deviation"))), "autoencoder"),
     (dict(critic=c(projection=True)), "set model.conditional=True"),
     (dict(generator=g(widths=(4,))), "model.generator.widths halve an image"),
     (dict(critic=c(widths=(4,))), "the data have shape (2,)"),
-    (dict(critic=c(residual=True)), "model.critic.residual=True is of convolutions"),
+    (dict(critic=c(blocks="residual")), "model.critic.blocks=residual is of convolutions"),
     (dict(order="simultaneous", n_critic=2), "one turn of both"),
     (dict(order="simultaneous", opening=gan.Opening(n_critic=2)), "one turn of both"),
     # Ranges, as the signature has them.
@@ -619,7 +634,7 @@ def test_labels_that_the_data_lack_are_refused():
 )
 def test_residual_players_both_learn(kwargs):
   spec = Spec.of((8, 8, 1), 17, 3)
-  blocks = dict(widths=(4,), residual=True, activation="relu")
+  blocks = dict(widths=(4,), blocks="residual", activation="relu")
   nets = {"generator": g(**blocks), "critic": dataclasses.replace(kwargs["critic"], **blocks)}
   model = gan.build(spec, **{**SMALL, **kwargs, **nets}).model
   x = np.random.default_rng(0).integers(0, 17, (B, 8, 8, 1), np.uint8)
@@ -659,3 +674,54 @@ def test_learning_on_the_duality_gap():
 def test_the_duality_gap_refuses_what_it_has_no_use_for(changes, words):
   with pytest.raises(UserError, match=words):
     model_of(**{"order": "simultaneous", "duality": gan.Duality(3), **changes})
+
+
+def test_a_logit_critic_is_normalised_by_batches_in_training_and_for_itself_out_of_it():
+  """Real examples and fakes each by their own batch; running statistics are of real ones."""
+  model = model_of(
+    loss="wgan", critic=c(hidden=(4, 3), norm="batch"), order="simultaneous",
+    critic_optimizer=STILL, generator_optimizer=STILL,
+  )  # fmt: skip
+  batch = batch_of() | {"mask": jnp.arange(B) < 6}
+  state = start(model, batch)
+  judge = jax.tree.map(lambda v: np.asarray(v, np.float64), state["params"]["critic"])
+  leaky = lambda h: np.where(h > 0, h, 0.2 * h)
+  x = np.asarray(batch["x"][:6], np.float64)
+  h = leaky(x @ judge["Dense_0"]["kernel"]) @ judge["Dense_1"]["kernel"]
+  logits = lambda mean, var: leaky((h - mean) / np.sqrt(var + 1e-5)) @ judge["Dense_2"]["kernel"]
+  mean, var = h.mean(axis=0), h.var(axis=0)
+  after, metrics = step(model, state, batch)
+  np.testing.assert_allclose(metrics["critic_on_real"], logits(mean, var).mean(), rtol=1e-3)
+  # The average's first update: a tenth of what it began with, mean 0 and variance 1.
+  mean, var = 0.9 * mean, 0.9 * var + 0.1
+  found = after["mutable"]["critic"]["batch_stats"]["BatchNorm_0"]
+  np.testing.assert_allclose(found["mean"], mean, rtol=1e-4, atol=1e-6)
+  np.testing.assert_allclose(found["var"], var, rtol=1e-4, atol=1e-6)
+  keys = jax.random.split(jax.random.key(5), B)
+  terms = model.evaluate(after, batch, keys)
+  np.testing.assert_allclose(
+    terms["critic_on_real"][:6], logits(mean, var)[:, 0], rtol=1e-3, atol=1e-5
+  )
+
+
+def test_an_unrolled_generator_descends_what_the_critic_will_be():
+  """WGAN's linear critic: w_K = w + K eta (E x - E y), and the loss -<w_K, E y'> has by the output
+  bias the gradient -w_K + K eta E y', of another draw y'."""
+  steps, eta = 3, 0.1
+  model = model_of(loss="wgan", critic=NO_HIDDEN, order="simultaneous", unroll=steps)
+  state, batch = start(model, batch_of()), batch_of()
+  state["params"]["generator"] = jax.tree.map(jnp.zeros_like, state["params"]["generator"])
+  made = np.array([0.5, -0.2])  # all that it makes is its bias
+  state["params"]["generator"]["Dense_1"]["bias"] = jnp.asarray(made, jnp.float32)
+  w = weights(state["params"])[:, 0]
+  after, metrics = step(model, state, batch)
+  ahead = w + steps * eta * (np.asarray(batch["x"], np.float64).mean(axis=0) - made)
+  np.testing.assert_allclose(metrics["generator_loss"], -ahead @ made, rtol=1e-4)
+  moved = np.asarray(after["params"]["generator"]["Dense_1"]["bias"]) - made
+  np.testing.assert_allclose(moved, 0.1 * (ahead - steps * eta * made), rtol=1e-3, atol=1e-6)
+
+
+def test_groups_that_do_not_divide_a_batch_are_refused():
+  model = model_of(critic=c(minibatch=players.Minibatch("deviation", 3)))
+  with pytest.raises(UserError, match=r"model.critic.minibatch.size=3 must divide the batch"):
+    step(model, start(model, batch_of()), batch_of())
