@@ -105,6 +105,42 @@ def critic_of(
   return critics.of_logits(players.critic_of(net, bias, **how), LOSSES[loss], group)
 
 
+def players_of(
+  pair: Adversaries, clip: float, n_critic: int, duality: Duality, unroll: int,
+  critic_optimizer: Optimizer, generator_optimizer: Optimizer,
+) -> dict[str, Player]:  # fmt: skip
+  """Where both players go and how; see `build`."""
+  # optax counts updates: the critic's schedule is n_critic times as long in them.
+  slower = dataclasses.replace(
+    critic_optimizer,
+    warmup=n_critic * critic_optimizer.warmup,
+    decay_steps=n_critic * critic_optimizer.decay_steps,
+  )
+  critic_tx = slower.make()
+  if clip:
+    critic_tx = optax.chain(critic_tx, clip_weights(clip))
+  generator_tx = generator_optimizer.make()
+
+  critic_loss, generator_loss = (
+    partial(fn, pair) for fn in (adversaries.critic_loss, adversaries.generator_loss)
+  )
+  moves = {
+    "critic": minimise("critic", critic_loss, critic_optimizer.accumulate),
+    "generator": minimise("generator", generator_loss, generator_optimizer.accumulate),
+  }
+  if duality.steps:
+    value = partial(adversaries.value, pair)
+    inner = duality.optimizer.make()
+    moves = directions(value, "generator", "critic", inner, duality.steps)
+  if unroll:
+    ahead = slower.make(differentiable=True)
+    moves["generator"] = unrolled("generator", generator_loss, "critic", critic_loss, ahead, unroll)
+  return {
+    "critic": Player(moves["critic"], critic_tx),
+    "generator": Player(moves["generator"], generator_tx, foresees=unroll > 0),
+  }
+
+
 @builder
 def build(
   spec: Spec,
@@ -207,35 +243,7 @@ def build(
     y = adversaries.generate(pair, state, prior(state, keys), condition(cond))
     return y.astype(jnp.float32) if spec.levels is None else quantize(y, spec.levels)
 
-  # optax counts updates: the critic's schedule is n_critic times as long in them.
-  slower = dataclasses.replace(
-    critic_optimizer,
-    warmup=n_critic * critic_optimizer.warmup,
-    decay_steps=n_critic * critic_optimizer.decay_steps,
-  )
-  critic_tx = slower.make()
-  if clip:
-    critic_tx = optax.chain(critic_tx, clip_weights(clip))
-  generator_tx = generator_optimizer.make()
-
-  critic_loss, generator_loss = (
-    partial(fn, pair) for fn in (adversaries.critic_loss, adversaries.generator_loss)
-  )
-  moves = {
-    "critic": minimise("critic", critic_loss, critic_optimizer.accumulate),
-    "generator": minimise("generator", generator_loss, generator_optimizer.accumulate),
-  }
-  if duality.steps:
-    value = partial(adversaries.value, pair)
-    inner = duality.optimizer.make()
-    moves = directions(value, "generator", "critic", inner, duality.steps)
-  if unroll:
-    ahead = slower.make(differentiable=True)
-    moves["generator"] = unrolled("generator", generator_loss, "critic", critic_loss, ahead, unroll)
-  both = {
-    "critic": Player(moves["critic"], critic_tx),
-    "generator": Player(moves["generator"], generator_tx, foresees=unroll > 0),
-  }
+  both = players_of(pair, clip, n_critic, duality, unroll, critic_optimizer, generator_optimizer)
 
   def stage_with(turns):
     """The game with that many turns of the critic for one of the generator."""
