@@ -37,6 +37,7 @@ from gen_jax.core import (
   Stage,
   UserError,
   centre,
+  masked_mean,
   over_states,
   quantize,
 )
@@ -118,7 +119,12 @@ def critic_loss(task: Task, params, mutable, batch, key, step):
   on_fake = score(jax.lax.stop_gradient(y), text)
   penalty, terms = penalise(task.penalties, lambda x: score(x, text), penalty_key, x, y, mask)
   value = matching_critic(on_real, on_wrong, on_fake, mismatched) + penalty
-  logits = {"critic_on_real": on_real, "critic_on_wrong": on_wrong, "critic_on_fake": on_fake}
+  counted = mismatched if mask is None else mismatched & mask
+  logits = {
+    "critic_on_real": on_real,
+    "critic_on_wrong": masked_mean(on_wrong, counted),
+    "critic_on_fake": on_fake,
+  }
   return value, (mutable["critic"], logits | terms)
 
 
