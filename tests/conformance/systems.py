@@ -58,7 +58,13 @@ THREE_STAGES = configs.merge(
 )
 
 # For a game after encoders, which have an optimiser too.
-AFTER_ENCODERS = configs.merge(TWO_PLAYERS, {"model": {"optimizer": SGD}})
+SLOW_SGD = {**SGD, "learning_rate": 1e-3}
+AFTER_ENCODERS = {
+  "model": {
+    "dtype": "float64", "optimizer": SGD,
+    "critic_optimizer": SLOW_SGD, "generator_optimizer": SLOW_SGD,
+  }
+}  # fmt: skip
 
 # The gradient of an absolute error is a sign: of rounding noise, where the answer is exact.
 SMOOTH = {"model": {"dtype": "float64", "loss": "l2", "optimizer": SGD}}
