@@ -132,6 +132,23 @@ def test_photographs_are_read_by_a_net_of_real_ones(mesh):
   assert found["translated_pixel_accuracy"]["of_place"] == pytest.approx(right)
 
 
+def test_a_model_of_both_ways_is_read_in_both(mesh, monkeypatch):
+  back = lambda states, x, keys, cond: ((x.astype(jnp.int32) - 40) * 2).astype(jnp.uint8)
+  data, labels, model = painted(transform=back)
+  # As `opposite` does, a new model for each call.
+  other = lambda scene, direction: model._replace(
+    given="y", transform=lambda states, y, keys, cond: y // 2 + 40
+  )
+  monkeypatch.setattr(measures.translation, "opposite", other)
+  settings = made.settings()
+  settings.config["sample"] = {"direction": "x_to_y"}
+  scene = made.scene(model, data, settings, mesh=mesh)
+  scene.__dict__["segmenter"] = lambda x: labels % 255
+  found = measures.take(("painted",), scene)["translated_iou"]
+  assert (found["direction"], found["other_way"]["direction"]) == ("x_to_y", "y_to_x")
+  assert found["value"] == found["other_way"]["value"] == found["other_way"]["of_real"] == 1
+
+
 def test_the_place_prior_is_the_most_frequent_class_of_each_place():
   labels = np.array([[[0, 2]], [[1, 2]], [[1, 255]], [[1, 255]]])
   np.testing.assert_array_equal(place_prior(labels, 3), [[1, 2]])

@@ -29,10 +29,10 @@ def painted(scene: Scene) -> dict[str, Record]:
   beside it `of_real`, what the same net reads in the real ones. `of_place`: of the most frequent
   class at each place in the training split.
   """
-  scores = {way: scored(scene, way) for way in ways(scene)}
+  scores = {way.name: scored(scene, way) for way in ways(scene)}
   out: dict[str, Record] = {}
   for figure in FIGURES:
-    out |= each_way(scene, figure, lambda way, figure=figure: scores[way][figure])
+    out |= each_way(scene, figure, lambda way, figure=figure: scores[way.name][figure])
   return out
 
 
