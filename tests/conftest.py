@@ -29,6 +29,13 @@ SHARDED = ("gmm:tiny", "vae:tiny", "gan:tiny", "pixelcnn:tiny")
 FLOAT32 = (*SHARDED, "vqvae:tiny", "segment:tiny", "realnvp:tiny")
 
 
+# Variants and kin of other systems, whose law of float64 on eight devices is a slow test.
+KIN = (
+  "ddpm:tiny_captions", "ae:tiny_perceptual", "beta_vae:tiny", "cvae:tiny", "dae:tiny", "gan:tiny_ns",
+  "pacgan:tiny", "cgan:tiny", "colour:tiny", "stylegan:tiny", "iwae:tiny", "kmeans:tiny",
+)  # fmt: skip
+
+
 # Files of long tests come first, so that no worker is left alone with one at the end.
 LONG = ("test_main.py", "test_processes.py", "test_remote.py", "test_refusals.py")
 
@@ -40,7 +47,9 @@ def pytest_collection_modifyitems(items):
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
     name = getattr(parameters.get("system"), "name", "")
     sharded = parameters.get("layout") == "sharded" and name not in SHARDED
-    if sharded or (name and "in_float32" in item.name and name not in FLOAT32):
+    single = name and "in_float32" in item.name and name not in FLOAT32
+    kin = name in KIN and "in_float64" in item.name and name not in SHARDED
+    if sharded or single or kin:
       item.add_marker(pytest.mark.slow)
 
 

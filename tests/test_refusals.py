@@ -59,7 +59,7 @@ COMMAND_LINE = {
   "compare no run": (["compare", "{run}", "{empty}"], "is not a run folder"),
   "sweep without values": ([TINY, "--sweep=seed"], "FIELD=VALUE,VALUE"),
   "sweep twice": ([TINY, "--sweep=seed=1", "--sweep=seed=2"], "stands twice"),
-  "sweep of samples": ([TINY, "--mode=sample", "--sweep=seed=1,2"], "--sweep is for --mode=train"),
+  "sweep of samples": ([TINY, "--mode=sample", "--sweep=seed=1,2"], "options such as sample.steps"),
   "samples of many processes": ([TINY, "--mode=sample", "--distributed"], "--distributed is for"),
   "sweep of many processes": ([TINY, "--sweep=seed=1,2", "--distributed"], "--distributed is for"),
   "workdir of no scheme": ([TINY, "--workdir=ftp://host/run"], "gs://, s3://, file:// or a local"),

@@ -13,7 +13,7 @@ from gen_jax.report import measures
 from gen_jax.run.mesh import make_mesh
 from gen_jax.run.states import abstract_states, batch_of_spec
 from gen_jax.run.system import stage_steps
-from tests.conformance.systems import CONFIGS, SYSTEMS
+from tests.conformance.systems import CONFIGS, MORE, SYSTEMS
 
 # What sources state that need files of the user's.
 SPECS = {
@@ -101,7 +101,7 @@ def test_shapes(file, variant):
 
 
 def test_every_config_is_in_the_registry_has_a_tiny_variant_and_says_what_it_is():
-  registered = {system.name.split(":")[0] for system in SYSTEMS}
+  registered = {system.name.split(":")[0] for system in (*SYSTEMS, *MORE)}
   for file in FILES:
     module = cli.load_module(str(file))
     assert file.stem in registered, f"add {file.stem}:tiny to tests/conformance/systems.py"
