@@ -133,15 +133,14 @@ def test_conditions_are_drawn_around_their_mean():
   text = jnp.array([[0.3, -1.0, 2.0]])
   params = net.init(jax.random.key(0), text, jnp.zeros((1, 2)))["params"]
   eps = jax.random.normal(jax.random.key(1), (20_000, 2))
-  apply = quick(
-    lambda params, eps: net.apply({"params": params}, jnp.tile(text, (len(eps), 1)), eps)
-  )
+  plain = lambda params, eps: net.apply({"params": params}, jnp.tile(text, (len(eps), 1)), eps)
+  apply = quick(plain)
   c, mean, log_var = apply(params, eps)
   np.testing.assert_allclose(c.mean(0), mean[0], atol=0.05)
   np.testing.assert_allclose(jnp.log(c.var(0)), log_var[0], atol=0.05)
   dense = params["Dense_0"]
   moved = lambda shift: {"Dense_0": {**dense, "bias": dense["bias"].at[:2].add(shift)}}
-  jacobian = jax.jacobian(lambda shift: apply(moved(shift), eps[:1])[0][0])(jnp.zeros(2))
+  jacobian = jax.jacobian(lambda shift: plain(moved(shift), eps[:1])[0][0])(jnp.zeros(2))
   np.testing.assert_allclose(jacobian, np.eye(2), atol=1e-6)
   still = {"Dense_0": {**dense, "bias": dense["bias"].at[2:].set(-200)}}
   c, mean, _ = apply(still, eps)
