@@ -23,7 +23,7 @@ from gen_jax.learn.optimizer import Optimizer
 from gen_jax.losses.contrastive import info_nce, same_rows
 from gen_jax.models.common import field_of, require_captions, require_images, scaling
 from gen_jax.nets import gan
-from gen_jax.nets.stackgan import Sentence
+from gen_jax.nets.stackgan import Sentence, unit_vectors
 from gen_jax.schema import Count
 
 FIRST_SCALE, LARGEST_SCALE = 1 / 0.07, 100.0  # of Radford et al., section 2.5
@@ -93,8 +93,7 @@ def pairs_of(spec: Spec, net: Encoders, optimizer: Optimizer, dtype: str) -> Pai
     }
 
   def image(params, x):
-    u = image_net.apply({"params": params["image"]}, scaled(x))
-    return u / jnp.sqrt((u**2).sum(-1, keepdims=True) + 1e-12)
+    return unit_vectors(image_net.apply({"params": params["image"]}, scaled(x)))
 
   def text(params, captions):
     return text_net.apply({"params": params["text"]}, captions)

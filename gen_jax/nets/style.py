@@ -23,6 +23,7 @@ from gen_jax.core import Array
 from gen_jax.nets.conv import convolve, convolve_enlarged, enlarge
 from gen_jax.nets.gan import leaky
 from gen_jax.nets.progan import BASE, Conv, Equal, blur, pixel_norm
+from gen_jax.nets.translation import instance_norm
 
 
 class Mapping(nn.Module):
@@ -41,16 +42,10 @@ class Mapping(nn.Module):
     return h.astype(jnp.promote_types(self.dtype, jnp.float32))
 
 
-def instance_norm(x: Array) -> Array:
-  """x [B, H, W, C] with mean 0 and variance 1 over the pixels of each example and channel."""
-  centred = x - x.mean((1, 2), keepdims=True)
-  return centred / jnp.sqrt((centred**2).mean((1, 2), keepdims=True) + 1e-8)
-
-
 def modulated(x: Array, style: Array) -> Array:
   """AdaIN of x [B, H, W, C] by style [B, 2 C] = (y_s, y_b)."""
   scale, shift = jnp.split(style[:, None, None], 2, axis=-1)
-  return instance_norm(x) * (1 + scale) + shift
+  return instance_norm(x, 1e-8) * (1 + scale) + shift
 
 
 class Styled(nn.Module):

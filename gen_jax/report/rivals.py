@@ -129,8 +129,9 @@ def moves_near(
   game: Game, near: Proximal, split: Split, feed: Feed, key: Array, spec: Spec
 ) -> Moves:
   """Those of the generator, whose critic answers each from near the one that was trained."""
-  order, moves, looks = jax.random.split(key, 3)
+  order, steps, moves, looks = jax.random.split(key, 4)
   arrays, draw = batches(split, feed, spec, order)
+  plain = moves_of(game, "generator", split, feed, steps, spec)
   start = {name: game.state[name]["critic"] for name in ("params", "mutable", "opt")}
 
   def begun(state):
@@ -143,17 +144,13 @@ def moves_near(
     pull = lambda critic: near.weight * distance(game, spec, critic, batch, keys).mean()
     return game.model.respond(state, batch, jax.random.fold_in(own, 0), "critic", extra=pull)
 
-  @jax.jit
-  def step(state, arrays, i):
-    return game.model.respond(state, draw(arrays, i), jax.random.fold_in(moves, i), "generator")
-
   def answered(state, key=looks, first=0):
     state = begun(state)
     for i in range(first, first + near.steps):
       state = near_step(state, arrays, key, jnp.int32(i))
     return state
 
-  return Moves(lambda state, i: step(answered(state, moves, i * near.steps), arrays, i), answered)
+  return Moves(lambda state, i: plain.step(answered(state, moves, i * near.steps), i), answered)
 
 
 def find_rival(
