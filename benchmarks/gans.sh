@@ -29,9 +29,9 @@ for system in stylegan progan; do
   timeout --signal=TERM "${minutes}m" "${command[@]}" || status=$?
   case $status in
     0) ;; # to its end, with its measures and pictures
-    124) # saved, and not at its end
-      "${command[@]}" --mode=evaluate
+    124) # saved, and not at its end; measured if it has come to the last resolution
       "${command[@]}" --mode=sample --n=64
+      "${command[@]}" --mode=evaluate || note "$system has not come to 32x32: start this again"
       ;;
     *) exit $status ;;
   esac
