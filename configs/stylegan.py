@@ -28,7 +28,8 @@ SPRITES = dict(
   ),
   evaluate=dict(samples=1000, classifier_steps=1000),
   measures=(
-    "sprites", "path_length", "read_out", "class_shares", "frechet", "kernel", "prdc", "memorisation",
+    "sprites", "path_length", "read_out", "class_shares", "frechet", "kernel", "prdc",
+    "memorisation",
   ),
 )  # fmt: skip
 
