@@ -1,4 +1,4 @@
-"""Masked diffusion: integers that are hidden and drawn in any order, and filled in given any others.
+"""Masked diffusion: integers that are hidden, and drawn in any order given those that are not.
 
 Source: Sahoo et al. 2024 (MDLM, arXiv:2406.07524); `sample.method=confidence` is the decoding of
 MaskGIT (Chang et al. 2022, arXiv:2202.04200). The bound on bits/dim is of any order of the pixels;

@@ -1,9 +1,10 @@
-"""Masked diffusion (Sahoo et al. 2024, arXiv:2406.07524) and MaskGIT's decoding (Chang et al. 2022).
+"""Masked diffusion (Sahoo et al. 2024, arXiv:2406.07524) and decoding as MaskGIT's.
 
-  learn      E_n T/n sum_{i hidden} -log p(x_i | x_n, c),  with n of the T integers hidden, n uniform
-             in 1..T; it bounds -log p(x | c) from above
+  learn      E_n T/n sum_{i hidden} -log p(x_i | x_n, c),  n of the T integers hidden, n uniform in
+             1..T; it bounds -log p(x | c) from above
   sample     all T hidden; in each step some of the hidden are drawn from p(x_i | x_t, c), those of
-             an order of chance (ancestral), or those whose draws are surest (MaskGIT)
+             an order of chance (ancestral), or those whose draws are surest (MaskGIT:
+             Chang et al. 2022, arXiv:2202.04200)
   complete   the same, from what is given
 
 The network sees all that is not hidden, so that any part can be filled in given any other. Levels
