@@ -13,15 +13,16 @@ from gen_jax.config import experiment, tiny, variant
 
 DIGITS = dict(
   model=dict(
-    conditional=True, width=64, layers=3, heads=4, dropout=0.2, ema=0.998,
-    optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=4000, warmup=100),
+    conditional=True, width=64, layers=3, heads=4, dropout=0.2, ema=0.999,
+    optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=8000, warmup=100),
   ),
   data=dict(name="digits", batch_size=64),
   train=dict(
-    steps=4000, log_every=50, validate_every=500, sample_every=1000, checkpoint_every=500,
+    steps=8000, log_every=100, validate_every=500, sample_every=2000, checkpoint_every=500,
     best="nll",
   ),
   sample=dict(steps=16),
+  likelihood=dict(counts=16),
   evaluate=dict(samples=1500),
   measures=(
     "likelihood", "frechet", "prdc", "sample_accuracy", "memorisation", "completion_accuracy",
