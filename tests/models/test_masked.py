@@ -135,7 +135,8 @@ def test_guidance_is_the_ratio_of_both_models():
   how = dict(condition_dropout=0.5, likelihood=Likelihood(1))
   guided = build(spec, **how, sample=Sampler(guidance=w))
   state, label = random_state(guided, spec), jnp.ones(3, jnp.int32)
-  p = lambda cond: np.exp(guided.log_prob(state, jnp.arange(3)[:, None], keys_of(3), cond))
+  log_prob = jax.jit(guided.log_prob)
+  p = lambda cond: np.exp(log_prob(state, jnp.arange(3)[:, None], keys_of(3), cond))
   with_label, without = p({"label": label}), p(None)
   np.testing.assert_allclose([with_label.sum(), without.sum()], 1, rtol=1e-5)
   want = with_label ** (1 + w) / without**w
@@ -151,7 +152,8 @@ def test_guidance_is_the_ratio_of_both_models():
 def test_the_loss_estimates_the_bound_and_leaves_out_the_padding():
   model = build(WORDS, dropout=0.0)
   first = {"x": jnp.zeros((1, 3), jnp.int32), "label": jnp.zeros(1, jnp.int32)}
-  state = model.init(jax.random.key(0), first) | {"params": random_state(model, WORDS)["params"]}
+  shapes = jax.eval_shape(model.init, jax.random.key(0), first)
+  state = jax.tree.map(jnp.zeros_like, shapes) | random_state(model, WORDS)
   n, key = 6000, jax.random.key(2)
   x, mask = jnp.tile(jnp.array([[0, 1, 1]]), (n, 1)), jnp.arange(n) < 5000
   batch = {"x": jnp.where(mask[:, None], x, 0), "label": jnp.ones(n, jnp.int32), "mask": mask}
