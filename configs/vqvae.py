@@ -1,11 +1,11 @@
-"""VQ-VAE: images as discrete codes, and an autoregressive prior over them that is drawn from.
+"""VQ-VAE: images as discrete codes, and a prior over them that is drawn from.
 
 Source: van den Oord et al. 2017 (arXiv:1711.00937); `sonnet` is the setting of DeepMind Sonnet's
 example on CIFAR-10 (10k steps of 32: MSE / variance 0.056, perplexity about 327, both of training
 batches), for a folder or zip of colour images. `train.steps` are those of the VQ-VAE, then those of
 the prior; the PixelCNN overfits the 1294 digits soon after its 500.
 
-  launch/run.sh --config configs/vqvae.py[:digits_transformer|mnist]
+  launch/run.sh --config configs/vqvae.py[:digits_transformer|digits_masked|mnist]
   launch/run.sh --config configs/vqvae.py:sonnet --config.data.path=IMAGES.zip
 
 Test digits, a minute of CPU time each: MSE / variance 0.042, 64 of 64 codes used, perplexity 57.0.
@@ -56,6 +56,19 @@ VARIANTS = {
         ),
       ),
       train=dict(steps=(1500, 1500)),
+    ),
+  ),
+  "digits_masked": merge(
+    DIGITS,
+    dict(
+      model=dict(
+        prior="masked",
+        masked=dict(
+          width=64, layers=2, heads=4, dropout=0.3, ema=0.998,
+          optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=3000, warmup=50),
+        ),
+      ),
+      train=dict(steps=(1500, 3000)),
     ),
   ),
   "mnist": merge(
@@ -117,6 +130,15 @@ VARIANTS["tiny_transformer"] = merge(
     ),
   ),
 )
+VARIANTS["tiny_masked"] = merge(
+  VARIANTS["tiny"],
+  dict(
+    model=dict(
+      prior="masked", masked=dict(width=8, layers=1, heads=2, optimizer=dict(decay_steps=8)),
+    ),
+    sample=dict(steps=4),
+  ),
+)  # fmt: skip
 
 
 def get_config(name: str = "digits"):

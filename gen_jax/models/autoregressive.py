@@ -166,9 +166,9 @@ def in_blocks(f: Callable, most: int) -> Callable:
 
 
 def drawn(keys: Array, i: Array, logits: Array, sampler: Sampler) -> Array:
-  """Levels [n] of position i from logits [n, K], each by its own key of keys [n]."""
+  """Levels [n, ...] from logits [n, ..., K], each example's by use i of its own key of keys [n]."""
   if sampler.top_k:
-    smallest = lax.top_k(logits, sampler.top_k)[0][:, -1:]
+    smallest = lax.top_k(logits, sampler.top_k)[0][..., -1:]
     logits = jnp.where(logits < smallest, -jnp.inf, logits)
   if not sampler.temperature:
     return logits.argmax(-1).astype(jnp.int32)
@@ -176,10 +176,12 @@ def drawn(keys: Array, i: Array, logits: Array, sampler: Sampler) -> Array:
   return jax.vmap(one)(keys, logits / sampler.temperature).astype(jnp.int32)
 
 
-def check(spec: Spec, conditional: bool, sample: Sampler, channel_order=()) -> None:
+def check(
+  spec: Spec, conditional: bool, sample: Sampler, channel_order=(), who="an autoregressive model"
+) -> None:
   """Refuses data of real values, labels that they lack, and options beyond their levels."""
   if spec.levels is None or spec.levels < 2:
-    raise UserError("an autoregressive model is of data of integer levels, and these are real")
+    raise UserError(f"{who} is of data of integer levels, and these are real")
   if conditional:
     require_labels(spec)
   if channel_order and sorted(channel_order) != list(range(spec.shape[-1])):

@@ -1,10 +1,10 @@
-"""VQ-VAE and an autoregressive prior over its codes (van den Oord et al. 2017, arXiv:1711.00937).
+"""VQ-VAE and a prior over its codes (van den Oord et al. 2017, arXiv:1711.00937).
 
   stage 1    || x - D(z_q) ||^2 / var(x) + beta || z - sg(e) ||^2,  z = E(x),  e = e_k nearest to z,
              z_q = z + sg(e - z); the codebook by || sg(z) - e ||^2 (eq. 3) or by moving averages of
              the vectors of each code (appendix A.1)
-  stage 2    -log p(k | c) of the codes k [h, w] of the frozen first stage, by an autoregressive
-             prior: a gated PixelCNN or a causal transformer
+  stage 2    -log p(k | c) of the codes k [h, w] of the frozen first stage, by a prior: a gated
+             PixelCNN, a causal transformer, or masked diffusion, which has a bound on it
   sample     x = D(e_k),  k ~ p(k | c)
 
 Errors and losses are means over positions and dimensions, and pixels run from -1/2 to 1/2, as in
@@ -36,11 +36,14 @@ from gen_jax.models.codebook import (
   with_pixels,
 )
 from gen_jax.models.common import in_levels, require_images, require_multiples, scaling
+from gen_jax.models.masked import Decoding, Likelihood
+from gen_jax.models.masked import Sampler as MaskedSampler
+from gen_jax.models.masked import build as build_masked
 from gen_jax.models.pixelcnn import Kernel
 from gen_jax.models.pixelcnn import build as build_pixelcnn
 from gen_jax.models.transformer import build as build_transformer
 from gen_jax.nets.vqvae import Decoder, Encoder
-from gen_jax.schema import Count, Decay, Dtype, Natural, NonNegative, builder
+from gen_jax.schema import Count, Decay, Dtype, Natural, NonNegative, Share, builder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +72,19 @@ class Transformer:
   optimizer: Optimizer = Optimizer(learning_rate=1e-3, warmup=100)
 
 
+@dataclasses.dataclass(frozen=True)
+class Masked:
+  """Masked diffusion of the codes, and how it learns: see `models.masked.build`."""
+
+  width: Count = 128
+  layers: Count = 4
+  heads: Count = 4
+  dropout: Decay = 0.1
+  condition_dropout: Share = 0.0
+  ema: Decay = 0.999
+  optimizer: Optimizer = Optimizer(learning_rate=1e-3, warmup=100)
+
+
 @builder
 def build(
   spec: Spec,
@@ -88,10 +104,12 @@ def build(
   conditional: bool = False,
   dtype: Dtype = "float32",
   optimizer: Optimizer = Optimizer(learning_rate=3e-4),
-  prior: Literal["pixelcnn", "transformer"] = "pixelcnn",
+  prior: Literal["pixelcnn", "transformer", "masked"] = "pixelcnn",
   pixelcnn: PixelCNN = PixelCNN(),
   transformer: Transformer = Transformer(),
-  sample: Sampler = Sampler(),
+  masked: Masked = Masked(),
+  sample: Decoding = Decoding(),
+  likelihood: Likelihood = Likelihood(),
 ) -> Program:
   """VQ-VAE of images [H, W, C] with integer levels: codes [H / factor, W / factor] in 0..K-1.
 
@@ -100,10 +118,11 @@ def build(
 
   `evaluate` of the whole gives reconstruction_mse (pixels in [0, 1], mean over dimensions),
   mse_over_variance (of the pixels), commitment (squared distance of vectors to their codes),
-  distinct_codes (in one image) and nats_per_code, -log p(codes | label) / (h w). Training logs how
-  the batch uses the codebook (perplexity, codes_used) and how the last whole epoch did
-  (epoch_perplexity, epoch_codes_used; 1 and 0 before there is one). `pictures` are the codes as
-  the decoder sees them, each all over an image, the most used first.
+  distinct_codes (in one image) and nats_per_code, -log p(codes | label) / (h w), of masked
+  diffusion a bound from above. Training logs how the batch uses the codebook (perplexity,
+  codes_used) and how the last whole epoch did (epoch_perplexity, epoch_codes_used; 1 and 0 before
+  there is one). `pictures` are the codes as the decoder sees them, each all over an image, the most
+  used first.
 
   Args:
     spec: of the data.
@@ -122,8 +141,9 @@ def build(
     dtype: of the networks' computation.
     optimizer: of stage 1.
     prior: the network of stage 2.
-    pixelcnn, transformer: its options, of which those of the chosen one count.
-    sample: how codes are drawn.
+    pixelcnn, transformer, masked: its options, of which those of the chosen one count.
+    sample: how codes are drawn; of an autoregressive prior by temperature and top_k alone.
+    likelihood: of masked diffusion.
 
   Raises:
     UserError: if the data are not images with integer levels that `factor` divides, labels are
@@ -138,10 +158,15 @@ def build(
     start=start, commitment=commitment, variance=variance, dtype=dtype, optimizer=optimizer,
   )  # fmt: skip
   code_spec = Spec.of((*shape, 1), codes, spec.classes)
-  common = dict(conditional=conditional, dtype=dtype, sample=sample)
-  if prior == "pixelcnn":
+  common = dict(conditional=conditional, dtype=dtype)
+  if prior == "masked":
+    common |= dict(sample=MaskedSampler(**vars(sample)), likelihood=likelihood)
+    chosen = build_masked(code_spec, **common, **vars(masked))
+  elif prior == "pixelcnn":
+    common |= dict(sample=in_order(sample, likelihood, prior))
     chosen = build_pixelcnn(code_spec, embed=True, **common, **vars(pixelcnn))
   else:
+    common |= dict(sample=in_order(sample, likelihood, prior))
     chosen = build_transformer(code_spec, **common, **vars(transformer))
   return two_stages(first, chosen.stages[0].model, spec, shape)
 
@@ -271,6 +296,9 @@ def two_stages(first: Model, second: Model, spec: Spec, shape: tuple[int, ...]) 
     encode=lambda states, x, keys=None, cond=None: first.encode(states[0], x, keys, cond),
     sample=sample,
     log_prob=None,
+    trajectory=None,
+    observe=None,
+    transform=None,
     pictures=lambda states: first.pictures(states[0]),
   )
   return Program((Stage(first), Stage(second, view=view)), whole)
@@ -282,3 +310,14 @@ def check(spec: Spec, factor: int) -> None:
   if factor & (factor - 1):
     raise UserError(f"model.factor must be a power of 2, not {factor}")
   require_multiples(spec, factor, f"model.factor={factor} divides both sides")
+
+
+def in_order(sample: Decoding, likelihood: Likelihood, prior: str) -> Sampler:
+  """The options of a sampler that draws codes in their order; refuses the others."""
+  own = [field.name for field in dataclasses.fields(Sampler)]
+  given = {f"sample.{k}": (v, getattr(Decoding(), k)) for k, v in vars(sample).items()}
+  given["likelihood.counts"] = (likelihood.counts, 0)
+  for name, (value, default) in given.items():
+    if value != default and name.removeprefix("sample.") not in own:
+      raise UserError(f"{name}={value} is of model.prior=masked, and this is {prior}")
+  return Sampler(**{name: getattr(sample, name) for name in own})

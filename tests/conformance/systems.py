@@ -46,7 +46,7 @@ TWO_PLAYERS_OF_COLOUR = {"model": {**SMALL_STEPS["model"], "critic_optimizer": S
 FAIR = {"model": {"dtype": "float64", "predictor_optimizer": SGD, "adversary_optimizer": SGD}}
 
 # For the two stages of a VQ-VAE and the prior over its codes.
-PRIORS = {name: {"optimizer": SGD} for name in ("pixelcnn", "transformer")}
+PRIORS = {name: {"optimizer": SGD} for name in ("pixelcnn", "transformer", "masked")}
 TWO_STAGES = {"model": {"dtype": "float64", "optimizer": SGD, **PRIORS}}
 
 # For an autoencoder after the classifier whose features it learns from.
@@ -105,6 +105,7 @@ SYSTEMS = (
   System("video:tiny", TWO_STAGES_OF_VIDEO),
   System("pixelcnn:tiny", SMALL_STEPS),
   System("transformer:tiny", SMALL_STEPS),
+  System("masked:tiny", SMALL_STEPS),
   System("realnvp:tiny", SMALL_STEPS),
   System("nice:tiny", SMALL_STEPS),
   System("debias:tiny", FAIR),
@@ -121,6 +122,7 @@ MORE = (
   System("segment:tiny_fcn"),
   System("superres:tiny_gan", THREE_STAGES),
   System("vqvae:tiny_transformer", TWO_STAGES),
+  System("vqvae:tiny_masked", TWO_STAGES),
   System("gan:tiny_hinge", TWO_PLAYERS),
   System("gan:tiny_dragan", TWO_PLAYERS),
   System("gan:tiny_duality", TWO_PLAYERS),

@@ -183,11 +183,12 @@ def test_without_a_condition_a_model_draws_or_refuses_in_one_line(system, traine
     pytest.skip("takes no condition")
   keys = fold_each(jax.random.key(0), jnp.arange(4))
   x = split.take(np.arange(4))["x"]
+  given = lambda x: x if model.observe is None else model.observe(result.states, x, keys, None)
   calls = {
     "sample": lambda: model.sample(result.states, keys, None),
     "log_prob": lambda: model.log_prob(result.states, x, keys, None),
     "encode": lambda: model.encode(result.states, x, keys, None),
-    "transform": lambda: model.transform(result.states, x, keys, None),
+    "transform": lambda: model.transform(result.states, given(x), keys, None),
   }
   for name, call in calls.items():
     if getattr(model, name) is not None:

@@ -8,6 +8,7 @@ import pytest
 from gen_jax.core import Spec, UserError, fold_each
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.models import vqvae
+from gen_jax.models.masked import Decoding, Likelihood
 
 SPEC = Spec.of((4, 4, 1), 5, 3)
 SMALL = dict(
@@ -15,6 +16,7 @@ SMALL = dict(
   optimizer=Optimizer("sgd", 0.1, b1=0.0), conditional=True,
   pixelcnn=vqvae.PixelCNN(width=3, dilations=(1,), first_kernel=3, head=4),
   transformer=vqvae.Transformer(width=4, layers=1, heads=2),
+  masked=vqvae.Masked(width=4, layers=1, heads=2),
 )  # fmt: skip
 
 
@@ -170,7 +172,7 @@ def test_the_pictures_are_the_codes_alone_the_most_used_first():
   assert picture.shape == (6, 4, 4, 1) and np.asarray(picture).std(0).max() > 0.01
 
 
-@pytest.mark.parametrize("prior_net", ["pixelcnn", "transformer"])
+@pytest.mark.parametrize("prior_net", ["pixelcnn", "transformer", "masked"])
 def test_the_first_stage_is_frozen_in_the_second_which_sees_its_codes(prior_net):
   program, _, state = stage(prior=prior_net)
   own = state["params"]["vqvae"]
@@ -210,6 +212,8 @@ def test_the_first_stage_is_frozen_in_the_second_which_sees_its_codes(prior_net)
   (dict(factor=3), "power of 2"),
   (dict(factor=8), "multiples of 8, not 4x4"),
   (dict(pixelcnn=vqvae.PixelCNN(kernel=1)), "model.pixelcnn.kernel must be 3 or more"),
+  (dict(sample=Decoding(steps=2)), "sample.steps=2 is of model.prior=masked, and this is pixelcnn"),
+  (dict(likelihood=Likelihood(2)), "likelihood.counts=2 is of model.prior=masked"),
   (dict(codes=1), "model.codes must be 2 or more"),
   (dict(decay=1.0), r"model.decay must be in \[0, 1\)"),
   (dict(spec=Spec.of((4, 4, 1), 5), conditional=True), "labels"),

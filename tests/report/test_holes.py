@@ -7,6 +7,7 @@ import pytest
 from gen_jax.core import Field, Model, Spec
 from gen_jax.data import ArraySplit, Source
 from gen_jax.report import measures
+from gen_jax.report.judge import Judge
 from gen_jax.report.measures import holes as measured
 from tests.report import made
 
@@ -70,6 +71,31 @@ def test_a_linear_world_is_filled_by_the_gaussian():
   x = np.rint(x.clip(0, 255)).astype(np.uint8)
   record = taken(lambda states, given, keys, cond: given[..., :3], x[:100], train=x[100:])
   assert record["hole_psnr"]["of_linear"] > 30 > record["hole_psnr"]["of_harmonic"] + 5
+
+
+def test_what_a_judge_reads_in_completed_pictures():
+  """Pictures of one level, told from their holes alone; of class 3 the holes are filled wrong."""
+  label = np.arange(40) % 4
+  x = np.broadcast_to(60 * label[:, None, None, None], (40, 12, 10, 3)).astype(np.uint8)
+  split = ArraySplit({"x": x, "label": label.astype(np.int32)})
+  source = Source("made", Spec.of((12, 10, 3), 256, 4), {"train": split, "test": split}, {})
+  read = lambda x: np.rint(x[:, HOLE].mean((1, 2)) / 60).astype(int)
+  judge = lambda source, name: Judge(read, None, 0.75)
+
+  def record_of(observe):
+    level = lambda given: given[:, :1, :1, :3] % 180
+    fill = lambda states, given, keys, cond: jnp.where(
+      HOLE[..., None], level(given), given[..., :3]
+    )
+    model = Model(None, None, None, transform=fill, observe=observe, cond=("label",))
+    scene = made.scene(model, source, judges=judge)
+    return measures.take(("completion_accuracy",), scene)["completion_accuracy"]
+
+  record = record_of(observe)
+  assert record["value"] == 0.75 and record["of_given"] == 0.25 and record["of_real"] == 1
+  assert record["told"] == ["label"] and record["extractor_accuracy"] == 0.75
+  assert record["share_hidden"] == pytest.approx(16 / 120) and record["examples"] == 40
+  assert "needs pictures with an alpha" in record_of(lambda states, x, keys, cond: x)["why"]
 
 
 def test_how_rough_what_is_filled_in_is():

@@ -258,6 +258,7 @@ MEASURED = {
   "recoloured_accuracy": (FADED, coloured, RGB, {}, {"": EXACT}),
   "painted": (PAINTER, in_paint, PAINTED, {}, {"": EXACT}),
   "hole_psnr": (HOLED, images, RESTORED, {}, {"": EXACT}),
+  "completion_accuracy": (HOLED, images, RESTORED, {}, {"": EXACT}),
   "checkerboard": (BOARDED, images, RESTORED, {}, {"": EXACT}),
   "superres": (ENLARGING, coarse, Spec.of((16, 16, 1), 256, 4), {}, {"": EXACT}),
   "duality": (TWINS, vectors, VECTORS, {}, {"": EXACT}),

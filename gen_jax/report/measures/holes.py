@@ -101,3 +101,32 @@ def hole_psnr(scene: Scene) -> dict[str, Record]:
     why = "real pictures are flat in these holes"
     records["hole_gradient"] = {"value": None, "why": why, "split": scene.settings.split}
   return records
+
+
+@measure(
+  "completion_accuracy", needs=("observe", "transform"), fields=("label",), obstacle=unfit
+)  # fmt: skip
+def completion_accuracy(scene: Scene) -> dict[str, Record]:
+  """How often a classifier of real data reads a picture as its class when what `observe` hides of
+  it is filled in. `told` are the fields that the model is conditioned on as it fills it.
+
+  Beside it: `of_given`, what it reads in the picture with the hole at level 0, and `of_real`.
+
+  Raises:
+    UserError: where `observe` gives no alpha.
+  """
+  observe, real, label = scene.model.observe, scene.real["x"], scene.real["label"]
+  given = scene.terms(
+    lambda states, batch, keys: {"x": observe(states, batch["x"], keys, scene.cond(batch))}
+  )["x"]
+  if given.shape[1:] != (*real.shape[1:-1], real.shape[-1] + 1):
+    raise UserError("the measure completion_accuracy needs pictures with an alpha, 0 in a hole")
+  made = np.asarray(as_integers(np.rint(scene.transformed), scene.spec.levels))
+  right = lambda x: float((scene.judge.predict(x) == label).mean())
+  facts = {
+    "of_given": right(np.where(given[..., -1:] == 0, 0, given[..., :-1])),
+    "of_real": right(real),
+    "share_hidden": float((given[..., -1] == 0).mean()),
+    "told": list(scene.model.cond),
+  }
+  return {"completion_accuracy": scene.of_split(right(made), **facts, **scene.extractor())}
