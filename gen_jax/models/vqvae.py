@@ -69,6 +69,43 @@ class Transformer:
   optimizer: Optimizer = Optimizer(learning_rate=1e-3, warmup=100)
 
 
+@dataclasses.dataclass(frozen=True)
+class FirstStage:
+  """The VQ-VAE of a system of several stages; see `build`."""
+
+  factor: Annotated[int, Ge(2)] = 4
+  codes: Annotated[int, Ge(2)] = 512
+  dim: Count = 64
+  width: Count = 128
+  blocks: Natural = 2
+  residual: Count = 32
+  codebook: Learnt = "ema"
+  decay: Decay = 0.99
+  commitment: NonNegative = 0.25
+  start: Start = "kmeans"
+  restart: Decay = 0.01
+  variance: NonNegative = 0.0
+  optimizer: Optimizer = Optimizer(learning_rate=3e-4)
+
+
+def first_stage(spec: Spec, own: FirstStage, dtype: str) -> tuple[Model, tuple[int, int]]:
+  """Its model, and the height and width of its codes.
+
+  Raises:
+    UserError: if the data are not images with integer levels that `factor` divides.
+  """
+  check(spec, own.factor)
+  shape = (spec.shape[0] // own.factor, spec.shape[1] // own.factor)
+  shared = (int(math.log2(own.factor)), own.width, own.blocks, own.residual, jnp.dtype(dtype))
+  model = autoencoder(
+    spec, Encoder(own.dim, *shared), Decoder(spec.shape[-1], *shared),
+    Codebook(own.codes, own.codebook, own.decay, own.restart), shape, own.dim,
+    start=own.start, commitment=own.commitment, variance=own.variance, dtype=dtype,
+    optimizer=own.optimizer,
+  )  # fmt: skip
+  return model, shape
+
+
 @builder
 def build(
   spec: Spec,
@@ -129,14 +166,11 @@ def build(
     UserError: if the data are not images with integer levels that `factor` divides, labels are
       asked for that they lack, or an option is out of range.
   """
-  check(spec, factor)
-  shape = (spec.shape[0] // factor, spec.shape[1] // factor)
-  book = Codebook(codes, codebook, decay, restart)
-  shared = (int(math.log2(factor)), width, blocks, residual, jnp.dtype(dtype))
-  first = autoencoder(
-    spec, Encoder(dim, *shared), Decoder(spec.shape[-1], *shared), book, shape, dim,
-    start=start, commitment=commitment, variance=variance, dtype=dtype, optimizer=optimizer,
+  own = FirstStage(
+    factor, codes, dim, width, blocks, residual, codebook, decay, commitment, start, restart,
+    variance, optimizer,
   )  # fmt: skip
+  first, shape = first_stage(spec, own, dtype)
   code_spec = Spec.of((*shape, 1), codes, spec.classes)
   common = dict(conditional=conditional, dtype=dtype, sample=sample)
   if prior == "pixelcnn":

@@ -73,6 +73,14 @@ TWO_STAGES_OF_VIDEO = {
   "model": {"dtype": "float64", "optimizer": SGD, "transformer": {"optimizer": SGD}}
 }
 
+# For a VQ-VAE, a transformer and encoders.
+THREE_STAGES_OF_CAPTIONS = {
+  "model": {
+    "dtype": "float64", "clip_optimizer": SLOW_SGD,
+    "vqvae": {"optimizer": SGD}, "transformer": {"optimizer": SGD},
+  }
+}  # fmt: skip
+
 SYSTEMS = (
   System("ddpm:tiny"),
   System("ddpm:tiny_captions"),
@@ -103,6 +111,7 @@ SYSTEMS = (
   System("complete:tiny", TWO_PLAYERS),
   System("vqvae:tiny", TWO_STAGES),
   System("video:tiny", TWO_STAGES_OF_VIDEO),
+  System("dalle:tiny", THREE_STAGES_OF_CAPTIONS),
   System("pixelcnn:tiny", SMALL_STEPS),
   System("transformer:tiny", SMALL_STEPS),
   System("realnvp:tiny", SMALL_STEPS),
