@@ -12,6 +12,7 @@ Three pairs of a colour and a shape are in no training picture: caption_accuracy
 samples of their captions. Captions of the others have ln 21 + ln 4 + 2 H(3/8, 2/8, 3/8) = 6.595
 nats (6.729 with all 24 pairs), below which nats_per_caption cannot come.
 
+  --config configs/dalle.py:gumbel      codes of a discrete VAE, as in the source
   --config configs/dalle.py:captioned --config.data.path=PATH   a folder or zip of images with a
       captions.tsv
 """
@@ -49,6 +50,14 @@ SPRITES = dict(
 
 VARIANTS = {
   "sprites": SPRITES,
+  "gumbel": merge(
+    SPRITES,
+    dict(
+      model=dict(
+        vqvae=dict(codebook="gumbel", gumbel=dict(steps=3000, kl=5e-4, kl_steps=1000)),
+      )
+    ),
+  ),
   "captioned": merge(
     SPRITES,
     dict(

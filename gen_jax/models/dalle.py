@@ -34,9 +34,10 @@ from gen_jax.learn.optimizer import Optimizer
 from gen_jax.models import autoregressive
 from gen_jax.models.autoregressive import Steps, check, drawer
 from gen_jax.models.common import field_of, require_captions
+from gen_jax.models.discrete import FirstStage, first_stage
 from gen_jax.models.pairs import Encoders, Pairs, pairs_of
 from gen_jax.models.transformer import fitting, rooms_of
-from gen_jax.models.vqvae import FirstStage, Transformer, first_stage, two_stages
+from gen_jax.models.vqvae import Transformer, two_stages
 from gen_jax.nets.dalle import TextTransformer
 from gen_jax.nets.text import PAD
 from gen_jax.schema import Count, Decay, Dtype, NonNegative, builder

@@ -23,8 +23,9 @@ from gen_jax.core import Field, Model, Program, Spec, UserError
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.models.autoregressive import Sampler, autoregressive
 from gen_jax.models.codebook import Learnt, Start
+from gen_jax.models.discrete import FirstStage, first_stage
 from gen_jax.models.transformer import fitting, rooms_of
-from gen_jax.models.vqvae import FirstStage, Transformer, first_stage, two_stages
+from gen_jax.models.vqvae import Transformer, two_stages
 from gen_jax.nets.video import FrameTransformer
 from gen_jax.schema import Count, Decay, Dtype, Natural, NonNegative, builder
 
@@ -71,7 +72,7 @@ def build(
   frame = Spec.of(tuple(picture), spec.levels)
   own = FirstStage(
     factor, codes, dim, width, blocks, residual, codebook, decay, commitment, start, restart,
-    variance, optimizer,
+    variance, optimizer=optimizer,
   )  # fmt: skip
   first, shape = first_stage(frame, own, dtype)
   each = math.prod(shape)

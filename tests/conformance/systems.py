@@ -130,6 +130,7 @@ MORE = (
   System("segment:tiny_fcn"),
   System("superres:tiny_gan", THREE_STAGES),
   System("vqvae:tiny_transformer", TWO_STAGES),
+  System("vqvae:tiny_gumbel", TWO_STAGES),
   System("gan:tiny_hinge", TWO_PLAYERS),
   System("gan:tiny_dragan", TWO_PLAYERS),
   System("gan:tiny_duality", TWO_PLAYERS),

@@ -12,8 +12,9 @@ from gen_jax.learn.optimizer import Optimizer
 from gen_jax.models import dalle
 from gen_jax.models.autoregressive import Steps, drawer, drawn, steps_of
 from gen_jax.models.dalle import Joint, Sampler, best_of, guided, joint_model
+from gen_jax.models.discrete import FirstStage
 from gen_jax.models.pairs import Encoders
-from gen_jax.models.vqvae import FirstStage, Transformer
+from gen_jax.models.vqvae import Transformer
 from gen_jax.nets.dalle import TextTransformer
 from gen_jax.nets.transformer import Transformer as Plain
 
