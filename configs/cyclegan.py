@@ -74,7 +74,17 @@ CAMVID = dict(
 VARIANTS = {
   "colour": COLOUR,
   "camvid": CAMVID,
-  "shape": merge(COLOUR, SHORTER, dict(data=dict(name="domains:shape"))),
+  "shape": merge(
+    COLOUR,
+    SHORTER,
+    dict(
+      model=dict(
+        generator=dict(norm="instance", blocks=4), generator_optimizer=dict(learning_rate=5e-4),
+        critic_optimizer=dict(learning_rate=5e-4),
+      ),
+      data=dict(name="domains:shape"),
+    ),
+  ),
   "digits": DIGITS,
   "inverted": INVERTED,
   "inverted_without_identity": merge(INVERTED, dict(model=dict(identity_weight=0.0))),

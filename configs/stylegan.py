@@ -27,7 +27,10 @@ SPRITES = dict(
     checkpoint_every=500,
   ),
   evaluate=dict(samples=1000, classifier_steps=1000),
-  measures=("sprites", "path_length", "class_shares", "frechet", "kernel", "prdc", "memorisation"),
+  measures=(
+    "sprites", "path_length", "read_out", "class_shares", "frechet", "kernel", "prdc",
+    "memorisation",
+  ),
 )  # fmt: skip
 
 TINY = tiny(

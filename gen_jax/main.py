@@ -84,7 +84,7 @@ def use_compilation_cache() -> None:
 
   folder = os.environ.get("GEN_JAX_CACHE", os.path.expanduser("~/.cache/gen_jax"))
   jax.config.update("jax_compilation_cache_dir", folder)
-  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def dispatch(argv: list[str]) -> int:

@@ -20,7 +20,7 @@ jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_debug_key_reuse", True)
 CACHE = os.environ.get("GEN_JAX_CACHE", os.path.expanduser("~/.cache/gen_jax"))
 jax.config.update("jax_compilation_cache_dir", CACHE)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 # Of the runs with a sharded state, and of those in float32 on eight devices, these stand for the

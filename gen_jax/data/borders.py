@@ -6,13 +6,14 @@ import math
 
 import chex
 import numpy as np
-from scipy import ndimage
 
 FARTHEST = 6  # standard deviations, from where on the exponential is below 2e-8
 
 
 def instances_of(labels: np.ndarray, classes: int) -> np.ndarray:
   """Numbers from 1 of the 4-connected regions of one class each but 0, of labels [H, W]: [H, W]."""
+  from scipy import ndimage
+
   chex.assert_rank(labels, 2)
   out, count = np.zeros(labels.shape, np.int32), 0
   for label in range(1, classes):
@@ -33,6 +34,8 @@ def border_weights(instances: np.ndarray, w0: float, sigma: float) -> np.ndarray
   Returns:
     float32 [H, W].
   """
+  from scipy import ndimage
+
   chex.assert_rank(instances, 2)
   far = math.ceil(FARTHEST * sigma)
   first, second = (np.full(instances.shape, np.inf) for _ in range(2))

@@ -38,7 +38,7 @@ from gen_jax.metrics.memorisation import (
 from gen_jax.metrics.modes import Modes, mode_coverage
 from gen_jax.metrics.paths import lerp, slerp, squared_speed
 from gen_jax.metrics.prdc import precision_recall_density_coverage
-from gen_jax.metrics.probes import balanced, probe_errors
+from gen_jax.metrics.probes import balanced, linear_r2, probe_errors
 from gen_jax.metrics.reading import nearest_drawn
 from gen_jax.metrics.regions import region_scores
 from gen_jax.metrics.retrieval import top_caption
@@ -81,6 +81,7 @@ __all__ = [
   "gradient_magnitude",
   "lattice_energy",
   "likeness",
+  "linear_r2",
   "low_pass",
   "luminance",
   "mode_coverage",

@@ -9,13 +9,18 @@ import numpy as np
 
 from gen_jax.metrics.finite import finite
 
+ROWS = 512  # of a matrix of distances at once
+
 
 def mean_pairwise_distance(x: np.ndarray) -> float:
   """Mean Euclidean distance of two different rows of x [n, D], n > 1."""
-  square = (x**2).sum(axis=1)
-  squares = np.maximum(square[:, None] + square - 2 * x @ x.T, 0)
-  np.fill_diagonal(squares, 0)
-  return float(np.sqrt(squares).sum() / (len(x) * (len(x) - 1)))
+  square, total = (x**2).sum(axis=1), 0.0
+  for start in range(0, len(x), ROWS):
+    rows = np.arange(start, min(start + ROWS, len(x)))
+    squares = np.maximum(square[rows, None] + square - 2 * x[rows] @ x.T, 0)
+    squares[np.arange(len(rows)), rows] = 0  # of an example to itself
+    total += np.sqrt(squares).sum()
+  return float(total / (len(x) * (len(x) - 1)))
 
 
 def diversity_within_classes(

@@ -10,7 +10,7 @@ REAL, LABEL = rng.normal(size=(60, 2, 3)), np.arange(60) % 3
 
 
 def test_mean_pairwise_distance_is_scipy_s():
-  x = rng.normal(size=(20, 5))
+  x = rng.normal(size=(700, 5))
   np.testing.assert_allclose(mean_pairwise_distance(x), pdist(x).mean(), rtol=1e-9)
 
 

@@ -1,6 +1,7 @@
 """The kernel distance against sums over pairs, and against moments."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -31,6 +32,15 @@ def test_of_many_it_is_the_distance_of_three_moments():
     apart = np.subtract(*sums) / n
     total += math.comb(3, order) / f**order * (apart**2).sum()
   assert metrics.kernel_distance(a[:4000], b[:4000]) == pytest.approx(total, rel=0.1)
+
+
+def test_many_examples_need_no_matrix_of_all_pairs():
+  a, b = RNG.standard_normal((2, 5000, 3))
+  tracemalloc.start()
+  metrics.kernel_distance(a, b)
+  peak = tracemalloc.get_traced_memory()[1]
+  tracemalloc.stop()
+  assert peak < 5000 * 5000 * 8 / 2
 
 
 def test_of_one_distribution_it_is_zero_on_average():

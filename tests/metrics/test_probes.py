@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gen_jax.core import UserError
-from gen_jax.metrics import balanced, probe_errors
+from gen_jax.metrics import balanced, linear_r2, probe_errors
 
 
 @pytest.mark.parametrize("count", [10, 100, 1000])
@@ -43,3 +43,11 @@ def test_refusals(rng):
     probe_errors(codes, one, codes, one)
   with pytest.raises(UserError, match="the codes hold NaN"):
     probe_errors(codes * np.nan, np.arange(20) % 2, codes, one)
+
+
+def test_of_what_is_a_line_and_noise_the_line_s_share_is_told(rng):
+  codes = rng.standard_normal((4000, 3))
+  line = codes @ [[1.0], [2.0], [-1.0]]
+  targets = np.hstack([line, line + np.sqrt(6) * rng.standard_normal(line.shape), 0 * line])
+  targets[:, 2] = rng.standard_normal(4000)
+  np.testing.assert_allclose(linear_r2(codes, targets), [1, 0.5, 0], atol=0.03)

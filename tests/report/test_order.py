@@ -198,6 +198,11 @@ DRAWN_CODES = TWINS._replace(
   styles=lambda states, code, cond: jnp.stack([code, code**2], 1),
   decode=lambda states, z, cond: 100 + 20 * z.reshape(len(z), -1, 1, 1)[:, :2].repeat(2, 2),
 )  # fmt: skip
+KEPT = jnp.asarray(SPRITES.draw(np.random.default_rng(0).integers(SPRITES.size, size=99)))
+SPRITE_CODES = TWINS._replace(
+  prior=lambda states, keys, cond: jax.vmap(lambda key: jax.random.uniform(key, (1,)))(keys),
+  decode=lambda states, z, cond: KEPT[(99 * z[:, 0]).astype(int)], cond=(),
+)  # fmt: skip
 WORDS = TWINS._replace(transform=lambda states, x, keys, cond: x + 1, cond=())
 
 FLAT = lambda x: 1.0 * x.reshape(len(x), -1)
@@ -262,6 +267,7 @@ MEASURED = {
   "caption_faithful": (DRAWING, drawn, DRAWN_SPEC, {}, {"": 0.02}),
   "captions_left_out": (DRAWING, drawn, DRAWN_SPEC, {"leave_out": ("red heart",)}, {"": 0.02}),
   "captions_reconstructed": (DRAWING, drawn, DRAWN_SPEC, {}, {"": EXACT}),
+  "read_out": (SPRITE_CODES, drawn, DRAWN_SPEC, {}, {"": EXACT}),
   "path_length": (DRAWN_CODES, images, RESTORED, {}, {"": EXACT}),
   "retrieval": (DRAWING, drawn, DRAWN_SPEC, {}, {"": 0.03}),
   "words": (WORDS, sentences, Spec(WORD_FIELD, {"y": WORD_FIELD}), {}, {"": EXACT}),

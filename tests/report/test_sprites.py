@@ -2,10 +2,12 @@
 
 import types
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax.core import Spec
+from gen_jax.core import Model, Spec, UserError
 from gen_jax.data import shapes
 from gen_jax.report.measures import sprites
 
@@ -85,7 +87,7 @@ def test_captions_of_pairs_that_are_left_out():
 
 
 def test_captions_of_what_codes_leave_of_real_pictures():
-  """Of codes without the blue channel: blue is black, cyan green, magenta red, white yellow."""
+  """Of codes without the blue channel: blue is black, cyan green and magenta red."""
   where = positions(scale=3)
   scene = scene_of(None, real=KNOWN.draw(where))
   scene.real["caption"] = KNOWN.captions_of(where)
@@ -99,3 +101,29 @@ def test_captions_of_what_codes_leave_of_real_pictures():
   colour = KNOWN.factors_of(where)[:, 1]
   assert found["value"] == found["colour"] == np.isin(colour, (0, 1, 3)).mean()
   assert found["legible"] == (colour != 2).mean()
+
+
+def test_a_line_reads_the_place_out_of_a_code_that_has_it_and_not_out_of_noise():
+  where = positions()
+  pictures = jnp.asarray(KNOWN.draw(where))
+  columns = [list(KNOWN.counts).index(name) for name in ("scale", "x", "y")]
+  mixed = KNOWN.factors_of(where)[:, columns] @ np.array([[2.0, 1, 0], [1, 1, 1], [0, 1, 3]])
+  pick = lambda z: z[:, 0].astype(int)
+  model = Model(
+    init=None, update=None, evaluate=None,
+    prior=lambda states, keys, cond: jax.vmap(
+      lambda key: jax.random.randint(key, (1,), 0, 400).astype(jnp.float32)
+    )(keys),
+    decode=lambda states, z, cond: pictures[pick(z)],
+    styles=lambda states, z, cond: jnp.asarray(mixed)[pick(z)],
+  )  # fmt: skip
+  scene = scene_of(np.zeros((1, 8, 8, 3)))
+  scene.model, scene.states, scene.key = model, [], jax.random.key(0)
+  scene.settings = types.SimpleNamespace(samples=400, split="test")
+  scene.source.splits = {"train": None}
+  found = sprites.read_out(scene)
+  assert found["read_out_styles"]["value"] > 0.95 and found["read_out"]["value"] < 0.1
+  model = model._replace(decode=lambda states, z, cond: 0 * pictures[pick(z)])
+  scene.model = model
+  with pytest.raises(UserError, match="0 of 400 draws"):
+    sprites.read_out(scene)

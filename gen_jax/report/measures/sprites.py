@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from gen_jax import metrics
-from gen_jax.core import as_integers
+from gen_jax.core import UserError, as_integers, fold_each, stream
 from gen_jax.data import LEFT_OUT
+from gen_jax.report.measures.paths import discrete_codes
 from gen_jax.report.measures.table import measure
 from gen_jax.report.scene import Record, Scene
+from gen_jax.run.conditions import conditions
 
 # Squared distance, of pixels in [0, 1] at 32x32: one step of the orientation, the smallest factor.
 # White noise of deviation 0.05 comes to as much.
@@ -156,3 +159,38 @@ def accuracies(
 def word_of(captions: np.ndarray, tokens: tuple[int, ...]) -> np.ndarray:
   """Which of these tokens each caption [n, T] has, 0 for none: [n]."""
   return np.where(np.isin(captions, tokens), captions, 0).max(axis=1)
+
+
+ORDERED = ("scale", "x", "y")  # factors that a line can tell
+
+
+@measure("read_out", needs=("prior", "decode"), notes=("sprites",), obstacle=discrete_codes)
+def read_out(scene: Scene) -> dict[str, Record]:
+  """How much of the scale and the place of the sprites that are drawn a linear function of their
+  code tells: the mean R^2, on codes that it was not fitted to; and where a code has styles, of
+  these."""
+  known, model, n = scene.source.notes["sprites"], scene.model, scene.settings.samples
+  cond = conditions(model, scene.spec, n, split=scene.source.splits["train"])
+
+  @jax.jit
+  def drawn(states, keys, cond):
+    code = model.prior(states, keys, cond or None)
+    spaces = {"read_out": code}
+    if model.styles is not None:
+      spaces["read_out_styles"] = model.styles(states, code, cond or None)
+    return model.decode(states, code, cond or None), spaces
+
+  keys = fold_each(stream(scene.key, "measure"), np.arange(n))
+  x, spaces = drawn(scene.states, keys, cond)
+  index, legible = read(scene, np.clip(np.asarray(x).round(), 0, scene.spec.levels - 1))
+  columns = [list(known.counts).index(name) for name in ORDERED]
+  factors = known.factors_of(index[legible])[:, columns]
+  if legible.sum() < 100 or not (factors != factors[:1]).any(axis=0).all():
+    raise UserError(f"{legible.sum()} of {n} draws are sprites that can be read, too few")
+  out = {}
+  for name, code in spaces.items():
+    found = metrics.linear_r2(np.asarray(code).reshape(n, -1)[legible], factors)
+    each = dict(zip(ORDERED, map(float, found), strict=True))
+    facts = {"examples": n, "split": scene.settings.split, "legible": float(legible.mean())}
+    out[name] = {"value": float(found.mean()), **facts, **each}
+  return out
