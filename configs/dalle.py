@@ -22,8 +22,8 @@ from gen_jax.config import experiment, merge, tiny, variant
 SPRITES = dict(
   model=dict(
     vqvae=dict(
-      factor=4, codes=256, dim=32, width=64, blocks=1, residual=32,
-      optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=4000),
+      factor=4, codes=512, dim=32, width=64, blocks=1, residual=32, decay=0.98,
+      optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=5000),
     ),
     transformer=dict(
       width=128, layers=4, heads=4, dropout=0.0, ema=0.999,
@@ -38,7 +38,7 @@ SPRITES = dict(
     leave_out=("red heart", "cyan square", "yellow triangle"),
   ),
   train=dict(
-    steps=(4000, 4000, 1000), log_every=50, validate_every=500, sample_every=1000,
+    steps=(5000, 4000, 1000), log_every=50, validate_every=500, sample_every=1000,
     checkpoint_every=500,
   ),
   evaluate=dict(samples=1000, classifier_steps=1000),
