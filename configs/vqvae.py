@@ -121,6 +121,10 @@ VARIANTS = {
     ),
   ),
 }  # fmt: skip
+VARIANTS["tiny_gumbel"] = merge(
+  VARIANTS["tiny"],
+  dict(model=dict(codebook="gumbel", gumbel=dict(steps=8, kl_steps=4))),
+)
 VARIANTS["tiny_transformer"] = merge(
   VARIANTS["tiny"],
   dict(

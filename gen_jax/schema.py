@@ -167,7 +167,9 @@ def nearest(name: str, names) -> str:
 
 def parameters(target: Callable) -> dict[str, tuple[Any, Any]]:
   """name -> (annotation, default) of the keyword parameters of a function or dataclass."""
-  target_ = target if inspect.isfunction(target) else target.__init__
+  # Of a dataclass, not of its __init__: a field that it inherits is written in another module.
+  stated = inspect.isfunction(target) or dataclasses.is_dataclass(target)
+  target_ = target if stated else target.__init__
   hints = typing.get_type_hints(target_, include_extras=True)
   return {
     name: (hints.get(name, Any), p.default)

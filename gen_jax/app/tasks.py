@@ -22,8 +22,8 @@ from gen_jax.report import measures
 from gen_jax.report.export import write_weights
 from gen_jax.report.uses import USES, Use
 from gen_jax.run import pictures, replay, sample
-from gen_jax.run.conditions import conditions, parse_given
-from gen_jax.run.files import check_writable, folder_in, write_arrays, write_json
+from gen_jax.run.conditions import captions, conditions, parse_given
+from gen_jax.run.files import check_writable, folder_in, write_arrays, write_json, write_text
 from gen_jax.run.folder import locked, recorded
 from gen_jax.run.load import opened, restore
 from gen_jax.run.setup import set_up
@@ -60,6 +60,9 @@ def draw(
   write_arrays(folder / f"{name}.npz", {"x": x, **cond})
   pictures.show(folder / f"{name}.png", x, spec.levels, math.ceil(math.sqrt(n)))
   files = ["npz", "png"]
+  if text := captions(spec, cond):
+    write_text(folder / f"{name}.txt", text)
+    files.append("txt")
   if model.trajectory is not None:
     shown = min(n, 64)
     frames = take(

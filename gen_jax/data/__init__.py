@@ -34,6 +34,7 @@ from gen_jax.data import binarize as binary
 from gen_jax.data.arrays import from_arrays
 from gen_jax.data.inputs import Inputs, is_text, read_input
 from gen_jax.data.pipeline import Feed, Pipeline, check_feed, make_pipeline, passes
+from gen_jax.data.shapes import LEFT_OUT
 from gen_jax.data.source import (
   ArraySplit,
   LazySplit,
@@ -47,9 +48,9 @@ from gen_jax.data.vocabulary import SPECIAL, Vocabulary, split_words
 from gen_jax.schema import Count, Decay, Natural, Positive, Seed
 
 __all__ = [
-  "ArraySplit", "Feed", "Inputs", "LazySplit", "Pipeline", "SOURCES", "SPECIAL", "Source", "Split",
-  "Unpaired", "Vocabulary", "check_feed", "from_arrays", "is_text", "load", "make_pipeline",
-  "partition", "passes", "read_input", "split_words",
+  "ArraySplit", "Feed", "Inputs", "LEFT_OUT", "LazySplit", "Pipeline", "SOURCES", "SPECIAL",
+  "Source", "Split", "Unpaired", "Vocabulary", "check_feed", "from_arrays", "is_text", "load",
+  "make_pipeline", "partition", "passes", "read_input", "split_words",
 ]  # fmt: skip
 
 # What a source is called -> what opens it. Its keyword-only parameters are the settings it takes.
@@ -107,6 +108,7 @@ def load(
   columns: tuple[str, ...] = (),
   missing: str = "",
   length: Annotated[int, Ge(0), Le(4096)] = 0,
+  leave_out: tuple[str, ...] = (),
 ) -> Source:
   """Opens a source of data; this signature is the schema of a config's data section.
 
@@ -176,6 +178,8 @@ def load(
     missing: for "table": the cell that means that there is no value, besides an empty one.
     length: for "text": T in tokens, <bos> and <eos> among them; 0 for that of the longest training
       sentence, up to 64.
+    leave_out: for "shapes": colours and shapes, such as "red heart", of which no split has a sprite
+      but one of their own, "left_out".
 
   Returns:
     A source whose splits "train", "validation" and "test" do not overlap; an empty one is left

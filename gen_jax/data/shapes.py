@@ -17,6 +17,7 @@ import numpy as np
 
 from gen_jax import core
 from gen_jax.data import source, vocabulary
+from gen_jax.schema import nearest
 
 COLOURS = {
   "red": (255, 0, 0),
@@ -50,6 +51,8 @@ VOCABULARY = vocabulary.Vocabulary(
   + ("at", "the", "top", "bottom", "left", "right", "centre")
 )
 CAPTION_LENGTH = 10  # <bos> a large red heart at the top left <eos>
+
+LEFT_OUT = "left_out"  # the split of the combinations that no other has
 
 _OVERSAMPLING = 8
 
@@ -222,18 +225,48 @@ def check_resolution(resolution: int) -> int:
   return resolution
 
 
-def load(*, resolution: int, validation: float, test: float, split_seed: int) -> source.Source:
+def combinations(leave_out: Sequence[str]) -> np.ndarray:
+  """Which positions bool [SIZE] are of one of these colours and shapes, such as "red heart".
+
+  Raises:
+    UserError: for what is none, and where none is left of a colour or a shape.
+  """
+  shape, colour, *_ = factors_of(np.arange(SIZE)).T
+  known = {
+    f"{of_colour} {of_shape}": (i, j)
+    for i, of_shape in enumerate(FACTORS["shape"])
+    for j, of_colour in enumerate(COLOURS)
+  }
+  out = np.zeros(SIZE, bool)
+  for name in leave_out:
+    if name not in known:
+      raise core.UserError(
+        f"data.leave_out: no {name!r} here{nearest(name, known)}; such as 'red heart'"
+      )
+    i, j = known[name]
+    out |= (shape == i) & (colour == j)
+  if (alone := len(np.unique(shape[~out])) < GRID[0]) or len(np.unique(colour[~out])) < GRID[1]:
+    what = "shape" if alone else "colour"
+    raise core.UserError(f"data.leave_out leaves no sprite of some {what}: leave out fewer")
+  return out
+
+
+def load(
+  *, resolution: int, validation: float, test: float, split_seed: int,
+  leave_out: tuple[str, ...] = (),
+) -> source.Source:  # fmt: skip
   """36864 sprites, as `render` gives them.
 
   Args:
     resolution: of the pictures in pixels, 0 for 32.
     validation, test, split_seed: see `gen_jax.data.load`.
+    leave_out: colours and shapes of the split `LEFT_OUT` alone, see `combinations`.
 
   Returns:
     A source; `notes["sprites"]` reads its pictures back.
 
   Raises:
-    UserError: for an odd resolution or one outside 8..128.
+    UserError: for an odd resolution or one outside 8..128, or colours and shapes that are none.
   """
   resolution = check_resolution(resolution)
   spec = core.Spec.of(
@@ -242,6 +275,10 @@ def load(*, resolution: int, validation: float, test: float, split_seed: int) ->
     caption=core.Field((CAPTION_LENGTH,), len(VOCABULARY), VOCABULARY.words),
     segmentation=core.Field((resolution, resolution), 2, ("background", "sprite"), aligned=True),
   )  # fmt: skip
-  chosen = source.hold_out({"train": SIZE}, validation=validation, test=test, seed=split_seed)
-  splits = {name: _Sprites(indices, resolution) for name, (_, indices) in chosen.items()}
+  out = combinations(leave_out)
+  kept = np.flatnonzero(~out)
+  chosen = source.hold_out({"train": len(kept)}, validation=validation, test=test, seed=split_seed)
+  splits = {name: _Sprites(kept[where], resolution) for name, (_, where) in chosen.items()}
+  if out.any():
+    splits[LEFT_OUT] = _Sprites(np.flatnonzero(out), resolution)
   return source.Source("shapes", spec, splits, {"sprites": sprites(resolution)})

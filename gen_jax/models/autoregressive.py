@@ -19,6 +19,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import chex
 import jax
@@ -46,6 +47,55 @@ class Sampler:
 
   temperature: NonNegative = 1.0
   top_k: Natural = 0
+
+
+class Steps(NamedTuple):
+  """What a network does one position after the other, as above, its variables before the rest.
+
+  start: (variables, n, label) -> cache.
+  grow: (variables, cache, size) -> cache.
+  step: (variables, cache, i, before, label) -> (logits, cache).
+  """
+
+  start: Callable
+  grow: Callable
+  step: Callable
+
+
+def steps_of(net: nn.Module) -> Steps:
+  """Those of a network."""
+  return Steps(
+    lambda variables, n, label: net.apply(variables, n, method="start"),
+    lambda variables, cache, size: net.apply(variables, cache, size, method="grow"),
+    lambda variables, *args: net.apply(variables, *args, method="step"),
+  )
+
+
+def drawer(
+  steps: Steps, dims: int, sampler: Sampler, rooms: Sequence[int] = (), together: int = 0
+) -> Callable[..., Array]:
+  """(variables, keys [n], label) -> x int32 [n, dims]; rooms, together: see `autoregressive`."""
+
+  def draw(variables, keys, label):
+    def at_once(keys, label):
+      def add(i, carry):
+        x, cache = carry
+        logits, cache = steps.step(variables, cache, i, x[:, i - 1], label)
+        return x.at[:, i].set(drawn(keys, i, logits, sampler)), cache
+
+      x = jnp.zeros((len(keys), dims), jnp.int32)
+      cache = steps.start(variables, len(keys), label)
+      for begin, end in itertools.pairwise((0, *(rooms or (dims,)))):
+        cache = steps.grow(variables, cache, end) if rooms else cache
+        x, cache = lax.fori_loop(begin, end, add, (x, cache))
+      return x
+
+    if not together:
+      return at_once(keys, label)
+    by_blocks = in_blocks(at_once, together)
+    return lax.platform_dependent(keys, label, cpu=by_blocks, default=at_once)
+
+  return draw
 
 
 def autoregressive(
@@ -111,27 +161,10 @@ def autoregressive(
     del keys
     return -nll(averaged(state, name), x, label_of(cond))
 
+  draw_all = drawer(steps_of(net), dims, sample, rooms, together)
+
   def draw(state, keys, cond=None):
-    params, label = {"params": averaged(state, name)}, label_of(cond)
-
-    def at_once(keys, label):
-      def add(i, carry):
-        x, cache = carry
-        logits, cache = net.apply(params, cache, i, x[:, i - 1], label, method="step")
-        return x.at[:, i].set(drawn(keys, i, logits, sample)), cache
-
-      x = jnp.zeros((len(keys), dims), jnp.int32)
-      cache = net.apply(params, len(keys), method="start")
-      for begin, end in itertools.pairwise((0, *(rooms or (dims,)))):
-        cache = net.apply(params, cache, end, method="grow") if rooms else cache
-        x, cache = lax.fori_loop(begin, end, add, (x, cache))
-      return x
-
-    if together:
-      by_blocks = in_blocks(at_once, together)
-      x = lax.platform_dependent(keys, label, cpu=by_blocks, default=at_once)
-    else:
-      x = at_once(keys, label)
+    x = draw_all({"params": averaged(state, name)}, keys, label_of(cond))
     x = x.reshape(-1, *spec.shape)[..., np.argsort(order)]
     return as_integers(x, spec.levels)
 

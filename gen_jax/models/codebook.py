@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Array
@@ -25,22 +26,32 @@ Learnt = Literal["ema", "loss"]
 
 
 class Codebook(NamedTuple):
-  """K = size entries.
+  """K = size entries of dim numbers, of which a vector has the nearest.
 
   learnt: ema, by moving averages of the vectors of each code, or loss, by the codebook loss.
   decay: of the averages, of which `count` decides on restarts.
   restart: an entry used less than this share of even use is set to a vector of the batch.
+  commitment: weight of the distance of vectors to their entries.
+  start: how the entries begin.
   """
 
   size: int
+  dim: int
   learnt: Learnt
   decay: float
   restart: float
+  commitment: float
+  start: Start
 
-  def begin(self, key: Array, z: Array, use: Array, start: Start) -> tuple[dict, dict]:
+  @property
+  def channels(self) -> int:
+    """Numbers that an encoder gives it at each position."""
+    return self.dim
+
+  def begin(self, key: Array, z: Array, use: Array) -> tuple[dict, dict]:
     """(own parameters, what is kept), from the vectors z [N, D] with use [N] True."""
     weight = use.astype(z.dtype)
-    if start == "kmeans":
+    if self.start == "kmeans":
       first = kmeans.start(key, z, self.size, weight, iterations=10, tries=1)
     else:
       first = z[vq.choose(key, weight, self.size)]
@@ -55,6 +66,30 @@ class Codebook(NamedTuple):
     if self.learnt == "ema":
       return kept["codebook"]
     return params["codebook"] + kept["moved"]
+
+  def code(self, z: Array, table: Array) -> Array:
+    """Of vectors z [..., D], [...] int32."""
+    return vq.nearest(z, table)
+
+  def learn(
+    self, own: dict, kept: dict, z: Array, batch: dict, key: Array, step: Array
+  ) -> tuple[Array, Array, dict, dict[str, Array]]:
+    """(what the decoder is given, [B, ..., D], the loss [B] besides the error, what is kept after
+    the batch, metrics), of vectors z [B, ..., D]."""
+    del step
+    table = self.table(own, kept)
+    code = vq.nearest(z, table)
+    e = table[code]
+    committed = vq.commitment_loss(z, e)
+    price = self.commitment * committed
+    if self.learnt == "loss":
+      price = price + vq.codebook_loss(z, e)
+    kept, terms = self.follow(kept, *jax.lax.stop_gradient((table, z)), code, batch, key)
+    return vq.straight_through(z, e), price, kept, {"commitment": committed, **terms}
+
+  def evaluate(self, z: Array, e: Array) -> dict[str, Array]:
+    """commitment [B], of vectors and their entries [B, ..., D]."""
+    return {"commitment": vq.commitment_loss(z, e)}
 
   def follow(
     self, kept: dict, table: Array, z: Array, code: Array, batch: dict, key: Array
@@ -79,14 +114,19 @@ class Codebook(NamedTuple):
       use = vq.at_positions(mask, code).reshape(-1)
       moved = vq.restart(key, moved, dead, z.reshape(-1, z.shape[-1]), use)
       count = jnp.where(dead, even, count)
-    seen, ends = kept["epoch"] + n, batch["last"].any()
-    last_epoch = jnp.where(ends, seen, kept["last_epoch"])
-    kept = {**kept, "count": count, "epoch": jnp.where(ends, 0, seen), "last_epoch": last_epoch}
+    kept = {**kept, "count": count, **counted(kept, n, batch)}
     if self.learnt == "ema":
       kept["codebook"] = moved
     else:
       kept["moved"] = kept["moved"] + jnp.where(dead[:, None], moved - table, 0)
-    return kept, use_of(n, last_epoch) | {"restarted": dead.sum().astype(z.dtype)}
+    return kept, use_of(n, kept["last_epoch"]) | {"restarted": dead.sum().astype(z.dtype)}
+
+
+def counted(kept: dict, n: Array, batch: dict) -> dict[str, Array]:
+  """`epoch` and `last_epoch` after a batch in which codes were used n [K] times."""
+  seen, ends = kept["epoch"] + n, batch["last"].any()
+  last_epoch = jnp.where(ends, seen, kept["last_epoch"])
+  return {"epoch": jnp.where(ends, 0, seen), "last_epoch": last_epoch}
 
 
 def use_of(n: Array, last_epoch: Array) -> dict[str, Array]:

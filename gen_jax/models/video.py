@@ -21,13 +21,12 @@ from annotated_types import Ge
 
 from gen_jax.core import Field, Model, Program, Spec, UserError
 from gen_jax.learn.optimizer import Optimizer
-from gen_jax.models import vqvae
 from gen_jax.models.autoregressive import Sampler, autoregressive
-from gen_jax.models.codebook import Codebook, Learnt, Start
+from gen_jax.models.codebook import Learnt, Start
+from gen_jax.models.discrete import FirstStage, first_stage
 from gen_jax.models.transformer import fitting, rooms_of
-from gen_jax.models.vqvae import Transformer, autoencoder, two_stages
+from gen_jax.models.vqvae import Transformer, two_stages
 from gen_jax.nets.video import FrameTransformer
-from gen_jax.nets.vqvae import Decoder, Encoder
 from gen_jax.schema import Count, Decay, Dtype, Natural, NonNegative, builder
 
 
@@ -71,14 +70,11 @@ def build(
   """
   frames, *picture = check(spec, transformer)
   frame = Spec.of(tuple(picture), spec.levels)
-  vqvae.check(frame, factor)
-  shape = (picture[0] // factor, picture[1] // factor)
-  shared = (int(math.log2(factor)), width, blocks, residual, jnp.dtype(dtype))
-  first = autoencoder(
-    frame, Encoder(dim, *shared), Decoder(picture[-1], *shared),
-    Codebook(codes, codebook, decay, restart), shape, dim,
-    start=start, commitment=commitment, variance=variance, dtype=dtype, optimizer=optimizer,
+  own = FirstStage(
+    factor, codes, dim, width, blocks, residual, codebook, decay, commitment, start, restart,
+    variance, optimizer=optimizer,
   )  # fmt: skip
+  first, shape = first_stage(frame, own, dtype)
   each = math.prod(shape)
   length, t = frames * each, transformer
   net = FrameTransformer(

@@ -103,6 +103,11 @@ class Transformer(nn.Module):
     # Zero logits at first: the uniform distribution.
     self.logits = nn.Dense(self.levels, kernel_init=nn.initializers.zeros, **kwargs)
 
+  @property
+  def lead(self) -> int:
+    """How many positions of the memory come before that of token 0."""
+    return 0
+
   def __call__(self, x: Array, label: Array | None = None, train: bool = False) -> Array:
     chex.assert_shape(x, (None, self.length))
     h = self.embed(x, label) + self.position.astype(self.dtype)
@@ -118,7 +123,8 @@ class Transformer(nn.Module):
 
   def grow(self, cache: list[Memory], size: int) -> list[Memory]:
     """The memory with room for the first `size` positions."""
-    more = lambda m: ((0, 0), (0, 0), (0, size - m.shape[2]), (0, 0))
+    room = size + self.lead
+    more = lambda m: ((0, 0), (0, 0), (0, room - m.shape[2]), (0, 0))
     return jax.tree.map(lambda m: jnp.pad(m, more(m)), cache)
 
   def step(
@@ -129,7 +135,7 @@ class Transformer(nn.Module):
     h, memories = self.embed_one(i, before, label), []
     h = (h + self.position[i].astype(self.dtype))[:, None]
     for block, memory in zip(self.blocks, cache):
-      h, memory = block(h, memory, i)
+      h, memory = block(h, memory, i + self.lead)
       memories.append(memory)
     return self.read(h[:, 0]), memories
 

@@ -37,6 +37,7 @@ class Scene:
     self.spec, self.source = trained.spec, trained.source
     self.mesh, self.settings = trained.system.mesh, trained.system.experiment.evaluate
     self.key = trained.key("measure")
+    self.drawer = functools.cache(sample.compiled)
     self.compiled = functools.cache(lambda function: evaluate.evaluator(function, self.mesh))
 
   @property
@@ -57,9 +58,13 @@ class Scene:
   @functools.cached_property
   def samples(self) -> dict[str, np.ndarray]:
     """x and conditions of config.evaluate.samples draws, conditioned as the training data are."""
-    n, split = self.settings.samples, self.source.splits["train"]
-    cond = conditions(self.model, self.spec, n, split=split)
-    drawer = sample.compiled(self.model.sample, self.mesh)
+    return self.drawn("train")
+
+  def drawn(self, split: str) -> dict[str, np.ndarray]:
+    """x and conditions of as many draws, conditioned as that split is."""
+    n = self.settings.samples
+    cond = conditions(self.model, self.spec, n, split=self.source.splits[split])
+    drawer = self.drawer(self.model.sample, self.mesh)
     chunk = sample.chunk_size(self.settings.batch_size, self.mesh)
     key = stream(self.key, "sample")
     x = sample.draw(drawer, self.states, key, n, cond, chunk=chunk, mesh=self.mesh)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from gen_jax.core import Field, Model, Spec, UserError, permutation
-from gen_jax.data import SPECIAL, Split, Vocabulary, split_words
+from gen_jax.data import SPECIAL, Split, Vocabulary, is_text, split_words
 from gen_jax.schema import nearest
 
 
@@ -50,6 +50,14 @@ def conditions(
     fields = split.take(permutation(len(split))[rows % len(split)])
     out |= {name: fields[name] for name in rest}
   return out
+
+
+def captions(spec: Spec, cond: Mapping[str, np.ndarray]) -> str:
+  """The conditions [n, T] that are sentences, a line for each of n samples; "" where none are."""
+  decode = {name: Vocabulary(spec.fields[name].names).decode for name in cond
+            if is_text(spec.fields[name])}  # fmt: skip
+  rows = zip(*([decode[name](row) for row in cond[name]] for name in decode))
+  return "".join("\t".join(row) + "\n" for row in rows)
 
 
 def parse_given(model: Model, spec: Spec, texts: Mapping[str, str]) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ from gen_jax.colour import paint
 from gen_jax.core import Model, PyTree, Spec, fold_each, permutation, stream
 from gen_jax.data import Vocabulary, is_text
 from gen_jax.run import pictures, processes, sample
-from gen_jax.run.conditions import by_class, conditions
+from gen_jax.run.conditions import by_class, captions, conditions
 from gen_jax.run.files import folder_in, write_text
 from gen_jax.run.system import System
 
@@ -37,10 +37,11 @@ class Grid:
     return model.sample is not None or (shown and (model.transform is not None or segments))
 
   def save(self, path: Path, states: list[PyTree]) -> np.ndarray | None:
-    """Writes the picture, of sentences a text; returns the picture [H, W, C] uint8, or None where
-    there is none to draw."""
+    """Writes the picture, of sentences a text, and the captions of samples as a text beside it;
+    returns the picture [H, W, C] uint8, or None where there is none to draw."""
+    said = ""
     if self.model.sample is not None:
-      x, columns = self.samples(states)
+      x, columns, said = self.samples(states)
       draw = lambda: pictures.show(path, x, self.spec.levels, columns)
     elif is_text(self.spec.x):
       batch, _, made, known = self.examples(states)
@@ -57,10 +58,12 @@ class Grid:
     if not processes.is_first():
       return None
     folder_in(path.parent.parent, path.parent.name)
+    if said:
+      write_text(path.with_suffix(".txt"), said)
     return draw()
 
-  def samples(self, states: list[PyTree]) -> tuple[np.ndarray, int]:
-    """Samples in the order of the grid, and its columns."""
+  def samples(self, states: list[PyTree]) -> tuple[np.ndarray, int, str]:
+    """Samples in the order of the grid, its columns, and their captions, a line each."""
     system, model = self.system, self.model
     if self.drawer is None:
       self.drawer = sample.compiled(model.sample, system.mesh)
@@ -71,7 +74,7 @@ class Grid:
       chunk=sample.chunk_size(system.experiment.evaluate.batch_size, system.mesh),
       mesh=system.mesh,
     )  # fmt: skip
-    return x[order], columns
+    return x[order], columns, captions(self.spec, {name: v[order] for name, v in cond.items()})
 
   def examples(self, states: list[PyTree]) -> tuple[dict, np.ndarray, np.ndarray, bool]:
     """Some examples that were not learnt from, the same at every step, what is given of them, what

@@ -73,6 +73,14 @@ TWO_STAGES_OF_VIDEO = {
   "model": {"dtype": "float64", "optimizer": SGD, "transformer": {"optimizer": SGD}}
 }
 
+# For a VQ-VAE, a transformer and encoders.
+THREE_STAGES_OF_CAPTIONS = {
+  "model": {
+    "dtype": "float64", "clip_optimizer": SLOW_SGD,
+    "vqvae": {"optimizer": SGD}, "transformer": {"optimizer": SGD},
+  }
+}  # fmt: skip
+
 SYSTEMS = (
   System("ddpm:tiny"),
   System("ddpm:tiny_captions"),
@@ -103,6 +111,7 @@ SYSTEMS = (
   System("complete:tiny", TWO_PLAYERS),
   System("vqvae:tiny", TWO_STAGES),
   System("video:tiny", TWO_STAGES_OF_VIDEO),
+  System("dalle:tiny", THREE_STAGES_OF_CAPTIONS),
   System("pixelcnn:tiny", SMALL_STEPS),
   System("transformer:tiny", SMALL_STEPS),
   System("masked:tiny", SMALL_STEPS),
@@ -122,6 +131,7 @@ MORE = (
   System("segment:tiny_fcn"),
   System("superres:tiny_gan", THREE_STAGES),
   System("vqvae:tiny_transformer", TWO_STAGES),
+  System("vqvae:tiny_gumbel", TWO_STAGES),
   System("vqvae:tiny_masked", TWO_STAGES),
   System("gan:tiny_hinge", TWO_PLAYERS),
   System("gan:tiny_dragan", TWO_PLAYERS),

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gen_jax import data
+from gen_jax import core, data
 from gen_jax.data import shapes, vocabulary
 
 FACTORS = list(shapes.FACTORS)
@@ -134,3 +134,34 @@ def test_resolutions_are_the_same_pictures():
   index = grid(colour=3, scale=3, orientation=1)
   fine = coverage(index, 64).reshape(len(index), 32, 2, 32, 2).mean((2, 4))
   np.testing.assert_allclose(coverage(index, 32), fine, atol=0.08)
+
+
+def test_pairs_of_a_colour_and_a_shape_that_are_left_out():
+  loaded = data.load("shapes", resolution=8, leave_out=("red heart", "cyan square"))
+  splits = {name: split.arrays()["factors"] for name, split in loaded.splits.items()}
+  red_hearts, cyan_squares = grid(shape=2, colour=0), grid(shape=0, colour=5)
+  where = {name: shapes.index_of(factors) for name, factors in splits.items()}
+  np.testing.assert_array_equal(where["left_out"], np.union1d(red_hearts, cyan_squares))
+  every = np.concatenate([*where.values()])
+  np.testing.assert_array_equal(np.sort(every), np.arange(shapes.SIZE))
+  assert len(where["test"]) == round(0.2 * (shapes.SIZE - len(where["left_out"])))
+  all_red = tuple(f"red {shape}" for shape in shapes.FACTORS["shape"])
+  for wrong, message in (
+    (("red hart",), "did you mean red heart"), (("heart",), "such as 'red heart'"),
+    (all_red, "no sprite of some colour"),
+  ):  # fmt: skip
+    with pytest.raises(core.UserError, match=message):
+      data.load("shapes", leave_out=wrong)
+  with pytest.raises(core.UserError, match="data.leave_out is read by shapes"):
+    data.load("digits", leave_out=("red heart",))
+
+
+def test_the_entropy_of_captions():
+  """That which the docstring of configs/dalle.py gives, of all captions there are."""
+  every = shapes.sprites(8).captions_of(np.arange(shapes.SIZE))
+  for kept, want in ((np.ones(shapes.SIZE, bool), 6.729), (~shapes.combinations(LEFT), 6.595)):
+    share = np.unique(every[kept], axis=0, return_counts=True)[1] / kept.sum()
+    assert -(share * np.log(share)).sum() == pytest.approx(want, abs=5e-4)
+
+
+LEFT = ("red heart", "cyan square", "yellow triangle")

@@ -9,6 +9,7 @@ from gen_jax.core import Spec, UserError, fold_each
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.models import vqvae
 from gen_jax.models.masked import Decoding, Likelihood
+from gen_jax.models.relaxation import Gumbel
 
 SPEC = Spec.of((4, 4, 1), 5, 3)
 SMALL = dict(
@@ -208,7 +209,45 @@ def test_the_first_stage_is_frozen_in_the_second_which_sees_its_codes(prior_net)
   np.testing.assert_array_equal(x, np.rint(decode([state, prior], drawn)))
 
 
+def test_a_discrete_vae_learns_from_mixtures_and_is_judged_by_its_likeliest_codes():
+  """Cold, the mixture that it learns from is of one entry: it has the loss of those codes, and the
+  divergence at its weight of that step."""
+  how = Gumbel(first=1e-5, last=1e-5, steps=1, kl=0.5, kl_steps=4)
+  program, model, state = stage(codebook="gumbel", gumbel=how)
+  assert state["params"]["vqvae"]["codebook"].shape == (6, 3)
+  # Sure of their codes, which Gumbel noise then leaves as they are.
+  encoder = state["params"]["vqvae"]["encoder"]
+  sure = {**encoder, "Conv_2": jax.tree.map(lambda p: 1e4 * p, encoder["Conv_2"])}
+  state["params"]["vqvae"]["encoder"] = sure
+  batch, keys = images(), fold_each(jax.random.key(0), jnp.arange(8))
+  terms = jax.jit(model.evaluate)(state, batch, keys)
+  np.testing.assert_allclose(terms["kl"], np.log(6), rtol=1e-3)
+  stacked = jax.tree.map(lambda a: a[None], batch)
+  update = jax.jit(model.update)
+  after, metrics = update(state, stacked, jax.random.key(1), jnp.int32(2))
+  np.testing.assert_allclose(
+    metrics["reconstruction_mse"], terms["reconstruction_mse"].mean(), 1e-4
+  )
+  np.testing.assert_allclose(
+    metrics["loss"], terms["reconstruction_mse"].mean() / 0.25 + 0.25 * np.log(6), rtol=1e-3
+  )
+  assert metrics["codes_used"] == len(np.unique(model.encode(state, batch["x"])))
+  codes = jax.jit(program.model.encode)([state, {}], batch["x"])
+  decoded = jax.jit(program.model.decode)([state, {}], codes)
+  assert codes.dtype == jnp.int32 and decoded.shape == batch["x"].shape
+  # Warm, it decodes even mixtures of all entries.
+  warm = stage(codebook="gumbel", gumbel=Gumbel(first=1e9, last=1e9))[1]
+  _, mixed = jax.jit(warm.update)(state, stacked, jax.random.key(1), jnp.int32(0))
+  own = state["params"]["vqvae"]
+  even = jnp.broadcast_to(own["codebook"].mean(0), (6, 3))
+  state["params"]["vqvae"] = own | {"codebook": even}
+  want = jax.jit(model.evaluate)(state, batch, keys)["reconstruction_mse"].mean()
+  np.testing.assert_allclose(mixed["reconstruction_mse"], want, rtol=1e-5)
+  assert abs(metrics["reconstruction_mse"] / want - 1) > 1e-3
+
+
 @pytest.mark.parametrize("change,message", [
+  (dict(codebook="vq"), "model.codebook must be one of ema, loss, gumbel"),
   (dict(factor=3), "power of 2"),
   (dict(factor=8), "multiples of 8, not 4x4"),
   (dict(pixelcnn=vqvae.PixelCNN(kernel=1)), "model.pixelcnn.kernel must be 3 or more"),

@@ -266,6 +266,8 @@ MEASURED = {
   "kernel": (TWINS, vectors, VECTORS, {}, {"": 20.0}),
   "sprites": (DRAWING, drawn, DRAWN_SPEC, {}, {"legible": EXACT, "": 0.4}),
   "caption_faithful": (DRAWING, drawn, DRAWN_SPEC, {}, {"": 0.02}),
+  "captions_left_out": (DRAWING, drawn, DRAWN_SPEC, {"leave_out": ("red heart",)}, {"": 0.02}),
+  "captions_reconstructed": (DRAWING, drawn, DRAWN_SPEC, {}, {"": EXACT}),
   "read_out": (SPRITE_CODES, drawn, DRAWN_SPEC, {}, {"": EXACT}),
   "path_length": (DRAWN_CODES, images, RESTORED, {}, {"": EXACT}),
   "retrieval": (DRAWING, drawn, DRAWN_SPEC, {}, {"": 0.03}),
@@ -293,6 +295,8 @@ def figures_of(name, order, mesh):
   if name in ("duality", "proximal_duality"):
     source.splits["validation"] = source.splits["test"]
     experiment = toy.experiment(evaluate={"batch_size": 16, "rival_steps": 60})
+  if name == "captions_left_out":
+    source.splits["left_out"] = source.splits["test"]
   scene = made.scene(model, source, experiment, centroids, mesh=mesh)
   scene.rows = [GAME] * 8
   records = measures.take((name,), scene)

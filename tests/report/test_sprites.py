@@ -73,6 +73,36 @@ def test_a_caption_that_names_no_row_wants_none():
   assert same["caption_accuracy_row"]["value"] > 0.95 and low["caption_accuracy_row"]["value"] == 0
 
 
+def test_captions_of_pairs_that_are_left_out():
+  where = positions(shape=2, colour=0, scale=3)
+  x, captions = KNOWN.draw(where), KNOWN.captions_of(where)
+  factors = KNOWN.factors_of(where[:100])
+  factors[:, 0] = 0
+  x[:100] = KNOWN.draw(shapes.index_of(factors))  # a quarter are squares
+  scene = scene_of(None)
+  scene.drawn = {"left_out": {"x": x, "caption": captions}}.get
+  (found,) = sprites.captions_left_out(scene).values()
+  assert found["value"] == found["shape"] == 0.75 and found["colour"] == found["legible"] == 1
+  assert found["split"] == "left_out"
+
+
+def test_captions_of_what_codes_leave_of_real_pictures():
+  """Of codes without the blue channel: blue is black, cyan green and magenta red."""
+  where = positions(scale=3)
+  scene = scene_of(None, real=KNOWN.draw(where))
+  scene.real["caption"] = KNOWN.captions_of(where)
+  scene.cond, scene.of_split = lambda batch: None, scene.record
+  scene.terms = lambda function: function([], scene.real, None)
+  kept = np.array([1.0, 1, 0], np.float32)
+  scene.model = types.SimpleNamespace(
+    encode=lambda states, x, keys, cond: x * kept, decode=lambda states, code, cond: code + 0.3
+  )
+  (found,) = sprites.captions_reconstructed(scene).values()
+  colour = KNOWN.factors_of(where)[:, 1]
+  assert found["value"] == found["colour"] == np.isin(colour, (0, 1, 3)).mean()
+  assert found["legible"] == (colour != 2).mean()
+
+
 def test_a_line_reads_the_place_out_of_a_code_that_has_it_and_not_out_of_noise():
   where = positions()
   pictures = jnp.asarray(KNOWN.draw(where))

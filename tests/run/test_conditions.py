@@ -7,7 +7,7 @@ import pytest
 
 from gen_jax.core import Field, Model, Spec, UserError, permutation
 from gen_jax.data import SPECIAL, ArraySplit
-from gen_jax.run.conditions import conditions, parse_field, parse_given
+from gen_jax.run.conditions import captions, conditions, parse_field, parse_given
 
 WORDS = (*SPECIAL, "a", "red", "blue", "heart", "at", "the", "top")
 CAPTION = Field((7,), len(WORDS), WORDS)
@@ -35,6 +35,14 @@ def test_text_becomes_a_value_of_the_field_s_shape():
   assert parse_field(Field((2,)), "0.5,-1", "").tolist() == [0.5, -1.0]
   forms = [unicodedata.normalize(form, "café") for form in ("NFC", "NFD")]
   assert {int(parse_field(Field((), 2, ("a", a)), b, "")) for a in forms for b in forms} == {1}
+
+
+def test_captions_are_told_a_line_each():
+  texts = ("a red heart", "a heart at the top")
+  rows = np.stack([parse_field(CAPTION, text, "") for text in texts])
+  label = np.array([0, 1])
+  assert captions(SPEC, {"label": label, "caption": rows}) == "a red heart\na heart at the top\n"
+  assert captions(SPEC, {"label": label}) == captions(SPEC, {}) == ""
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import numpy as np
 
 from gen_jax.core import Field, Model, Spec
-from gen_jax.data import ArraySplit, Source
+from gen_jax.data import SPECIAL, ArraySplit, Source
 from gen_jax.run import grids
 from tests.report import made
 
@@ -36,3 +36,16 @@ def test_a_classifier_of_images_with_label_images_has_no_picture(tmp_path):
   assert grid.save(tmp_path / "samples" / "1.png", [{}]) is None
   segment = grid_of(NOTHING._replace(predict=lambda s, x: 1.0 * x.repeat(2, -1)), spec, 4, **fields)
   assert segment.save(tmp_path / "samples" / "1.png", [{}]).ndim == 3
+
+
+def test_the_captions_of_samples_stand_beside_them(tmp_path):
+  words = (*SPECIAL, *"abcdefgh")
+  tokens = np.array([[1, 4 + i, 2] for i in range(8)])
+  draw = lambda states, keys, cond: 10 * cond["caption"][:, 1, None, None, None].astype(np.uint8)
+  model = NOTHING._replace(sample=draw, cond=("caption",))
+  spec = Spec.of((1, 1, 1), 256, caption=Field((3,), len(words), words))
+  grid = grid_of(model, spec, 8, caption=tokens)
+  x, columns, said = grid.samples([{}])
+  assert [words[level // 10] for level in x.reshape(-1)] == said.split()
+  grid.save(tmp_path / "samples" / "1.png", [{}])
+  assert (tmp_path / "samples" / "1.txt").read_text() == said and columns == 8

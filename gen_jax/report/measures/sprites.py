@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from gen_jax import metrics
-from gen_jax.core import UserError, fold_each, stream
+from gen_jax.core import UserError, as_integers, fold_each, stream
+from gen_jax.data import LEFT_OUT
 from gen_jax.report.measures.paths import discrete_codes
 from gen_jax.report.measures.table import measure
 from gen_jax.report.scene import Record, Scene
@@ -84,25 +86,74 @@ def caption_faithful(scene: Scene) -> dict[str, Record]:
   """How often the sprite that is read in a sample is as its caption says, in all of its words and
   in those of each kind; beside it, the same against captions in another order. A sample that cannot
   be read counts as wrong."""
-  known, asked = scene.source.notes["sprites"], scene.samples["caption"]
-  index, legible = read(scene, scene.samples["x"])
-  said = known.captions_of(index)
-
-  def accuracies(captions):
-    right = {
-      kind: legible & (word_of(said, known.words[kind]) == word_of(captions, known.words[kind]))
-      for kind in KINDS
-    }
-    right = {"": np.logical_and.reduce(list(right.values())), **right}
-    return {kind: float(value.mean()) for kind, value in right.items()}
-
-  found, chance = accuracies(asked), accuracies(np.roll(asked, len(asked) // 2, axis=0))
+  asked = scene.samples["caption"]
+  said, legible = told(scene, scene.samples["x"])
+  found = accuracies(scene, said, legible, asked)
+  chance = accuracies(scene, said, legible, np.roll(asked, len(asked) // 2, axis=0))
   return {
     f"caption_accuracy_{kind}".rstrip("_"): scene.record(
       value, of_other_captions=chance[kind], legible=float(legible.mean())
     )
     for kind, value in found.items()
   }
+
+
+@measure(
+  "caption_accuracy_left_out", needs=("sample",), cond=("caption",), notes=("sprites",),
+  settings=("leave_out",),
+)  # fmt: skip
+def captions_left_out(scene: Scene) -> dict[str, Record]:
+  """The accuracy of all words, of samples whose captions name a shape and a colour that no training
+  example has together; beside it, that of the words of each kind."""
+  drawn = scene.drawn(LEFT_OUT)
+  said, legible = told(scene, drawn["x"])
+  found = accuracies(scene, said, legible, drawn["caption"])
+  value, facts = found.pop(""), {"legible": float(legible.mean())}
+  return {"caption_accuracy_left_out": scene.record(value, **found, **facts) | {"split": LEFT_OUT}}
+
+
+@measure(
+  "caption_accuracy_reconstructed", needs=("encode", "decode"), fields=("caption",),
+  notes=("sprites",),
+)  # fmt: skip
+def captions_reconstructed(scene: Scene) -> dict[str, Record]:
+  """The accuracy of all words, of real pictures after encode and decode, by their own captions;
+  beside it, that of the words of each kind. What is lost there no prior of the codes brings back.
+  """
+  model, levels = scene.model, scene.spec.levels
+
+  def restored(states, batch, keys):
+    cond = scene.cond(batch)
+    x = model.decode(states, model.encode(states, batch["x"], None, cond), cond)
+    return {"x": as_integers(jnp.round(x), levels)}
+
+  said, legible = told(scene, scene.terms(restored)["x"])
+  found = accuracies(scene, said, legible, scene.real["caption"])
+  value, facts = found.pop(""), {"legible": float(legible.mean())}
+  return {"caption_accuracy_reconstructed": scene.of_split(value, **found, **facts)}
+
+
+def told(scene: Scene, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """The captions [n, T] of the sprites that are read in x, and whether each can be read."""
+  index, legible = read(scene, x)
+  return scene.source.notes["sprites"].captions_of(index), legible
+
+
+def accuracies(
+  scene: Scene, said: np.ndarray, legible: np.ndarray, asked: np.ndarray
+) -> dict[str, float]:
+  """Kind of word -> in what share it is the one that is asked for; of all kinds together, "".
+
+  Args:
+    said, legible: see `told`.
+    asked: captions [n, T].
+  """
+  words = scene.source.notes["sprites"].words
+  right = {
+    kind: legible & (word_of(said, words[kind]) == word_of(asked, words[kind])) for kind in KINDS
+  }
+  right = {"": np.logical_and.reduce(list(right.values())), **right}
+  return {kind: float(value.mean()) for kind, value in right.items()}
 
 
 def word_of(captions: np.ndarray, tokens: tuple[int, ...]) -> np.ndarray:

@@ -1,0 +1,178 @@
+"""Autoencoders of images with discrete codes: the first stage of systems with a prior over these.
+
+  loss    || x - D(e) ||^2 / var(x) + what the codebook asks,  e what it makes of z = E(x)
+  code    k [h, w] of z, by which x is restored as D(e_k)
+
+Errors are means over dimensions, and pixels run from -1/2 to 1/2. A codebook is a `Codebook`, of a
+VQ-VAE, or a `Relaxed` one, of a discrete VAE.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Annotated, Literal
+
+import chex
+import jax
+import jax.numpy as jnp
+from annotated_types import Ge
+
+from gen_jax.core import Model, Spec, UserError, unit
+from gen_jax.learn.game import Player, game, minimise
+from gen_jax.learn.optimizer import Optimizer
+from gen_jax.losses import vq
+from gen_jax.models.codebook import (
+  Codebook,
+  Learnt,
+  Start,
+  first_pixels,
+  variance_of,
+  with_pixels,
+)
+from gen_jax.models.common import in_levels, require_images, require_multiples, scaling
+from gen_jax.models.relaxation import Gumbel, Relaxed
+from gen_jax.nets.vqvae import Decoder, Encoder
+from gen_jax.schema import Count, Decay, Natural, NonNegative
+
+Learning = Literal[Learnt, "gumbel"]
+
+
+@dataclasses.dataclass(frozen=True)
+class FirstStage:
+  """The autoencoder of a system of several stages; see `models.vqvae.build`."""
+
+  factor: Annotated[int, Ge(2)] = 4
+  codes: Annotated[int, Ge(2)] = 512
+  dim: Count = 64
+  width: Count = 128
+  blocks: Natural = 2
+  residual: Count = 32
+  codebook: Learning = "ema"
+  decay: Decay = 0.99
+  commitment: NonNegative = 0.25
+  start: Start = "kmeans"
+  restart: Decay = 0.01
+  variance: NonNegative = 0.0
+  gumbel: Gumbel = Gumbel()
+  optimizer: Optimizer = Optimizer(learning_rate=3e-4)
+
+
+def first_stage(spec: Spec, own: FirstStage, dtype: str) -> tuple[Model, tuple[int, int]]:
+  """Its model, and the height and width of its codes.
+
+  Raises:
+    UserError: if the data are not images with integer levels that `factor` divides.
+  """
+  check(spec, own.factor)
+  shape = (spec.shape[0] // own.factor, spec.shape[1] // own.factor)
+  shared = (int(math.log2(own.factor)), own.width, own.blocks, own.residual, jnp.dtype(dtype))
+  if own.codebook == "gumbel":
+    book = Relaxed(own.codes, own.dim, own.gumbel)
+  else:
+    book = Codebook(
+      own.codes, own.dim, own.codebook, own.decay, own.restart, own.commitment, own.start
+    )
+  model = autoencoder(
+    spec, Encoder(book.channels, *shared), Decoder(spec.shape[-1], *shared), book, shape,
+    variance=own.variance, dtype=dtype, optimizer=own.optimizer,
+  )  # fmt: skip
+  return model, shape
+
+
+def autoencoder(
+  spec: Spec, encoder: Encoder, decoder: Decoder, book: Codebook | Relaxed, shape: tuple[int, int],
+  *, variance: float, dtype: str, optimizer: Optimizer,
+) -> Model:  # fmt: skip
+  """Stage 1: `encode` gives codes [B, h, w], `decode` images of them, (h, w) = shape."""
+  real = jnp.promote_types(dtype, jnp.float32)
+  scaled = scaling(spec, real, lambda x, levels, dtype: unit(x, levels, dtype) - 0.5)
+
+  def embed(params, x):
+    """What the codebook takes, [B, h, w, channels], of images in [-1/2, 1/2]."""
+    return encoder.apply({"params": params["encoder"]}, x)
+
+  def restore(params, e):
+    """Pixels in [-1/2, 1/2] from the vectors of codes [B, h, w, D]."""
+    return decoder.apply({"params": params["decoder"]}, e)
+
+  def unit_of_error(kept):
+    """The variance of the pixels, or the one that is given."""
+    return jnp.asarray(variance, real) if variance else variance_of(kept["pixels"])
+
+  def init(key, batch):
+    e_key, d_key, start_key = jax.random.split(key, 3)
+    x, mask = scaled(batch["x"]), batch.get("mask")
+    params = {
+      "encoder": encoder.init(e_key, x[:1])["params"],
+      "decoder": decoder.init(d_key, jnp.zeros((1, *shape, book.dim), real))["params"],
+    }
+    z = embed(params, x)
+    use = vq.at_positions(mask, z[..., 0]).reshape(-1)
+    own, kept = book.begin(start_key, z.reshape(-1, z.shape[-1]), use)
+    return {"vqvae": params | own}, {"vqvae": kept | {"pixels": first_pixels(x, mask)}}
+
+  def loss(params, mutable, batch, key, step):
+    own, kept, x = params["vqvae"], mutable["vqvae"], scaled(batch["x"])
+    kept = {**kept, "pixels": with_pixels(kept["pixels"], x, batch.get("mask"))}
+    e, price, kept, terms = book.learn(own, kept, embed(own, x), batch, key, step)
+    error = vq.mean_square(restore(own, e) - x)
+    value = error / unit_of_error(kept) + price
+    return value, (kept, {"reconstruction_mse": error, **terms})
+
+  def parts(state):
+    """Parameters, what else is kept, and the codebook [K, D]."""
+    params, kept = state["params"]["vqvae"], state["mutable"]["vqvae"]
+    return params, kept, book.table(params, kept)
+
+  def encode(state, x, keys=None, cond=None):
+    del keys, cond
+    params, _, table = parts(state)
+    return book.code(embed(params, scaled(x)), table)
+
+  def reconstructed(state, code):
+    """Pixels in [-1/2, 1/2] from codes [B, h, w]."""
+    chex.assert_shape(code, (None, *shape))
+    params, _, table = parts(state)
+    return restore(params, table[code])
+
+  def decode(state, code, cond=None):
+    """Images in grey levels, real-valued."""
+    del cond
+    return in_levels(reconstructed(state, code) + 0.5, spec)
+
+  def evaluate(state, batch, keys):
+    """reconstruction_mse, mse_over_variance, distinct_codes, and what the codebook has to tell."""
+    del keys
+    (params, kept, table), x = parts(state), scaled(batch["x"])
+    z = embed(params, x)
+    code = book.code(z, table)
+    error = vq.mean_square(reconstructed(state, code) - x)
+    return {
+      "reconstruction_mse": error,
+      "mse_over_variance": error / unit_of_error(kept),
+      **book.evaluate(z, table[code]),
+      "distinct_codes": jax.nn.one_hot(code.reshape(len(code), -1), book.size).max(1).sum(-1),
+    }
+
+  def alone(state):
+    """Each code all over an image [K, H, W, C], in grey levels, the most used first."""
+    order = jnp.argsort(-state["mutable"]["vqvae"]["last_epoch"])
+    return decode(state, jnp.broadcast_to(order[:, None, None], (book.size, *shape)))
+
+  return game(
+    {"vqvae": Player(minimise("vqvae", loss, optimizer.accumulate), optimizer.make())},
+    init,
+    evaluate=evaluate,
+    encode=encode,
+    decode=decode,
+    pictures=lambda state: {"codebook": alone(state)},
+  )
+
+
+def check(spec: Spec, factor: int) -> None:
+  """Refuses data that are no images, and a factor that does not fit them."""
+  require_images(spec, "vqvae")
+  if factor & (factor - 1):
+    raise UserError(f"model.factor must be a power of 2, not {factor}")
+  require_multiples(spec, factor, f"model.factor={factor} divides both sides")
