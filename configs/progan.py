@@ -1,8 +1,8 @@
 """Progressive GAN: coloured sprites at 8x8 pixels, then 16x16, then 32x32, by growing networks.
 
-Source: Karras et al. 2018 (arXiv:1710.10196): WGAN-GP with drift, Adam (0, 0.99), begun anew at each
-resolution, an average of the weights carried through. `train.steps` are those of each resolution;
-new layers fade in over the first `model.fade` of them. The source's rate of 1e-3 and average of
+Source: Karras et al. 2018 (arXiv:1710.10196): WGAN-GP with drift, Adam (0, 0.99), begun anew at
+each resolution, an average of the weights carried through. `train.steps` are those of each; new
+layers fade in over the first `model.fade` of them. The source's rate of 1e-3 and average of
 0.999 are of runs a hundred times as long: docs/adversarial.md.
 
   launch/run.sh --config configs/progan.py

@@ -1,7 +1,7 @@
 """StyleGAN: coloured sprites at 8x8 pixels, then 16x16, then 32x32, by a style-based generator.
 
 Source: Karras et al. 2019 (arXiv:1812.04948): the non-saturating loss with R1 of weight 10, Adam
-(0, 0.99), mixing of styles in 90% of the examples, a mapping that learns at a hundredth of the rate.
+(0, 0.99), styles mixed in 90% of the examples, a mapping that learns at a hundredth of the rate.
 The source's rate of 1e-3 and average of 0.999 are of runs a hundred times as long:
 docs/adversarial.md.
 

@@ -128,7 +128,9 @@ def check(kind: Any, value: Any, where: str) -> None:
       options = [a for a in args if a is not type(None)]
       fits = (a for a in options if (typing.get_origin(bare(a)) is tuple) == several)
       check(next(fits, options[0]), value, where)
-  elif dataclasses.is_dataclass(value):
+  elif dataclasses.is_dataclass(kind):
+    if not isinstance(value, kind):
+      raise UserError(f"{where} must be {kind.__name__}(...), not {value!r}")
     for name, hint in typing.get_type_hints(type(value), include_extras=True).items():
       check(hint, getattr(value, name), f"{where}.{name}")
   elif kind is float and not finite(value):

@@ -114,3 +114,11 @@ def test_a_union_is_checked_by_the_option_that_the_value_is_of():
   for bad in (0, (1, 0), ()):
     with pytest.raises(UserError, match="steps"):
       schema.check(steps, bad, "steps")
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_group_that_is_no_group_is_refused_in_a_direct_call(name):
+  for field, (_, default) in schema.parameters(BUILDERS[name]).items():
+    if dataclasses.is_dataclass(default):
+      with pytest.raises(UserError, match=rf"{field} must be {type(default).__name__}\(\.\.\.\)"):
+        BUILDERS[name](Spec.of((8, 8, 1), 256), **{field: {"learning_rate": 1e-3}})
