@@ -62,16 +62,10 @@ class Transformer:
 
 
 @dataclasses.dataclass(frozen=True)
-class Masked:
+class Masked(Transformer):
   """Masked diffusion of the codes, and how it learns: see `models.masked.build`."""
 
-  width: Count = 128
-  layers: Count = 4
-  heads: Count = 4
-  dropout: Decay = 0.1
   condition_dropout: Share = 0.0
-  ema: Decay = 0.999
-  optimizer: Optimizer = Optimizer(learning_rate=1e-3, warmup=100)
 
 
 @builder
