@@ -4,7 +4,7 @@
                          [--workdir DIR] [--mode train|sample|evaluate|export|reconstruct|...]
   python -m gen_jax.main --config configs/NAME.py --sweep FIELD=VALUE,VALUE,... [--sweep ...]
   python -m gen_jax.main --list
-  python -m gen_jax.main compare runs/a runs/b
+  python -m gen_jax.main compare [OUT.html] runs/a runs/b
   python -m gen_jax.main collage OUT.png runs/a runs/b
   python -m gen_jax.main results OUT.md runs/a runs/b
 
@@ -37,7 +37,7 @@ USES = (
   "reconstruct", "transform", "predict", "interpolate", "mix", "traverse", "encode", "map", "codes",
   "probe", "neighbours", "density",
 )  # fmt: skip
-MODES = ("train", "sample", "evaluate", "export", "replay", *USES)
+MODES = ("train", "sample", "evaluate", "export", "replay", "report", *USES)
 JOINT = ("train", "evaluate")  # what several processes do together
 READING = ("sample", "evaluate", "export", *USES)  # what reads a checkpoint of a run
 MODE = flags.DEFINE_enum("mode", "train", MODES, "what to do")
@@ -91,10 +91,13 @@ def dispatch(argv: list[str]) -> int:
   """Does what the flags say; returns the exit status."""
   if argv[1:2] == ["compare"]:
     from gen_jax.report.compare import compare
+    from gen_jax.report.html import write_comparison
 
-    if len(argv) < 4:
+    page = argv[2] if argv[2:] and argv[2].endswith(".html") else None
+    dirs = argv[3:] if page else argv[2:]
+    if len(dirs) < 2:
       raise UserError("compare takes two run folders or more: compare runs/a runs/b")
-    print(compare(argv[2:]))
+    print(write_comparison(page, dirs) if page else compare(dirs))
     return 0
   if argv[1:2] == ["collage"]:
     from gen_jax.report.collage import collage
@@ -174,6 +177,8 @@ def work(workdir: Path) -> int:
     )
   if mode == "replay":
     return tasks.replay_failure(config, workdir)
+  if mode == "report":
+    return tasks.report(workdir)
   which = {"checkpoint": CHECKPOINT.value}
   if mode == "sample":
     drawn = {"n": N.value, "seed": SEED.value, "given": given, **which}

@@ -20,6 +20,7 @@ from gen_jax.app.training import take_measures
 from gen_jax.core import Field, Spec, UserError
 from gen_jax.report import measures
 from gen_jax.report.export import write_weights
+from gen_jax.report.html import write_report
 from gen_jax.report.uses import USES, Use
 from gen_jax.run import pictures, replay, sample
 from gen_jax.run.conditions import captions, conditions, parse_given
@@ -272,4 +273,11 @@ def export(config: Mapping, workdir: Path, *, checkpoint: str) -> int:
   trained = opened(config, workdir, checkpoint)
   check_writable(workdir)
   print(f"weights: {write_weights(workdir, trained.system.program, trained.states)}")
+  return 0
+
+
+def report(workdir: Path) -> int:
+  """Writes <workdir>/report.html of what the run folder holds, finished or not."""
+  check_writable(workdir)
+  print(f"report: {write_report(workdir)}")
   return 0

@@ -17,6 +17,7 @@ from gen_jax.app.provenance import provenance
 from gen_jax.core import PyTree, UserError
 from gen_jax.report import measures
 from gen_jax.report.export import write_weights
+from gen_jax.report.html import write_report
 from gen_jax.report.scene import Scene
 from gen_jax.run import loop, pictures, processes, sample
 from gen_jax.run.checkpoint import Checkpoints
@@ -74,7 +75,17 @@ def train(
       show_again(trained)
     finish(trained)
     mark_complete(system, workdir)
+    if processes.is_first():
+      tell_report(workdir)
   return 0
+
+
+def tell_report(workdir: Path) -> None:
+  """Writes the report, where what makes pages is installed, and says where it is."""
+  try:
+    print(f"report: {write_report(workdir)}")
+  except UserError as error:
+    print(f"no report: {error}")
 
 
 def check_apart(workdir: Path, system: System) -> None:
