@@ -3,7 +3,7 @@
   python -m gen_jax.main --config configs/ddpm.py[:VARIANT] [--config.FIELD=VALUE ...]
                          [--workdir DIR] [--mode train|sample|evaluate|export|reconstruct|...]
   python -m gen_jax.main --config configs/NAME.py --sweep FIELD=VALUE,VALUE,... [--sweep ...]
-  python -m gen_jax.main --list
+  python -m gen_jax.main --list      what there is; --config takes names too: ddpm:mnist
   python -m gen_jax.main compare [OUT.html] runs/a runs/b
   python -m gen_jax.main collage OUT.png runs/a runs/b
   python -m gen_jax.main results OUT.md runs/a runs/b
@@ -267,7 +267,7 @@ def ended(work: Callable[[], int]) -> int:
 def parse_flags(argv: list[str]) -> list[str]:
   """absl's parser, with every refusal in one line."""
   try:
-    argv, given = cli.split_conditions(argv)
+    argv, given = cli.split_conditions(cli.named(argv))
     GIVEN.update(given)
     cli.check_overrides(argv)
     return flags.FLAGS(argv)

@@ -19,7 +19,8 @@ from gen_jax.app import sweep
 from gen_jax.app.training import take_measures
 from gen_jax.core import Field, Spec, UserError
 from gen_jax.report import measures
-from gen_jax.report.export import write_weights
+from gen_jax.report.export import EXPORT
+from gen_jax.report.export import export as export_to_folder
 from gen_jax.report.html import write_report
 from gen_jax.report.uses import USES, Use
 from gen_jax.run import pictures, replay, sample
@@ -269,10 +270,9 @@ def given_field(trained: Trained) -> Field:
 
 
 def export(config: Mapping, workdir: Path, *, checkpoint: str) -> int:
-  """Writes the learnt weights as <workdir>/weights.safetensors."""
-  trained = opened(config, workdir, checkpoint)
-  check_writable(workdir)
-  print(f"weights: {write_weights(workdir, trained.system.program, trained.states)}")
+  """Writes <workdir>/export, a folder that `gen_jax.load` takes, to be given away."""
+  check_writable(workdir, EXPORT)
+  print(f"export: {export_to_folder(opened(config, workdir, checkpoint))}")
   return 0
 
 

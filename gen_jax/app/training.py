@@ -16,7 +16,7 @@ from gen_jax.app.completion import FIGURES, figures_of_step, mark_complete, miss
 from gen_jax.app.provenance import provenance
 from gen_jax.core import PyTree, UserError
 from gen_jax.report import measures
-from gen_jax.report.export import write_weights
+from gen_jax.report.export import MARKER
 from gen_jax.report.html import write_report
 from gen_jax.report.scene import Scene
 from gen_jax.run import loop, pictures, processes, sample
@@ -30,6 +30,7 @@ from gen_jax.run.rows import read_rows
 from gen_jax.run.setup import set_up
 from gen_jax.run.states import abstract_states, batches_of
 from gen_jax.run.system import System, Trained
+from gen_jax.run.weights import write_weights
 
 
 def steps_done(workdir: Path) -> int:
@@ -50,6 +51,11 @@ def train(
   system = set_up(config)
   measures.check(system)
   check_apart(workdir, system)
+  if (workdir / MARKER).exists():
+    raise UserError(
+      f"{workdir} is an export, without what training goes on from: give --init_from={workdir} and"
+      " another --workdir"
+    )
   warm = warm_start(init_from, system) if init_from else None
   with locked(workdir):
     done = steps_done(workdir)
@@ -133,7 +139,7 @@ def finish(trained: Trained) -> None:
   if model.pictures is not None:
     folder, shown = folder_in(workdir, "pictures"), model.pictures(trained.states)
     save_pictures(folder, shown, trained.spec.levels)
-  write_weights(workdir, trained.system.program, trained.states)
+  write_weights(workdir, trained)
   take_measures(trained)
   grid = workdir / "samples" / f"{trained.system.total:06d}.png"
   if processes.is_first() and grid.exists():
