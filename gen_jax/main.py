@@ -46,6 +46,9 @@ SEED = flags.DEFINE_integer("seed", 0, "sample: seed of the samples")
 LABEL = flags.DEFINE_string("label", None, "short for --cond.label")
 INPUT = flags.DEFINE_string("input", None, "file or folder of examples of your own to work on")
 CHECKPOINT = flags.DEFINE_enum("checkpoint", "newest", ["newest", "best"], "which one to use")
+FORMAT = flags.DEFINE_enum(
+  "format", "weights", ["weights", "stablehlo"], "export: with the compiled sampler besides"
+)
 INIT_FROM = flags.DEFINE_string("init_from", None, "train: run folder whose weights to start from")
 DRY_RUN = flags.DEFINE_boolean("dry_run", False, "show parameters and memory, compile, stop")
 SWEEP = flags.DEFINE_multi_string(
@@ -68,6 +71,7 @@ TAKEN = {
   "cond": (("sample", *USES), "set data.only to learn from some classes"),
   "input": (USES, "set data.path"),
   "checkpoint": (READING, "training goes on from the newest one"),
+  "format": (("export",), "leave it out"),
   "init_from": (("train",), "give --workdir"),
   "dry_run": (("train",), "leave it out"),
   "sweep": (("train", "sample"), "leave it out"),
@@ -188,7 +192,7 @@ def work(workdir: Path) -> int:
   if mode == "evaluate":
     return tasks.evaluate(config, workdir, **which)
   if mode == "export":
-    return tasks.export(config, workdir, **which)
+    return tasks.export(config, workdir, **which, format=FORMAT.value)
   return tasks.use(config, workdir, mode, n=N.value, given=given, input=INPUT.value, **which)
 
 

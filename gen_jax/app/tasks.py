@@ -22,6 +22,7 @@ from gen_jax.report import measures
 from gen_jax.report.export import EXPORT
 from gen_jax.report.export import export as export_to_folder
 from gen_jax.report.html import write_report
+from gen_jax.report.stablehlo import write_sampler
 from gen_jax.report.uses import USES, Use
 from gen_jax.run import pictures, replay, sample
 from gen_jax.run.conditions import captions, conditions, parse_given
@@ -269,10 +270,20 @@ def given_field(trained: Trained) -> Field:
   return x._replace(shape=made.shape[1:])
 
 
-def export(config: Mapping, workdir: Path, *, checkpoint: str) -> int:
-  """Writes <workdir>/export, a folder that `gen_jax.load` takes, to be given away."""
+def export(config: Mapping, workdir: Path, *, checkpoint: str, format: str = "weights") -> int:
+  """Writes <workdir>/export, a folder that `gen_jax.load` takes, to be given away; as `stablehlo`
+  with the compiled sampler besides, which runs without gen_jax.
+
+  Raises:
+    UserError: if a sampler is asked for that there is none of.
+  """
+  trained = opened(config, workdir, checkpoint)
   check_writable(workdir, EXPORT)
-  print(f"export: {export_to_folder(opened(config, workdir, checkpoint))}")
+  if format == "stablehlo" and trained.model.sample is None:
+    raise UserError(f"--format=stablehlo: {workdir} holds a model that cannot be sampled")
+  print(f"export: {export_to_folder(trained)}")
+  if format == "stablehlo":
+    print(f"sampler: {write_sampler(trained)}")
   return 0
 
 
