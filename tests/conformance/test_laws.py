@@ -201,7 +201,7 @@ def test_without_a_condition_a_model_draws_or_refuses_in_one_line(system, traine
 
 
 def test_weights_are_all_that_a_finished_model_reads(system, trained):
-  """An export holds nothing else."""
+  """An export holds nothing else; and a sampler can be exported for any number of samples."""
   built, result, _ = trained(system)
   model, stages = built.program.model, built.program.stages
   states = [
@@ -212,8 +212,11 @@ def test_weights_are_all_that_a_finished_model_reads(system, trained):
   keys, x = fold_each(jax.random.key(0), jnp.arange(4)), batch[model.given]
   cond = {name: batch[name] for name in model.cond} or None
   given = lambda: x if model.observe is None else model.observe(states, x, keys, cond)
+  (n,) = jax.export.symbolic_shape("n")
+  any_number = lambda v: jax.ShapeDtypeStruct((n, *v.shape[1:]), v.dtype)
+  any_keys, any_cond = jax.tree.map(any_number, (keys, cond))
   calls = {
-    "sample": lambda: model.sample(states, keys, cond),
+    "sample": lambda: jax.eval_shape(model.sample, states, any_keys, any_cond),
     "log_prob": lambda: model.log_prob(states, batch["x"], keys, cond),
     "encode": lambda: model.encode(states, batch["x"], keys, cond),
     "predict": lambda: model.predict(states, batch["x"]),
