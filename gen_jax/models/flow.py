@@ -257,6 +257,12 @@ def check(spec: Spec, conditional: bool, likelihood: Likelihood) -> None:
     raise UserError("likelihood.importance_samples is for integers: these data's density is exact")
 
 
+def check_vectors(spec: Spec, who: str) -> None:
+  """Refuses data that are not vectors [D] of 2 or more."""
+  if len(spec.shape) != 1 or spec.shape == (1,):
+    raise UserError(f"{who} models vectors of 2 or more, not shape {spec.shape}")
+
+
 def check_coupled(spec: Spec, who: str, couplings: int, scales: int) -> None:
   """Refuses data that `coupled_flow` cannot take in so many couplings and scales."""
   rank = len(spec.shape)
