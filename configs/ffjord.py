@@ -6,6 +6,9 @@ Source: Grathwohl et al. 2019 (arXiv:1810.01367), with the kinetic penalty of Fi
 learnt to gain by the errors of a coarse solver (try `--config.model.kinetic=0`).
 
   launch/run.sh --config configs/ffjord.py[:VARIANT]
+
+8gaussians, in 2 minutes of CPU time: nll 2.845 (100,000 test points; the entropy is 2.832), on both
+grids; they differ by 1e-5 nats.
 """
 
 from gen_jax.config import experiment, merge, tiny, variant

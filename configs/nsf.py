@@ -3,6 +3,14 @@
 Source: Durkan, Bekasov, Murray & Papamakarios 2019 (arXiv:1906.04032).
 
   launch/run.sh --config configs/nsf.py[:VARIANT]
+
+nll in nats over 100000 test points, one seed, beside the entropy of the data, in 85 to 100 seconds
+of CPU time (configs/realnvp.py has 3.568 and 2.708, in 120):
+
+  checkerboard  3.504   (3.466)
+  rings         2.657   (2.623)
+
+`mixture` is of twenty Gaussians in 8 dimensions; `--config.data.name=mixture:64` of 64.
 """
 
 from gen_jax.config import experiment, merge, tiny, variant

@@ -28,11 +28,10 @@ def scrambled(state):
   return {**state, "params": back(flat + 0.2 * jax.random.normal(jax.random.key(2), flat.shape))}
 
 
-@pytest.mark.parametrize("map", ["affine", "gated"])
-def test_the_density_is_that_of_the_code_and_its_jacobian(map):
+def test_the_density_is_that_of_the_code_and_its_jacobian():
   with jax.enable_x64(True):
     spec = Spec.of((4, 4, 1), classes=3)
-    model = model_of(spec, map=map, conditional=True)
+    model = model_of(spec, map="gated", conditional=True)
     x = 1 + 2 * jax.random.normal(jax.random.key(0), (3, 4, 4, 1), jnp.float64)
     label = jnp.array([0, 1, 2])
 
