@@ -20,6 +20,7 @@ from gen_jax.data import (
   domains,
   folder,
   images,
+  mixture,
   pairs,
   rules,
   shapes,
@@ -62,6 +63,7 @@ SOURCES: dict[str, Callable[..., Source]] = {
   "folder": folder.load,
   "arrays": arrays.load,
   **{f"toy2d:{name}": functools.partial(toy2d.load, name) for name in toy2d.NAMES},
+  **{f"mixture:{dims}": functools.partial(mixture.load, dims) for dims in (8, 16, 64)},
   "moving": video.moving,
   "maze": video.maze,
   "table": table.load,
@@ -115,11 +117,12 @@ def load(
   Args:
     name: "digits" (scikit-learn's 8x8 digits), "stacked" (three of them as RGB), "shapes" (32x32
       sprites with known factors, captions and masks), "toy2d:" and one of gen_jax.data.toy2d.NAMES,
-      "folder", "pairs" or "domains" (images at `path`), "arrays" (an .npz file at `path`),
-      "moving" and "maze" (video with actions), "text" (one sentence a line, at `path`),
-      "text:cipher" (two languages made by rule), "table" (CSV files at `path`), "table:adult"
-      (UCI's files), "table:biased" (made by rule), "pairs:" or "domains:" and a rule of
-      gen_jax.data.rules, or "tfds:" and the name of a prepared TensorFlow Datasets set of images.
+      "mixture:8", "mixture:16" and "mixture:64" (Gaussians of known density), "folder", "pairs" or
+      "domains" (images at `path`), "arrays" (an .npz file at `path`), "moving" and "maze" (video
+      with actions), "text" (one sentence a line, at `path`), "text:cipher" (two languages made by
+      rule), "table" (CSV files at `path`), "table:adult" (UCI's files), "table:biased" (made by
+      rule), "pairs:" or "domains:" and a rule of gen_jax.data.rules, or "tfds:" and the name of a
+      prepared TensorFlow Datasets set of images.
     path: for "folder": a folder or a zip archive of PNG, JPEG, GIF, BMP, WebP, TIFF or PNM images
       named split/class/name.png, class/name.png, split/name.png or name.png, where split is train,
       val, validation, test, ... in whatever letters. A captions.tsv beside the images, with lines
@@ -139,9 +142,10 @@ def load(
       captions, which are of whole images, are left out.
     validation: fraction of the training examples held out, where the source has no validation
       split of its own; 0 for no validation split.
-    test: the same for the test split. (`toy2d` draws 10k validation and 100k test points
-      whatever the fractions, unless they are 0.)
-    split_seed: of the choice of held-out examples, of the points of `toy2d`, and of `binarize`.
+    test: the same for the test split. (`toy2d` draws 10k validation and 100k test points,
+      `mixture` 10k and 20k, whatever the fractions, unless they are 0.)
+    split_seed: of the choice of held-out examples, of the points of `toy2d` and `mixture`, and of
+      `binarize`.
     strict: for "folder": refuse it if any image is broken or lacks a caption that others have,
       instead of leaving the image out or its caption empty with a warning. For "folder", "pairs"
       and "domains": refuse them if images of formats that are not read are there, which are named
