@@ -101,6 +101,7 @@ def load(
   borders: tuple[Positive, ...] = (),
   other: str = "",
   frames: Annotated[int, Ge(2)] = 8,
+  clips: Count = 40_000,
   languages: tuple[str, ...] = (),
   unpaired: bool = False,
   tokens: Literal["words", "spaces"] = "words",
@@ -167,6 +168,7 @@ def load(
     other: the name of a second source, or the path of a second folder of images or .npz file: its x
       is y and its label label_y, in an order of its own.
     frames: T of a clip of "moving" or "maze".
+    clips: how many are trained on; they are drawn as they are needed, and cost no memory.
     languages: for "text": parts of the names of files, ("en", "fr") for train.en, train.fr, ...:
       x is of the first, y of the second, line by line. () for one language, in train.txt, ...
     unpaired: for "text" of two languages: of the training lines, x has the first half and y the

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import jax.numpy as jnp
@@ -154,8 +155,15 @@ def build(
   return two_stages(first, chosen.stages[0].model, spec, shape)
 
 
-def two_stages(first: Model, second: Model, spec: Spec, shape: tuple[int, ...]) -> Program:
-  """The autoencoder, then a prior over its codes [h, w] = shape, which it takes as images."""
+def two_stages(
+  first: Model, second: Model, spec: Spec, shape: tuple[int, ...], *, given: int = 0,
+  of_cond: Callable = lambda states, cond: cond,
+) -> Program:  # fmt: skip
+  """The autoencoder, then a prior over its codes [h, w] = shape, which it takes as images.
+
+  given: how many of the codes the prior is given.
+  of_cond: (states, cond) -> cond as the prior takes it.
+  """
 
   def view(previous, batch, key=None):
     """Images as codes, one grey image [h, w, 1] of K levels each."""
@@ -164,10 +172,10 @@ def two_stages(first: Model, second: Model, spec: Spec, shape: tuple[int, ...]) 
   def evaluate(states, batch, keys):
     nll = second.evaluate(states[1], view(states, batch), keys)["nll"]
     terms = first.evaluate(states[0], batch, keys)
-    return {**terms, "nats_per_code": nll / math.prod(shape)}
+    return {**terms, "nats_per_code": nll / (math.prod(shape) - given)}
 
   def prior(states, keys, cond=None):
-    return second.sample(states[1], keys, cond)[..., 0].astype(jnp.int32)
+    return second.sample(states[1], keys, of_cond(states, cond))[..., 0].astype(jnp.int32)
 
   def decode(states, code, cond=None):
     return first.decode(states[0], code, cond)

@@ -1,0 +1,161 @@
+"""Clips that go on from their first frames, against the simulator that made them.
+
+Poses are counted, not pixels, of which those that do not change make any error look small.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from gen_jax import metrics
+from gen_jax.core import as_integers, permutation
+from gen_jax.report.measures.table import measure
+from gen_jax.report.scene import Record, Scene
+from gen_jax.run.system import System
+
+KNOWN = ("simulate", "read", "render")
+
+
+class Clips(NamedTuple):
+  """Clips of the split and what was made of their beginnings.
+
+  fields: of the clips, of which those of `action` were followed.
+  last: the pose of the last given frame [n, ...].
+  wanted: poses [n, h, ...] of the h frames after it.
+  right: whether the frames made show these, bool [n, h].
+  factors: name -> the same of each factor.
+  """
+
+  fields: dict[str, np.ndarray]
+  last: np.ndarray
+  wanted: np.ndarray
+  right: np.ndarray
+  factors: dict[str, np.ndarray]
+
+
+def continues(system: System) -> str:
+  """An obstacle where no first frames are given."""
+  given = system.config["model"].get("context", 0)
+  return "" if given else "needs clips that go on from given frames: set config.model.context"
+
+
+def context(scene: Scene) -> int:
+  """How many first frames are given."""
+  return scene.system.config["model"]["context"]
+
+
+def clips(scene: Scene) -> dict[str, np.ndarray]:
+  """Fields of config.evaluate.samples clips of the split."""
+  n, rows = scene.settings.samples, permutation(len(scene.split))
+  return scene.split.take(rows[np.arange(n) % len(rows)])
+
+
+def followed(scene: Scene, fields: dict[str, np.ndarray]) -> Clips:
+  """What the model makes of the first frames of clips and the actions in `fields`."""
+  known, given = scene.source.notes, context(scene)
+  poses = known["simulate"](known["read"](fields["x"][:, 0]), fields["action"])
+  wanted = poses[:, given:]
+  made = scene.made({name: fields[name] for name in scene.model.cond})[:, given:]
+  right, factors = compared(scene, made, wanted)
+  return Clips(fields, poses[:, given - 1], wanted, right, factors)
+
+
+def compared(
+  scene: Scene, x: np.ndarray, wanted: np.ndarray
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+  """Whether frames x [n, h, H, W, C] are nearest to those of the poses that are wanted [n, h, ...],
+  [n, h], and the same of each factor. Poses that look alike are one."""
+  known = scene.source.notes
+  found = known["read"](x.reshape(-1, *x.shape[2:])).reshape(wanted.shape)
+  same = known["render"](found) == known["render"](wanted)
+  right = same.reshape(*x.shape[:2], -1).all(-1)
+  each = {
+    name: right | (found[..., i] == wanted[..., i])
+    for i, name in enumerate(known.get("factors", ()))
+  }
+  return right, each
+
+
+def alike(scene: Scene, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+  """Whether poses a and b [n, h, ...] look alike, [n, h]."""
+  a, b = (scene.source.notes["render"](poses) for poses in (a, np.broadcast_to(b, a.shape)))
+  return (a == b).reshape(*a.shape[:2], -1).all(-1)
+
+
+def shares(values: dict[str, np.ndarray]) -> dict[str, float]:
+  return {name: float(value.mean()) for name, value in values.items()}
+
+
+def record(scene: Scene, right: np.ndarray, **facts) -> Record:
+  """The share of what is right."""
+  where = {"examples": int(right.size), "split": scene.settings.split}
+  return {"value": float(right.mean()), **where, **facts}
+
+
+@measure(
+  needs=("sample",), cond=("x",), fields=("action",), notes=(*KNOWN, "chances"), obstacle=continues
+)
+def poses(scene: Scene) -> dict[str, Record]:
+  """How often a frame that the model makes shows the pose that the simulator comes to:
+
+  pose_accuracy_h: the h-th frame after those that are given, which follows from what was made
+    before it; beside it each factor, and what is right of the last given frame left as it is
+    (`of_copying`) and of the best guess for which the actions are not known (`of_no_actions`).
+  moving_pose_accuracy: of all frames whose pose is another than that of the frame before.
+  """
+  found = followed(scene, clips(scene))
+  known, steps = scene.source.notes, found.right.shape[1]
+  copied = alike(scene, found.wanted, found.last[:, None])
+  guessed = metrics.likeliest(known["simulate"], known["chances"], found.last, steps)
+  out = {
+    f"pose_accuracy_{h + 1}": record(
+      scene, found.right[:, h], of_copying=float(copied[:, h].mean()),
+      of_no_actions=float(guessed[:, h].mean()),
+      **shares({name: value[:, h] for name, value in found.factors.items()}),
+    )
+    for h in range(steps)
+  }  # fmt: skip
+  before = np.concatenate([found.last[:, None], found.wanted[:, :-1]], axis=1)
+  moved = ~alike(scene, found.wanted, before)
+  each = shares({name: value[moved] for name, value in found.factors.items()})
+  return out | {"moving_pose_accuracy": record(scene, found.right[moved], **each)}
+
+
+@measure(
+  "counterfactual_accuracy", needs=("sample",), cond=("x",), fields=("action",),
+  notes=(*KNOWN, "chances"), obstacle=continues,
+)  # fmt: skip
+def counterfactual(scene: Scene) -> dict[str, Record]:
+  """How often frames show what the simulator comes to where each action of a clip after the given
+  frames is replaced by another; beside it what would be right of copies of the last given frame,
+  and of frames that follow the clip's own actions."""
+  fields, known, given = clips(scene), scene.source.notes, context(scene)
+  rng, own = np.random.default_rng(scene.system.config["seed"]), fields["action"]
+  action = own.copy()
+  action[:, given - 1 :] = metrics.others(rng, own[:, given - 1 :], known["chances"])
+  found = followed(scene, {**fields, "action": action})
+  before = known["simulate"](found.last, own[:, given - 1 :])[:, 1:]
+  facts = {f"step_{h + 1}": float(right.mean()) for h, right in enumerate(found.right.T)}
+  copied = alike(scene, found.wanted, found.last[:, None])
+  facts |= shares({"of_copying": copied, "of_own_actions": alike(scene, found.wanted, before)})
+  return {"counterfactual_accuracy": record(scene, found.right, **facts)}
+
+
+@measure("pose_accuracy_reconstructed", needs=("encode", "decode"), fields=("action",), notes=KNOWN)
+def poses_restored(scene: Scene) -> dict[str, Record]:
+  """How often the last frame of a clip shows its pose after encode and decode; beside it, each
+  factor. What is lost there no prior of the codes brings back."""
+  model, known = scene.model, scene.source.notes
+
+  def restored(states, batch, keys):
+    cond = scene.cond(batch)
+    x = model.decode(states, model.encode(states, batch["x"], None, cond), cond)
+    return {"x": as_integers(jnp.round(x[:, -1:]), scene.spec.levels), "last": batch["x"][:, -1:]}
+
+  frames = scene.terms(restored)
+  wanted = known["read"](frames["last"][:, 0])[:, None]
+  right, each = compared(scene, frames["x"], wanted)
+  return {"pose_accuracy_reconstructed": record(scene, right, **shares(each))}
