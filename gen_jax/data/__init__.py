@@ -20,6 +20,7 @@ from gen_jax.data import (
   domains,
   folder,
   images,
+  moving_mnist,
   pairs,
   rules,
   shapes,
@@ -63,6 +64,7 @@ SOURCES: dict[str, Callable[..., Source]] = {
   "arrays": arrays.load,
   **{f"toy2d:{name}": functools.partial(toy2d.load, name) for name in toy2d.NAMES},
   "moving": video.moving,
+  "moving:mnist": moving_mnist.load,
   "maze": video.maze,
   "table": table.load,
   "table:adult": table.adult,
@@ -117,7 +119,8 @@ def load(
     name: "digits" (scikit-learn's 8x8 digits), "stacked" (three of them as RGB), "shapes" (32x32
       sprites with known factors, captions and masks), "toy2d:" and one of gen_jax.data.toy2d.NAMES,
       "folder", "pairs" or "domains" (images at `path`), "arrays" (an .npz file at `path`),
-      "moving" and "maze" (video with actions), "text" (one sentence a line, at `path`),
+      "moving" and "maze" (video with actions), "moving:mnist" (Moving MNIST, of tfds:mnist or of an
+      .npz file at `path`), "text" (one sentence a line, at `path`),
       "text:cipher" (two languages made by rule), "table" (CSV files at `path`), "table:adult"
       (UCI's files), "table:biased" (made by rule), "pairs:" or "domains:" and a rule of
       gen_jax.data.rules, or "tfds:" and the name of a prepared TensorFlow Datasets set of images.
@@ -167,7 +170,7 @@ def load(
       regions are connected pixels of one class but 0. () for none.
     other: the name of a second source, or the path of a second folder of images or .npz file: its x
       is y and its label label_y, in an order of its own.
-    frames: T of a clip of "moving" or "maze".
+    frames: T of a clip of "moving", "moving:mnist" or "maze".
     clips: how many are trained on; they are drawn as they are needed, and cost no memory.
     languages: for "text": parts of the names of files, ("en", "fr") for train.en, train.fr, ...:
       x is of the first, y of the second, line by line. () for one language, in train.txt, ...

@@ -73,24 +73,25 @@ def read_sprites(x: np.ndarray, at_once: int = 256) -> np.ndarray:
   return found
 
 
-class _Clips(source.Split):
+class Clips(source.Split):
   """Clips whose pictures are drawn when they are asked for, in training on the device.
 
-  states: int [N, T, ...]. action: [N, T-1].
+  states: int [N, T, ...]. action: [N, T-1], or None where there is none.
   tables: arrays that pictures are looked up in.
   paint: (tables, states [..., ...]) -> x [..., R, R, 3], of NumPy or JAX.
   """
 
-  def __init__(self, states: np.ndarray, action: np.ndarray, tables: dict, paint: Callable):
-    self._held = {"states": states.astype(np.int32), "action": action.astype(np.int32), **tables}
-    self._paint = paint
+  def __init__(self, states: np.ndarray, action: np.ndarray | None, tables: dict, paint: Callable):
+    acts = {} if action is None else {"action": action.astype(np.int32)}
+    self._held = {"states": states.astype(np.int32), **acts, **tables}
+    self._fields, self._paint = tuple(acts), paint
 
   def __len__(self) -> int:
-    return len(self._held["action"])
+    return len(self._held["states"])
 
   def take(self, index: np.ndarray) -> source.Example:
     x = self._paint(self._held, self._held["states"][index])
-    return {"x": x, "action": self._held["action"][index]}
+    return {"x": x, **{name: self._held[name][index] for name in self._fields}}
 
   def held(self) -> source.Example:
     """The states and actions, and the tables that pictures are looked up in."""
@@ -102,14 +103,14 @@ class _Clips(source.Split):
   def draw(self, held: Mapping, index: core.Array, key: core.Array) -> dict[str, core.Array]:
     del key
     x = self._paint(held, jnp.asarray(held["states"])[index])
-    return {"x": x, "action": held["action"][index]}
+    return {"x": x, **{name: held[name][index] for name in self._fields}}
 
 
 def _source(name, actions, step, first, tables, paint, read, clips, options, **notes):
   """A source of clips.
 
   actions: name -> probability. step: (state [n, ...], action [n]) -> state. first: draws states,
-  (generator, n) -> [n, ...]. tables, paint: see `_Clips`. clips: in training.
+  (generator, n) -> [n, ...]. tables, paint: see `Clips`. clips: in training.
   """
   frames, validation, test, split_seed = options
   wanted = {"train": 1, "validation": validation, "test": test}
@@ -118,7 +119,7 @@ def _source(name, actions, step, first, tables, paint, read, clips, options, **n
     if wanted[split]:
       rng = np.random.default_rng([split_seed, stream])
       action = rng.choice(len(actions), size=(size, frames - 1), p=chances)
-      splits[split] = _Clips(roll_out(step, first(rng, size), action), action, tables, paint)
+      splits[split] = Clips(roll_out(step, first(rng, size), action), action, tables, paint)
   picture = splits["train"][0]["x"].shape
   field = core.Field((frames - 1,), len(actions), tuple(actions))
   notes |= {

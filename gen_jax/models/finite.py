@@ -8,14 +8,17 @@ codes     K = L_1 ... L_D, the points of this grid; nothing of it is learnt, and
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Ge, MinLen
 
 from gen_jax.core import Array
 from gen_jax.losses import vq
 from gen_jax.models.codebook import counted, use_of
+
+Levels = Annotated[tuple[Annotated[int, Ge(2)], ...], MinLen(1)]
 
 MARGIN = 1e-3  # by which the bound lies beyond the outermost steps, as in the source
 

@@ -15,7 +15,7 @@ for in the frame before: the one at its own place is an input too.
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,7 @@ from gen_jax.models.autoregressive import Sampler, autoregressive
 from gen_jax.models.codebook import Learnt, Start
 from gen_jax.models.common import field_of
 from gen_jax.models.discrete import FirstStage, first_stage
+from gen_jax.models.finite import Levels
 from gen_jax.models.transformer import fitting, rooms_of
 from gen_jax.models.vqvae import Transformer, two_stages
 from gen_jax.nets.video import FrameTransformer
@@ -39,18 +40,20 @@ def build(
   *,
   context: Natural = 0,
   actions: bool = True,
+  some: Natural = 0,
   factor: Annotated[int, Ge(2)] = 4,
   codes: Annotated[int, Ge(2)] = 128,
   dim: Count = 32,
   width: Count = 64,
   blocks: Natural = 1,
   residual: Count = 32,
-  codebook: Learnt = "ema",
+  codebook: Literal[Learnt, "finite"] = "ema",
   decay: Decay = 0.99,
   commitment: NonNegative = 0.25,
   start: Start = "kmeans",
   restart: Decay = 0.01,
   variance: NonNegative = 0.0,
+  levels: Levels = (8, 8, 8),
   dtype: Dtype = "float32",
   optimizer: Optimizer = Optimizer(learning_rate=1e-3),
   transformer: Transformer = Transformer(),
@@ -67,8 +70,9 @@ def build(
     spec: of the data.
     context: how many first frames of a clip are given, of cond["x"], which may be whole clips.
     actions: whether the transformer is told the actions; for comparison, or for data without.
+    some: how many frames of each clip a step of stage 1 learns from, drawn anew; 0 for all.
     factor, codes, dim, width, blocks, residual, codebook, decay, commitment, start, restart,
-      variance, dtype, optimizer: of the VQ-VAE of frames; see `models.vqvae.build`.
+      variance, levels, dtype, optimizer: of the VQ-VAE of frames; see `models.vqvae.build`.
     transformer: of stage 2, and how it learns.
     sample: how codes are drawn.
 
@@ -77,21 +81,23 @@ def build(
       `factor` does not fit them, or `heads` the width, or no frame is left to predict.
   """
   frames, *picture = check(spec, transformer, context, actions)
+  if some > frames:
+    raise UserError(f"model.some={some}: a clip has {frames} frames")
   frame = Spec.of(tuple(picture), spec.levels)
   own = FirstStage(
     factor, codes, dim, width, blocks, residual, codebook, decay, commitment, start, restart,
-    variance, optimizer=optimizer,
+    variance, levels=levels, optimizer=optimizer,
   )  # fmt: skip
   first, shape = first_stage(frame, own, dtype)
   each = math.prod(shape)
   length, given, t = frames * each, context * each, transformer
   net = FrameTransformer(
-    codes, length, t.width, t.layers, t.heads, t.dropout, dtype=jnp.dtype(dtype),
+    own.size, length, t.width, t.layers, t.heads, t.dropout, dtype=jnp.dtype(dtype),
     actions=spec.fields["action"].levels if actions else 0, codes=each,
   )  # fmt: skip
   memory = 2 * t.layers * length * t.width * jnp.dtype(dtype).itemsize
   second = autoregressive(
-    "transformer", net, (length,), Spec.of((frames, *shape, 1), codes), given=given,
+    "transformer", net, (length,), Spec.of((frames, *shape, 1), own.size), given=given,
     condition="action" if actions else "", ema=t.ema, optimizer=t.optimizer, sample=sample,
     rooms=rooms_of(length), together=fitting(memory),
   ).stages[0].model  # fmt: skip
@@ -106,7 +112,7 @@ def build(
     return {**cond, "x": jnp.pad(code, [(0, 0), (0, frames - context)] + [(0, 0)] * 3)}
 
   program = two_stages(
-    of_clips(first, frames), second, spec, (frames, *shape), given=given, of_cond=in_codes
+    of_clips(first, frames, some), second, spec, (frames, *shape), given=given, of_cond=in_codes
   )
 
   def sample_of(states, keys, cond=None):
@@ -123,8 +129,11 @@ def build(
   return program._replace(model=model)
 
 
-def of_clips(model: Model, frames: int) -> Model:
-  """A model of images as one of clips [T, ...] of so many, whose values are means over frames."""
+def of_clips(model: Model, frames: int, some: int = 0) -> Model:
+  """A model of images as one of clips [T, ...] of so many, whose values are means over frames.
+
+  some: how many frames of each clip an update learns from, drawn by its key; 0 for all.
+  """
 
   def flat(x, axis=0):
     """[..., B, T, ...] -> [..., B T, ...]."""
@@ -135,9 +144,21 @@ def of_clips(model: Model, frames: int) -> Model:
 
   def spread(batch, axis=0):
     """A batch of frames: what is said of a clip is said of each; actions are left out."""
-    some = {name: batch[name] for name in ("mask", "last", "index") if name in batch}
-    some = {name: jnp.repeat(value, frames, axis=axis) for name, value in some.items()}
-    return {**some, "x": flat(batch["x"], axis)}
+    each = batch["x"].shape[axis + 1]
+    kept = {name: batch[name] for name in ("mask", "last", "index") if name in batch}
+    kept = {name: jnp.repeat(value, each, axis=axis) for name, value in kept.items()}
+    return {**kept, "x": flat(batch["x"], axis)}
+
+  def drawn(x, key):
+    """Of clips x [M, B, T, ...] some frames, in any order, no two of them the same."""
+    order = jax.random.uniform(key, x.shape[:3]).argsort(-1)[..., :some]
+    return jnp.take_along_axis(x, order.reshape(*order.shape, *[1] * (x.ndim - 3)), 2)
+
+  def update(state, batch, key, step):
+    if some:
+      key, own = jax.random.split(key)
+      batch = {**batch, "x": drawn(batch["x"], own)}
+    return model.update(state, spread(batch, 1), key, step)
 
   def evaluate(state, batch, keys):
     keys = jax.vmap(lambda key: jax.random.split(key, frames))(keys).reshape(-1)
@@ -146,7 +167,7 @@ def of_clips(model: Model, frames: int) -> Model:
 
   return model._replace(
     init=lambda key, batch: model.init(key, spread(batch)),
-    update=lambda state, batch, key, step: model.update(state, spread(batch, 1), key, step),
+    update=update,
     evaluate=evaluate,
     encode=lambda state, x, keys=None, cond=None: clips(model.encode(state, flat(x))),
     decode=lambda state, code, cond=None: clips(model.decode(state, flat(code))),

@@ -26,6 +26,7 @@ from gen_jax.learn.optimizer import Optimizer
 from gen_jax.models.autoregressive import Sampler
 from gen_jax.models.codebook import Start
 from gen_jax.models.discrete import FirstStage, Learning, first_stage
+from gen_jax.models.finite import Levels
 from gen_jax.models.masked import Decoding, Likelihood
 from gen_jax.models.masked import Sampler as MaskedSampler
 from gen_jax.models.masked import build as build_masked
@@ -86,6 +87,7 @@ def build(
   restart: Decay = 0.01,
   variance: NonNegative = 0.0,
   gumbel: Gumbel = Gumbel(),
+  levels: Levels = (8, 8, 8),
   conditional: bool = False,
   dtype: Dtype = "float32",
   optimizer: Optimizer = Optimizer(learning_rate=3e-4),
@@ -115,7 +117,9 @@ def build(
     codes, dim: K and D of the codebook.
     width, blocks, residual: of `Encoder` and `Decoder`.
     codebook: learnt by moving averages, or by the codebook loss; or gumbel for a discrete VAE, of
-      which dim, factor, the networks, variance and `gumbel` count (see `models.relaxation`).
+      which dim, factor, the networks, variance and `gumbel` count (see `models.relaxation`); or
+      finite for a grid of `levels`, of which factor, the networks and variance count (see
+      `models.finite`).
     decay: of the averages, of which those of how often codes are used decide on restarts.
     commitment: beta.
     start: the codebook begins as the k-means of the first batch's vectors, or as any of them.
@@ -124,6 +128,7 @@ def build(
     variance: of the pixels in [0, 1], the unit of the squared error; 0 for that of the pixels seen
       so far.
     gumbel: see there.
+    levels: steps of each of the D numbers of a finite codebook, whose K is their product.
     conditional: condition the prior on the label.
     dtype: of the networks' computation.
     optimizer: of stage 1.
@@ -138,10 +143,10 @@ def build(
   """
   own = FirstStage(
     factor, codes, dim, width, blocks, residual, codebook, decay, commitment, start, restart,
-    variance, gumbel, optimizer,
+    variance, gumbel, levels, optimizer,
   )  # fmt: skip
   first, shape = first_stage(spec, own, dtype)
-  code_spec = Spec.of((*shape, 1), codes, spec.classes)
+  code_spec = Spec.of((*shape, 1), own.size, spec.classes)
   common = dict(conditional=conditional, dtype=dtype)
   if prior == "masked":
     common |= dict(sample=MaskedSampler(**vars(sample)), likelihood=likelihood)

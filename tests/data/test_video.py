@@ -2,6 +2,8 @@
 
 import collections
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
@@ -24,6 +26,22 @@ def test_a_clip_is_what_its_actions_say(name):
   np.testing.assert_array_equal(one["x"], clips["x"][7])
   other = data.load(name, resolution=16, frames=5, split_seed=1).splits["test"][7]
   assert (other["action"] != one["action"]).any() or (other["x"] != one["x"]).any()
+
+
+@pytest.mark.parametrize("name", ["moving", "maze"])
+def test_clips_are_drawn_on_the_device_as_on_the_host(name):
+  train = data.load(name, resolution=16, frames=3, clips=50).splits["train"]
+  assert len(train) == 50
+  held = jax.tree.map(jnp.asarray, train.held())
+  index = jnp.array([[3, 49], [0, 3]])
+  drawn = jax.jit(train.draw)(held, index, jax.random.key(0))
+  taken = train.take(np.asarray(index).ravel())
+  assert drawn.keys() == taken.keys()
+  for field, value in taken.items():
+    assert drawn[field].dtype == value.dtype
+    np.testing.assert_array_equal(drawn[field].reshape(value.shape), value)
+  many = data.load(name, resolution=16, frames=3, clips=10**5).splits["train"]
+  assert len(many) == 10**5 and many.held_bytes() < 2**24
 
 
 def test_sprites_move_on_their_grid():

@@ -111,7 +111,7 @@ def sentences(seed):
   return {"x": x, "y": x + (x[:, :1] > 6)}
 
 
-WALK = load("maze", resolution=8, frames=4, clips=1)
+WALK = load("maze", resolution=12, frames=4, clips=1)
 
 
 def walks(seed):
@@ -221,7 +221,7 @@ WALKING = TWINS._replace(
   decode=lambda states, code, cond: 64.0 * code, cond=("x", "twin"),
 )  # fmt: skip
 WALKED = Spec.of(
-  (4, 8, 8, 3), 256, twin=Field((4, 8, 8, 3), 256), action=Field((3,), 4, tuple(maze.ACTIONS))
+  (4, 12, 12, 3), 256, twin=Field((4, 12, 12, 3), 256), action=Field((3,), 4, tuple(maze.ACTIONS))
 )
 
 FLAT = lambda x: 1.0 * x.reshape(len(x), -1)
@@ -296,6 +296,7 @@ MEASURED = {
   "translated_accuracy": (PIXELS._replace(cond=()), images, IMAGES, {}, {"": EXACT}),
   "poses": (WALKING, walks, WALKED, {}, {"": 0.12}),
   "counterfactual": (WALKING, walks, WALKED, {}, {"": 0.12}),
+  "frames": (WALKING, walks, WALKED, {}, {"": 8.0}),
   "poses_restored": (WALKING, walks, WALKED, {}, {"": EXACT}),
   "sprite_counterparts": (PIXELS._replace(cond=()), images, IMAGES, {}, {"": EXACT}),
 }  # fmt: skip
@@ -314,7 +315,9 @@ def figures_of(name, order, mesh):
   experiment = made.settings(settings, samples=DRAWN, neighbours=5)
   experiment.config |= {"sample": {"direction": "x_to_y"}} if name == "cycle" else {}
   experiment.config |= {"model": {"scale": 2}} if name == "superres" else {}
-  experiment.config |= {"model": {"context": 1}} if name in ("poses", "counterfactual") else {}
+  experiment.config |= (
+    {"model": {"context": 1}} if name in ("poses", "counterfactual", "frames") else {}
+  )
   source = source_of(data, spec, order, notes)
   if name in ("duality", "proximal_duality"):
     source.splits["validation"] = source.splits["test"]

@@ -105,6 +105,23 @@ def test_a_factor_by_itself():
     assert record["value"] == record["colour"] == 0 and record["x"] == record["shape"] == 1
 
 
+def test_errors_of_frames():
+  """Of frames that are darker by a quarter of their brightness, and by nothing."""
+  source = source_of("maze")
+  model = simulator(source)
+  exact = taken(source, model, "frames")["frame_error"]
+  assert exact["value"] == 0 and exact["psnr"] == 100 and exact["ssim"] == pytest.approx(1)
+  darker = lambda *args: (model.sample(*args) * 0.75).astype(jnp.uint8)
+  found = taken(source, model._replace(sample=darker), "frames", n=CLIPS)["frame_error"]
+  x = source.splits["test"].take(np.arange(CLIPS))["x"] / 255
+  wanted = ((x[:, 1:] / 4) ** 2).sum((2, 3, 4))
+  assert found["value"] == pytest.approx(wanted.mean(), rel=0.02)
+  assert found["step_3"] == pytest.approx(wanted[:, 2].mean(), rel=0.02)
+  copied = ((x[:, 1:] - x[:, :1]) ** 2).sum((2, 3, 4)).mean()
+  assert found["error_of_copying"] == pytest.approx(copied)
+  assert found["examples"] == CLIPS * (T - 1) and found["psnr"] < found["psnr_of_copying"] + 20
+
+
 def test_frames_through_codes():
   source = source_of("moving")
   model = Model(

@@ -144,6 +144,38 @@ def counterfactual(scene: Scene) -> dict[str, Record]:
   return {"counterfactual_accuracy": record(scene, found.right, **facts)}
 
 
+def large_enough(system: System) -> str:
+  """An obstacle where SSIM has no window."""
+  least = f"needs frames of {metrics.SMALLEST} pixels or more each way"
+  return continues(system) or ("" if min(system.spec.shape[1:3]) >= metrics.SMALLEST else least)
+
+
+@measure("frame_error", needs=("sample",), cond=("x",), obstacle=large_enough)
+def frames(scene: Scene) -> dict[str, Record]:
+  """Squared error of a frame after the given ones to the true one: the sum over the pixels of a
+  frame, in [0, 1], and the mean over frames and clips; beside it PSNR (dB) and SSIM, means over
+  frames and channels, and all of the last given frame left as it is."""
+  fields, given = clips(scene), context(scene)
+  unit = lambda x: x.astype(np.float64) / (scene.spec.levels - 1)
+  true = unit(fields["x"])
+  made = unit(scene.made({name: fields[name] for name in scene.model.cond}))[:, given:]
+  last, wanted = true[:, given - 1 : given], true[:, given:]
+  found, copied = (apart(x, wanted) for x in (made, np.broadcast_to(last, wanted.shape)))
+  facts = {f"{name}_of_copying": value for name, value in copied.items()}
+  value = found.pop("error")
+  where = {"examples": int(np.prod(wanted.shape[:2])), "split": scene.settings.split}
+  return {"frame_error": {"value": value, **where, **found, **facts}}
+
+
+def apart(x: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
+  """The error, PSNR and SSIM of frames [n, h, H, W, C] in [0, 1]."""
+  of_channels = lambda x: np.moveaxis(metrics.PEAK * x, -1, 2)
+  error = ((x - wanted) ** 2).sum((2, 3, 4))
+  named = {f"step_{h + 1}": float(value) for h, value in enumerate(error.mean(0))}
+  psnr, ssim = (f(of_channels(x), of_channels(wanted)).mean() for f in (metrics.psnr, metrics.ssim))
+  return {"error": float(error.mean()), "psnr": float(psnr), "ssim": float(ssim), **named}
+
+
 @measure("pose_accuracy_reconstructed", needs=("encode", "decode"), fields=("action",), notes=KNOWN)
 def poses_restored(scene: Scene) -> dict[str, Record]:
   """How often the last frame of a clip shows its pose after encode and decode; beside it, each
