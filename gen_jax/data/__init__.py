@@ -66,6 +66,7 @@ SOURCES: dict[str, Callable[..., Source]] = {
   "moving": video.moving,
   "moving:mnist": moving_mnist.load,
   "maze": video.maze,
+  "maze:many": video.many_mazes,
   "table": table.load,
   "table:adult": table.adult,
   "table:biased": table.biased,
@@ -119,8 +120,8 @@ def load(
     name: "digits" (scikit-learn's 8x8 digits), "stacked" (three of them as RGB), "shapes" (32x32
       sprites with known factors, captions and masks), "toy2d:" and one of gen_jax.data.toy2d.NAMES,
       "folder", "pairs" or "domains" (images at `path`), "arrays" (an .npz file at `path`),
-      "moving" and "maze" (video with actions), "moving:mnist" (Moving MNIST, of tfds:mnist or of an
-      .npz file at `path`), "text" (one sentence a line, at `path`),
+      "moving", "maze" and "maze:many" (video with actions), "moving:mnist" (Moving MNIST, of
+      tfds:mnist or of an .npz file at `path`), "text" (one sentence a line, at `path`),
       "text:cipher" (two languages made by rule), "table" (CSV files at `path`), "table:adult"
       (UCI's files), "table:biased" (made by rule), "pairs:" or "domains:" and a rule of
       gen_jax.data.rules, or "tfds:" and the name of a prepared TensorFlow Datasets set of images.

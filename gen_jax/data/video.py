@@ -16,6 +16,7 @@ from gen_jax.data import maze as mazes
 from gen_jax.data import shapes, source
 
 HELD_OUT = {"validation": 400, "test": 1000}  # clips
+WORLDS = {"train": 200, "validation": 20, "test": 50}  # of maze:many
 ACTIONS = ("left", "right", "up", "down", "grow", "shrink", "turn", "stay")
 
 # Factor and step of each action, in the order of ACTIONS.
@@ -77,21 +78,26 @@ class Clips(source.Split):
   """Clips whose pictures are drawn when they are asked for, in training on the device.
 
   states: int [N, T, ...]. action: [N, T-1], or None where there is none.
+  named: whether the states are a field `pose`.
   tables: arrays that pictures are looked up in.
   paint: (tables, states [..., ...]) -> x [..., R, R, 3], of NumPy or JAX.
   """
 
-  def __init__(self, states: np.ndarray, action: np.ndarray | None, tables: dict, paint: Callable):
+  def __init__(
+    self, states: np.ndarray, action: np.ndarray | None, tables: dict, paint: Callable,
+    named: bool = False,
+  ):  # fmt: skip
     acts = {} if action is None else {"action": action.astype(np.int32)}
     self._held = {"states": states.astype(np.int32), **acts, **tables}
-    self._fields, self._paint = tuple(acts), paint
+    self._fields = {name: name for name in acts} | ({"pose": "states"} if named else {})
+    self._paint = paint
 
   def __len__(self) -> int:
     return len(self._held["states"])
 
   def take(self, index: np.ndarray) -> source.Example:
     x = self._paint(self._held, self._held["states"][index])
-    return {"x": x, **{name: self._held[name][index] for name in self._fields}}
+    return {"x": x, **{name: self._held[held][index] for name, held in self._fields.items()}}
 
   def held(self) -> source.Example:
     """The states and actions, and the tables that pictures are looked up in."""
@@ -103,14 +109,15 @@ class Clips(source.Split):
   def draw(self, held: Mapping, index: core.Array, key: core.Array) -> dict[str, core.Array]:
     del key
     x = self._paint(held, jnp.asarray(held["states"])[index])
-    return {"x": x, **{name: held[name][index] for name in self._fields}}
+    return {"x": x, **{name: held[own][index] for name, own in self._fields.items()}}
 
 
-def _source(name, actions, step, first, tables, paint, read, clips, options, **notes):
+def _source(name, actions, step, first, tables, paint, read, clips, options, named=0, **notes):
   """A source of clips.
 
   actions: name -> probability. step: (state [n, ...], action [n]) -> state. first: draws states,
-  (generator, n) -> [n, ...]. tables, paint: see `Clips`. clips: in training.
+  (generator, n, split) -> [n, ...]. tables, paint: see `Clips`. clips: in training. named: how
+  many states there are, where they are a field.
   """
   frames, validation, test, split_seed = options
   wanted = {"train": 1, "validation": validation, "test": test}
@@ -119,14 +126,17 @@ def _source(name, actions, step, first, tables, paint, read, clips, options, **n
     if wanted[split]:
       rng = np.random.default_rng([split_seed, stream])
       action = rng.choice(len(actions), size=(size, frames - 1), p=chances)
-      splits[split] = Clips(roll_out(step, first(rng, size), action), action, tables, paint)
+      splits[split] = Clips(
+        roll_out(step, first(rng, size, split), action), action, tables, paint, bool(named)
+      )
   picture = splits["train"][0]["x"].shape
   field = core.Field((frames - 1,), len(actions), tuple(actions))
   notes |= {
     "simulate": lambda state, action: roll_out(step, state, action), "read": read,
     "render": lambda state: paint(tables, state), "chances": chances,
   }  # fmt: skip
-  return source.Source(name, core.Spec.of(picture, 256, action=field), splits, notes)
+  fields = {"action": field} | ({"pose": core.Field((frames,), named)} if named else {})
+  return source.Source(name, core.Spec.of(picture, 256, **fields), splits, notes)
 
 
 def moving(
@@ -143,7 +153,7 @@ def moving(
   resolution = shapes.check_resolution(resolution)
   bright = np.array(list(shapes.COLOURS.values()), np.uint8) // 255
   tables = {"coverage": shapes.coverage(resolution), "bright": bright}
-  first = lambda rng, n: shapes.factors_of(rng.integers(shapes.SIZE, size=n))
+  first = lambda rng, n, split: shapes.factors_of(rng.integers(shapes.SIZE, size=n))
   return _source(
     "moving", dict.fromkeys(ACTIONS, 1 / len(ACTIONS)), move, first, tables, paint_sprites,
     read_sprites, clips, (frames, validation, test, split_seed), factors=tuple(shapes.FACTORS),
@@ -166,10 +176,44 @@ def maze(
     flat = x.reshape(len(x), -1).astype(np.float32)
     return ((views**2).sum(1) - 2 * flat @ views.T).argmin(1)
 
-  first = lambda rng, n: rng.integers(len(world.views), size=n)
+  first = lambda rng, n, split: rng.integers(len(world.views), size=n)
   step = lambda pose, action: world.after[pose, action]
   return _source(
     "maze", mazes.ACTIONS, step, first, {"views": world.views},
     lambda tables, pose: tables["views"][pose], read, clips,
     (frames, validation, test, split_seed),
+  )  # fmt: skip
+
+
+def many_mazes(
+  *, frames: int, clips: int, resolution: int, validation: float, test: float, split_seed: int
+) -> source.Source:
+  """As `maze`, of 200 mazes in training, and of 20 and 50 others in validation and test.
+
+  A pose is a number that no two mazes share. It is a field, `pose` int32 [T], as a picture may be
+  seen in several mazes; and notes: `read`, (x, pose [n]) -> the pose of the nearest view in the
+  same maze.
+  """
+  seeds = [
+    (split_seed, stream, i) for stream, worlds in enumerate(WORLDS.values()) for i in range(worlds)
+  ]
+  views, after = mazes.make_many(seeds, resolution or 32)
+  begin = dict(zip(WORLDS, np.cumsum([0, *WORLDS.values()]) * mazes.POSES))
+
+  def first(rng, n, split):
+    return begin[split] + rng.integers(WORLDS[split] * mazes.POSES, size=n)
+
+  def read(x, pose):
+    flat = views.reshape(-1, mazes.POSES, views[0].size)
+    found, world = np.empty(len(x), int), np.asarray(pose) // mazes.POSES
+    for i in np.unique(world):
+      own = flat[i].astype(np.float32)
+      seen = x[world == i].reshape(-1, views[0].size).astype(np.float32)
+      found[world == i] = i * mazes.POSES + ((own**2).sum(1) - 2 * seen @ own.T).argmin(1)
+    return found
+
+  return _source(
+    "maze:many", mazes.ACTIONS, lambda pose, action: after[pose, action], first, {"views": views},
+    lambda tables, pose: tables["views"][pose], read, clips,
+    (frames, validation, test, split_seed), named=len(views),
   )  # fmt: skip

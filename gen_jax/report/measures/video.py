@@ -22,18 +22,21 @@ KNOWN = ("simulate", "read", "render")
 class Clips(NamedTuple):
   """Clips of the split and what was made of their beginnings.
 
-  fields: of the clips, of which those of `action` were followed.
-  last: the pose of the last given frame [n, ...].
+  given: poses [n, c, ...] of the given frames.
   wanted: poses [n, h, ...] of the h frames after it.
   right: whether the frames made show these, bool [n, h].
   factors: name -> the same of each factor.
   """
 
-  fields: dict[str, np.ndarray]
-  last: np.ndarray
+  given: np.ndarray
   wanted: np.ndarray
   right: np.ndarray
   factors: dict[str, np.ndarray]
+
+  @property
+  def last(self) -> np.ndarray:
+    """The poses [n, ...] of the last given frames."""
+    return self.given[:, -1]
 
 
 def continues(system: System) -> str:
@@ -56,11 +59,12 @@ def clips(scene: Scene) -> dict[str, np.ndarray]:
 def followed(scene: Scene, fields: dict[str, np.ndarray]) -> Clips:
   """What the model makes of the first frames of clips and the actions in `fields`."""
   known, given = scene.source.notes, context(scene)
-  poses = known["simulate"](known["read"](fields["x"][:, 0]), fields["action"])
+  begin = fields["pose"][:, 0] if "pose" in fields else known["read"](fields["x"][:, 0])
+  poses = known["simulate"](begin, fields["action"])
   wanted = poses[:, given:]
   made = scene.made({name: fields[name] for name in scene.model.cond})[:, given:]
   right, factors = compared(scene, made, wanted)
-  return Clips(fields, poses[:, given - 1], wanted, right, factors)
+  return Clips(poses[:, :given], wanted, right, factors)
 
 
 def compared(
@@ -68,8 +72,10 @@ def compared(
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
   """Whether frames x [n, h, H, W, C] are nearest to those of the poses that are wanted [n, h, ...],
   [n, h], and the same of each factor. Poses that look alike are one."""
-  known = scene.source.notes
-  found = known["read"](x.reshape(-1, *x.shape[2:])).reshape(wanted.shape)
+  known, flat = scene.source.notes, x.reshape(-1, *x.shape[2:])
+  # Where poses are a field, pictures of several worlds may be alike: one is read in its own.
+  inside = (wanted.reshape(-1),) if "pose" in scene.spec.fields else ()
+  found = known["read"](flat, *inside).reshape(wanted.shape)
   same = known["render"](found) == known["render"](wanted)
   right = same.reshape(*x.shape[:2], -1).all(-1)
   each = {
@@ -105,6 +111,8 @@ def poses(scene: Scene) -> dict[str, Record]:
     before it; beside it each factor, and what is right of the last given frame left as it is
     (`of_copying`) and of the best guess for which the actions are not known (`of_no_actions`).
   moving_pose_accuracy: of all frames whose pose is another than that of the frame before.
+  visited_pose_accuracy: of those of them whose pose is that of a given frame, where there are any:
+    in a world that was never seen, no other can be known.
   """
   found = followed(scene, clips(scene))
   known, steps = scene.source.notes, found.right.shape[1]
@@ -121,7 +129,12 @@ def poses(scene: Scene) -> dict[str, Record]:
   before = np.concatenate([found.last[:, None], found.wanted[:, :-1]], axis=1)
   moved = ~alike(scene, found.wanted, before)
   each = shares({name: value[moved] for name, value in found.factors.items()})
-  return out | {"moving_pose_accuracy": record(scene, found.right[moved], **each)}
+  out["moving_pose_accuracy"] = record(scene, found.right[moved], **each)
+  same = [alike(scene, found.wanted, pose[:, None]) for pose in found.given.swapaxes(0, 1)]
+  visited = moved & np.any(same, axis=0)
+  if visited.any():
+    out["visited_pose_accuracy"] = record(scene, found.right[visited])
+  return out
 
 
 @measure(
@@ -188,6 +201,9 @@ def poses_restored(scene: Scene) -> dict[str, Record]:
     return {"x": as_integers(jnp.round(x[:, -1:]), scene.spec.levels), "last": batch["x"][:, -1:]}
 
   frames = scene.terms(restored)
-  wanted = known["read"](frames["last"][:, 0])[:, None]
+  if "pose" in scene.spec.fields:
+    wanted = scene.real["pose"][:, -1:]
+  else:
+    wanted = known["read"](frames["last"][:, 0])[:, None]
   right, each = compared(scene, frames["x"], wanted)
   return {"pose_accuracy_reconstructed": record(scene, right, **shares(each))}
