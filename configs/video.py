@@ -5,7 +5,11 @@ by finite scalar quantisation (Mentzer et al. 2023).
 
   ./launch/run.sh --config configs/video.py         clips of 8 frames, 32x32, of one sprite that
       moves, grows and turns; the first frame is given
-  --config configs/video.py:maze                    the same of a walk through one maze
+  --config configs/video.py:maze                    the same of walks through one maze
+  --config configs/video.py:maze_many               of 200, and tested on others; the first 8 of 16
+      frames are given
+  --config configs/video.py:mnist                   Moving MNIST of tfds:mnist, 10 frames after 10,
+      32x32 (in the source 64x64); of your own digits: --config.data.path=FILE.npz
   --config configs/video.py:moving_blind, :maze_blind   without the actions, for comparison
   --config configs/video.py --mode=sample --cond.action=right,right,up,up,grow,turn,stay
 """
@@ -48,11 +52,31 @@ BLIND = dict(
   model=dict(actions=False), measures=("likelihood", "code_use", "poses_restored", "poses")
 )
 
+# What was never seen cannot be known: only of poses that the given frames show more than chance.
+MANY = merge(
+  MOVING,
+  dict(
+    model=dict(context=8), data=dict(name="maze:many", frames=16, batch_size=16),
+    measures=("likelihood", "code_use", "poses_restored", "poses"),
+  ),
+)  # fmt: skip
+MNIST = merge(
+  MOVING,
+  dict(
+    model=dict(context=10, actions=False, transformer=dict(dropout=0.1)),
+    data=dict(name="moving:mnist", frames=20, batch_size=16),
+    evaluate=dict(samples=200),
+    measures=("likelihood", "code_use", "frames"),
+  ),
+)  # fmt: skip
+
 VARIANTS = {
   "moving": MOVING,
   "moving_blind": merge(MOVING, BLIND),
   "maze": MAZE,
   "maze_blind": merge(MAZE, BLIND),
+  "maze_many": MANY,
+  "mnist": MNIST,
   "tiny": tiny(
     MOVING,
     dict(
