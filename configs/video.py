@@ -18,19 +18,19 @@ from gen_jax.config import experiment, merge, tiny, variant
 
 MOVING = dict(
   model=dict(
-    context=1, some=2, factor=8, codebook="finite", levels=(8, 8, 8),
+    context=1, frames_per_clip=4, factor=8, codebook="finite", levels=(8, 8, 8),
     width=64, blocks=1, residual=32,
-    optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=6000),
+    optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=8000),
     transformer=dict(
       width=128, layers=3, heads=4, dropout=0.0, ema=0.999,
-      optimizer=dict(learning_rate=1e-3, schedule="cosine", decay_steps=8000, warmup=100),
+      optimizer=dict(learning_rate=1e-3, schedule="cosine", decay_steps=10000, warmup=100),
     ),
   ),
-  data=dict(name="moving", frames=8, resolution=32, batch_size=32),
+  data=dict(name="moving", frames=8, resolution=32, batch_size=16),
   # What happens is certain, but for mistakes: the likeliest code is the best.
   sample=dict(temperature=0.0),
   train=dict(
-    steps=(6000, 8000), log_every=50, validate_every=1000, sample_every=1000,
+    steps=(8000, 10000), log_every=50, validate_every=1000, sample_every=1000,
     checkpoint_every=500,
   ),
   evaluate=dict(samples=500),
@@ -56,7 +56,7 @@ BLIND = dict(
 MANY = merge(
   MOVING,
   dict(
-    model=dict(context=8), data=dict(name="maze:many", frames=16, batch_size=16),
+    model=dict(context=8), data=dict(name="maze:many", frames=16),
     measures=("likelihood", "code_use", "poses_restored", "poses"),
   ),
 )  # fmt: skip
@@ -64,7 +64,7 @@ MNIST = merge(
   MOVING,
   dict(
     model=dict(context=10, actions=False, transformer=dict(dropout=0.1)),
-    data=dict(name="moving:mnist", frames=20, batch_size=16),
+    data=dict(name="moving:mnist", frames=20),
     evaluate=dict(samples=200),
     measures=("likelihood", "code_use", "frames"),
   ),
@@ -81,7 +81,7 @@ VARIANTS = {
     MOVING,
     dict(
       model=dict(
-        some=1,
+        frames_per_clip=1,
         levels=(3, 3),
         width=8,
         blocks=0,

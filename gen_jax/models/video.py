@@ -40,7 +40,7 @@ def build(
   *,
   context: Natural = 0,
   actions: bool = True,
-  some: Natural = 0,
+  frames_per_clip: Natural = 0,
   factor: Annotated[int, Ge(2)] = 4,
   codes: Annotated[int, Ge(2)] = 128,
   dim: Count = 32,
@@ -70,7 +70,7 @@ def build(
     spec: of the data.
     context: how many first frames of a clip are given, of cond["x"], which may be whole clips.
     actions: whether the transformer is told the actions; for comparison, or for data without.
-    some: how many frames of each clip a step of stage 1 learns from, drawn anew; 0 for all.
+    frames_per_clip: how many of a clip a step of stage 1 learns from, drawn anew; 0 for all.
     factor, codes, dim, width, blocks, residual, codebook, decay, commitment, start, restart,
       variance, levels, dtype, optimizer: of the VQ-VAE of frames; see `models.vqvae.build`.
     transformer: of stage 2, and how it learns.
@@ -81,8 +81,8 @@ def build(
       `factor` does not fit them, or `heads` the width, or no frame is left to predict.
   """
   frames, *picture = check(spec, transformer, context, actions)
-  if some > frames:
-    raise UserError(f"model.some={some}: a clip has {frames} frames")
+  if frames_per_clip > frames:
+    raise UserError(f"model.frames_per_clip={frames_per_clip}: a clip has {frames} frames")
   frame = Spec.of(tuple(picture), spec.levels)
   own = FirstStage(
     factor, codes, dim, width, blocks, residual, codebook, decay, commitment, start, restart,
@@ -111,8 +111,9 @@ def build(
     code = code.reshape(len(x), context, *shape, 1)
     return {**cond, "x": jnp.pad(code, [(0, 0), (0, frames - context)] + [(0, 0)] * 3)}
 
+  first_of_clips = of_clips(first, frames, frames_per_clip)
   program = two_stages(
-    of_clips(first, frames, some), second, spec, (frames, *shape), given=given, of_cond=in_codes
+    first_of_clips, second, spec, (frames, *shape), given=given, of_cond=in_codes
   )
 
   def sample_of(states, keys, cond=None):
