@@ -22,7 +22,7 @@ SMALL = dict(
 
 def random(tree):
   rng = np.random.default_rng(0)
-  return jax.tree.map(lambda p: 0.3 * rng.normal(size=p.shape).astype(np.float32), tree)
+  return jax.tree.map(lambda p: jnp.asarray(0.3 * rng.normal(size=p.shape), jnp.float32), tree)
 
 
 @pytest.fixture(scope="module")

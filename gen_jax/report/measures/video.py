@@ -128,12 +128,11 @@ def poses(scene: Scene) -> dict[str, Record]:
   }  # fmt: skip
   before = np.concatenate([found.last[:, None], found.wanted[:, :-1]], axis=1)
   moved = ~alike(scene, found.wanted, before)
-  each = shares({name: value[moved] for name, value in found.factors.items()})
-  out["moving_pose_accuracy"] = record(scene, found.right[moved], **each)
   same = [alike(scene, found.wanted, pose[:, None]) for pose in found.given.swapaxes(0, 1)]
-  visited = moved & np.any(same, axis=0)
-  if visited.any():
-    out["visited_pose_accuracy"] = record(scene, found.right[visited])
+  for name, some in {"moving": moved, "visited": moved & np.any(same, axis=0)}.items():
+    if some.any():
+      each = shares({factor: value[some] for factor, value in found.factors.items()})
+      out[f"{name}_pose_accuracy"] = record(scene, found.right[some], **each)
   return out
 
 
