@@ -59,8 +59,7 @@ def read_sprites(x: np.ndarray, at_once: int = 256) -> np.ndarray:
   colour = list(shapes.FACTORS).index("colour")
   factors = shapes.factors_of(np.arange(shapes.SIZE))
   factors = factors[factors[:, colour] == 0]
-  masks = shapes.render(shapes.index_of(factors), resolution)["x"].max(-1)
-  masks = masks.reshape(len(masks), -1).astype(np.float32) / 255
+  masks = shapes.coverage(resolution).reshape(len(factors), -1).astype(np.float32) / 255
   norm = (masks**2).sum(1)
   bright = np.array(list(shapes.COLOURS.values()), np.float32) / 255
   found = np.empty((len(x), len(shapes.GRID)), np.int32)
