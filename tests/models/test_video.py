@@ -196,7 +196,7 @@ def test_refusals_of_data(spec, message):
 
 
 @pytest.mark.parametrize(
-  "option,message", [("context", "nothing to predict"), ("some", "3 frames")]
+  "option,message", [("context", "nothing to predict"), ("frames_per_clip", "has 3")]
 )
 def test_refusals_of_options(option, message):
   with pytest.raises(UserError, match=message):
