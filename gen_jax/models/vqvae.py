@@ -2,7 +2,8 @@
 
   stage 1    || x - D(z_q) ||^2 / var(x) + beta || z - sg(e) ||^2,  z = E(x),  e = e_k nearest to z,
              z_q = z + sg(e - z); the codebook by || sg(z) - e ||^2 (eq. 3) or by moving averages of
-             the vectors of each code (appendix A.1); or a discrete VAE (`models.relaxation`)
+             the vectors of each code (appendix A.1); or a discrete VAE (`models.relaxation`), or
+             codes on a grid that is not learnt (`models.finite`)
   stage 2    -log p(k | c) of the codes k [h, w] of the frozen first stage, by a prior: a gated
              PixelCNN, a causal transformer, or masked diffusion, which has a bound on it
   sample     x = D(e_k),  k ~ p(k | c)
