@@ -24,6 +24,7 @@ from gen_jax.report.measures import (
   sprites,
   superres,
   translation,
+  video,
 )
 from gen_jax.report.measures.table import MEASURES
 from gen_jax.report.scene import Record, Scene
@@ -55,6 +56,7 @@ __all__ = [
   "superres",
   "take",
   "translation",
+  "video",
 ]
 
 
