@@ -107,3 +107,10 @@ def guided(with_condition: Denoise, without: Denoise, w: float) -> Denoise:
     return Prediction(*(mixed(a, b) for a, b in zip(p, q, strict=True)))
 
   return extrapolated
+
+
+def steered(of: Callable, label: Array | None, nothing: int, w: float) -> Denoise:
+  """of(label), with guidance w away from `nothing` in the place of every label, if there is any."""
+  if label is None or not w:
+    return of(label)
+  return guided(of(label), of(jnp.full_like(label, nothing)), w)

@@ -118,6 +118,13 @@ def standardised(x: Array, moments: dict[str, Array], dtype) -> Array:
   return (x.astype(dtype) - moments["mean"]) / moments["std"]
 
 
+def hide(key: Array, label: Array | None, share: float, nothing: int) -> Array | None:
+  """label [B], with that share of them, each by chance, as `nothing`; None as it is."""
+  if label is None:
+    return None
+  return jnp.where(jax.random.bernoulli(key, share, label.shape), nothing, label)
+
+
 def solver_of(sample: Sampler, path: Path) -> solvers.Solver:
   """The solver that is asked for."""
   if sample.solver == "euler":
@@ -209,9 +216,7 @@ def build(
     eps = jax.random.normal(noise_key, x0.shape, real)
     if coupling == "optimal":
       eps = paired(pair_key, x0, eps, batch.get("mask"))
-    if label is not None:
-      hidden = jax.random.bernoulli(label_key, label_dropout, label.shape)
-      label = jnp.where(hidden, nothing, label)
+    label = hide(label_key, label, label_dropout, nothing)
     rngs = {"dropout": dropout_key}
     value = denoising(params["net"], x0, t, eps, label, train=True, rngs=rngs)
     return value, (mutable["net"], {})
@@ -224,9 +229,7 @@ def build(
       apply = lambda x, clock: net.apply({"params": params}, x, tick(clock), label)
       return kinds.denoiser(apply, prediction, sigma_data)
 
-    if label is None or not guidance:
-      return of(label)
-    return kinds.guided(of(label), of(jnp.full_like(label, nothing)), guidance)
+    return kinds.steered(of, label, nothing, guidance)
 
   def nll(state, x, cond, steps):
     moments = state["mutable"]["net"]

@@ -16,7 +16,17 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import Program, Spec, UserError, centre, count_dims, fold_all, quantize, single
+from gen_jax.core import (
+  Array,
+  Program,
+  Spec,
+  UserError,
+  centre,
+  count_dims,
+  fold_all,
+  quantize,
+  single,
+)
 from gen_jax.diffusion import continuous_bound as bounds
 from gen_jax.diffusion import denoise as kinds
 from gen_jax.diffusion import grids, solvers
@@ -31,6 +41,7 @@ from gen_jax.models.diffusion import (
   Convolutional,
   Dense,
   check,
+  hide,
   moments_of,
   network,
   standardised,
@@ -75,6 +86,25 @@ def straight(first: float, last: float, start: float, end: float) -> Path:
   )
 
 
+def seen(x: Array, spec: Spec) -> Array:
+  """What the network is given of x: of images with waves of two steps between grey levels, and of
+  one, as further channels."""
+  if spec.levels is None:
+    return x
+  return jnp.concatenate([x, octaves(x, round(math.log2(spec.levels - 1)), 2)], -1)
+
+
+def predictor(net, spec: Spec):
+  """(params, x, clock, label) -> eps^: the network's output and x itself, which it is at the end
+  (as in the authors' code)."""
+  ticks = 1 if spec.levels is None else 1000
+
+  def apply(params, x, clock, label, **kwargs):
+    return x + net.apply({"params": params["net"]}, seen(x, spec), ticks * clock, label, **kwargs)
+
+  return apply
+
+
 @builder
 def build(
   spec: Spec,
@@ -117,20 +147,10 @@ def build(
   vectors, nothing = spec.levels is None, spec.classes
   real, size = jnp.promote_types(dtype, jnp.float32), count_dims(spec)
   net = network(spec, dense, unet, conditional, dtype)
-  # Waves of two steps between grey levels, and of one.
-  first_octave = 0 if vectors else round(math.log2(spec.levels - 1))
   fixed = straight(first_log_snr, last_log_snr, first_log_snr, last_log_snr)
 
-  def path_of(params) -> Path:
-    ends = params["first"], params["last"]
-    return straight(*ends, first_log_snr, last_log_snr)
-
-  def apply(params, x, clock, label, **kwargs):
-    """eps^: the network's output and x itself, which it is at the end (as in the authors' code)."""
-    seen, tick = x, clock
-    if not vectors:
-      seen, tick = jnp.concatenate([x, octaves(x, first_octave, 2)], -1), 1000 * clock
-    return x + net.apply({"params": params["net"]}, seen, tick, label, **kwargs)
+  path_of = lambda p: straight(p["first"], p["last"], first_log_snr, last_log_snr)
+  apply = predictor(net, spec)
 
   def scaled(x, moments):
     chex.assert_shape(x, (None, *spec.shape))
@@ -141,9 +161,7 @@ def build(
 
   def init(key, batch):
     moments = moments_of(batch["x"], batch.get("mask"), real) if vectors else {}
-    x = scaled(batch["x"][:1], moments)
-    if not vectors:
-      x = jnp.concatenate([x, octaves(x, first_octave, 2)], -1)
+    x = seen(scaled(batch["x"][:1], moments), spec)
     params = {
       "net": net.init(key, x, jnp.zeros((1,), real))["params"],
       "first": jnp.asarray(first_log_snr, real),
@@ -162,15 +180,12 @@ def build(
     return bounds.ends(x, k, eps, first, last, spec.levels)
 
   def loss(params, mutable, batch, key, step):
-    """The bound, in nats per dimension."""
     del step
     x, label = scaled(batch["x"], mutable["vdm"]), given(batch)
     t_key, noise_key, end_key, label_key, dropout_key = jax.random.split(key, 5)
     t = strata(t_key, len(x), batch.get("mask"), real)
     eps, other = (jax.random.normal(k, x.shape, real) for k in (noise_key, end_key))
-    if label is not None:
-      hidden = jax.random.bernoulli(label_key, label_dropout, label.shape)
-      label = jnp.where(hidden, nothing, label)
+    label = hide(label_key, label, label_dropout, nothing)
     rngs = {"dropout": dropout_key}
     middle = diffusion(params["vdm"], x, t, eps, label, train=True, rngs=rngs)
     kl, decoder = both_ends(params["vdm"], x, batch["x"], other)
@@ -183,16 +198,13 @@ def build(
     normal = lambda i: jax.vmap(lambda k: jax.random.normal(k, spec.shape, real))(fold_all(keys, i))
     t = jax.vmap(lambda k: strata(k, likelihood.times, dtype=real))(fold_all(keys, 0))
 
-    def add(i, total):
-      return total + diffusion(params, z, t[:, i], normal(i + 2), label)
-
+    add = lambda i, total: total + diffusion(params, z, t[:, i], normal(i + 2), label)
     middle = jax.lax.fori_loop(0, likelihood.times, add, jnp.zeros(len(x), real))
     kl, decoder = both_ends(params, z, x, normal(1))
     if vectors:
       decoder = decoder + size * jnp.log(moments["std"])
-    return {
-      "prior_kl": kl, "diffusion_loss": middle / likelihood.times, "decoder_loss": decoder
-    }  # fmt: skip
+    middle = middle / likelihood.times
+    return {"prior_kl": kl, "diffusion_loss": middle, "decoder_loss": decoder}
 
   def denoise_with(state, cond, guidance=0.0):
     params, label = averaged(state, "vdm"), given(cond)
@@ -200,9 +212,7 @@ def build(
     def of(label):
       return kinds.denoiser(lambda x, clock: apply(params, x, clock, label), "eps")
 
-    if label is None or not guidance:
-      return of(label)
-    return kinds.guided(of(label), of(jnp.full_like(label, nothing)), guidance)
+    return kinds.steered(of, label, nothing, guidance)
 
   def log_prob(state, x, keys, cond=None):
     """log p(x | cond) in nats [B]: of real values by the probability flow, exact up to the error of

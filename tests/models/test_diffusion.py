@@ -42,7 +42,7 @@ def fitted(steps=600, **options):
 
 @pytest.fixture(scope="module")
 def flow_matching():
-  return fitted(conditional=True)
+  return fitted(conditional=True, label_dropout=0.5)
 
 
 def densities(model, state, n=1500):
@@ -61,10 +61,10 @@ def test_the_likelihood_leaves_the_gaussian_fit(flow_matching):
 
 def test_the_density_integrates_to_one(flow_matching):
   model, state = flow_matching
-  axis = jnp.arange(-6, 6, 0.15) + 0.075
+  axis = jnp.arange(-5, 5, 0.2) + 0.1
   grid = jnp.stack(jnp.meshgrid(axis, axis), -1).reshape(-1, 2)
   q = jnp.exp(jax.jit(model.log_prob)(state, grid))
-  assert float(q.sum()) * 0.15**2 == pytest.approx(1, abs=0.02)
+  assert float(q.sum()) * 0.2**2 == pytest.approx(1, abs=0.02)
 
 
 def test_samples_are_of_the_density_and_of_their_labels(flow_matching):
@@ -93,7 +93,7 @@ def test_optimal_pairs_are_near_and_the_plan_is_one():
   x, eps = jax.random.normal(jax.random.key(0), (2, 64, 2))
   mask = jnp.arange(64) < 50
   cost = ((x[:, None] - eps) ** 2).sum(-1)
-  plan = jnp.exp(coupling.plan(cost, mask))
+  plan = 50 * jnp.exp(coupling.plan(cost, mask))
   np.testing.assert_allclose(plan.sum(1), mask, atol=1e-5)
   np.testing.assert_allclose(plan.sum(0), mask, atol=0.1)
   other = coupling.paired(jax.random.key(1), x, eps, mask)
@@ -105,7 +105,7 @@ def test_optimal_pairs_are_near_and_the_plan_is_one():
 def test_optimal_pairs_on_a_line_are_in_order():
   # In one dimension the optimal transport is monotone.
   x, eps = jax.random.normal(jax.random.key(3), (2, 200, 1))
-  plan = jnp.exp(coupling.plan((x - eps.T) ** 2, jnp.ones(200, bool)))
+  plan = 200 * jnp.exp(coupling.plan((x - eps.T) ** 2, jnp.ones(200, bool)))
   mean = plan @ eps
   order = np.argsort(np.asarray(x[:, 0]))
   ideal = np.sort(np.asarray(eps[:, 0]))
