@@ -37,15 +37,16 @@ USES = (
   "reconstruct", "transform", "predict", "interpolate", "mix", "traverse", "encode", "map", "codes",
   "probe", "neighbours", "density",
 )  # fmt: skip
-MODES = ("train", "sample", "evaluate", "export", "replay", "report", *USES)
+MODES = ("train", "sample", "evaluate", "export", "replay", "report", "demo", *USES)
 JOINT = ("train", "evaluate")  # what several processes do together
-READING = ("sample", "evaluate", "export", *USES)  # what reads a checkpoint of a run
+READING = ("sample", "evaluate", "export", "demo", *USES)  # what reads a checkpoint of a run
 MODE = flags.DEFINE_enum("mode", "train", MODES, "what to do")
 N = flags.DEFINE_integer("n", 100, "how many samples or examples")
 SEED = flags.DEFINE_integer("seed", 0, "sample: seed of the samples")
 LABEL = flags.DEFINE_string("label", None, "short for --cond.label")
 INPUT = flags.DEFINE_string("input", None, "file or folder of examples of your own to work on")
 CHECKPOINT = flags.DEFINE_enum("checkpoint", "newest", ["newest", "best"], "which one to use")
+PORT = flags.DEFINE_integer("port", 7860, "demo: where on this machine the page is", 1024, 65535)
 FORMAT = flags.DEFINE_enum(
   "format", "weights", ["weights", "stablehlo"], "export: with the compiled sampler besides"
 )
@@ -72,6 +73,7 @@ TAKEN = {
   "input": (USES, "set data.path"),
   "checkpoint": (READING, "training goes on from the newest one"),
   "format": (("export",), "leave it out"),
+  "port": (("demo",), "leave it out"),
   "init_from": (("train",), "give --workdir"),
   "dry_run": (("train",), "leave it out"),
   "sweep": (("train", "sample"), "leave it out"),
@@ -191,6 +193,10 @@ def work(workdir: Path) -> int:
     return tasks.draw(config, workdir, **drawn)
   if mode == "evaluate":
     return tasks.evaluate(config, workdir, **which)
+  if mode == "demo":
+    from gen_jax.app.demo import serve
+
+    return serve(config, workdir, port=PORT.value, **which)
   if mode == "export":
     return tasks.export(config, workdir, **which, format=FORMAT.value)
   return tasks.use(config, workdir, mode, n=N.value, given=given, input=INPUT.value, **which)

@@ -264,7 +264,7 @@ def given_field(trained: Trained) -> Field:
     return x
   one = jax.ShapeDtypeStruct((1, *x.shape), x.dtype)
   keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
-  fields = {name: trained.spec.fields[name] for name in model.cond}
+  fields = {name: trained.spec.field(name) for name in model.cond}
   cond = {name: jax.ShapeDtypeStruct((1, *f.shape), f.dtype) for name, f in fields.items()} or None
   made = jax.eval_shape(model.observe, trained.states, one, keys, cond)
   return x._replace(shape=made.shape[1:])

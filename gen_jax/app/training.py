@@ -30,6 +30,7 @@ from gen_jax.run.rows import read_rows
 from gen_jax.run.setup import set_up
 from gen_jax.run.states import abstract_states, batches_of
 from gen_jax.run.system import System, Trained
+from gen_jax.run.waiting import waiting
 from gen_jax.run.weights import write_weights
 
 
@@ -135,7 +136,8 @@ def finish(trained: Trained) -> None:
   if rows and processes.is_first():
     pictures.curves(workdir / "curves.png", rows, terms)
   if model.trajectory is not None:
-    save_trajectory(folder_in(workdir, "samples") / "trajectory.gif", trained)
+    with waiting("drawing a trajectory"):
+      save_trajectory(folder_in(workdir, "samples") / "trajectory.gif", trained)
   if model.pictures is not None:
     folder, shown = folder_in(workdir, "pictures"), model.pictures(trained.states)
     save_pictures(folder, shown, trained.spec.levels)

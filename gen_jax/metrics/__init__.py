@@ -22,6 +22,7 @@ from gen_jax.metrics.disentanglement import (
   factor_vae_score,
   mutual_information_gap,
 )
+from gen_jax.metrics.distances import energy_distance, sliced_wasserstein
 from gen_jax.metrics.diversity import diversity_within_classes
 from gen_jax.metrics.fairness import gaps, rates
 from gen_jax.metrics.fidelity import PEAK, SMALLEST, decibels, detail, luminance, psnr, ssim
@@ -37,6 +38,7 @@ from gen_jax.metrics.memorisation import (
 )
 from gen_jax.metrics.modes import Modes, mode_coverage
 from gen_jax.metrics.paths import lerp, slerp, squared_speed
+from gen_jax.metrics.poses import likeliest, others
 from gen_jax.metrics.prdc import precision_recall_density_coverage
 from gen_jax.metrics.probes import balanced, linear_r2, probe_errors
 from gen_jax.metrics.reading import nearest_drawn
@@ -71,6 +73,7 @@ __all__ = [
   "detail",
   "diversity_within_classes",
   "energy",
+  "energy_distance",
   "factor_vae_score",
   "finite",
   "fit_gaussian",
@@ -80,6 +83,7 @@ __all__ = [
   "kernel_distance",
   "gradient_magnitude",
   "lattice_energy",
+  "likeliest",
   "likeness",
   "linear_r2",
   "low_pass",
@@ -90,12 +94,14 @@ __all__ = [
   "nearest_drawn",
   "nearest_indices",
   "noise_like",
+  "others",
   "precision_recall_density_coverage",
   "probe_errors",
   "psnr",
   "rates",
   "region_scores",
   "replica_energy",
+  "sliced_wasserstein",
   "ssim",
   "top_caption",
   "unevenness",

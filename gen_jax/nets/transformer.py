@@ -10,6 +10,8 @@ beginning. One position after another, the keys and values of those before are k
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -96,13 +98,17 @@ class Trunk(nn.Module):
     tokens, firsts = self.tables
     self.token = nn.Embed(tokens, self.width, embedding_init=small, **kwargs)
     self.first = nn.Embed(firsts, self.width, embedding_init=small, **kwargs)
-    self.position = self.param("position", small, (self.length, self.width), real)
+    self.position = self.places(small, real)
     self.drop = nn.Dropout(self.dropout)
     block = rematted(Block, static_argnums=(4,)) if self.remat else Block
     self.blocks = [block(self.heads, self.dropout, self.dtype) for _ in range(self.layers)]
     self.norm = nn.LayerNorm(**kwargs)
     # Zero logits at first: the uniform distribution.
     self.logits = nn.Dense(self.levels, kernel_init=nn.initializers.zeros, **kwargs)
+
+  def places(self, start: Callable, real: jnp.dtype) -> Array:
+    """What is added at each position, [T, width], learnt from `start`."""
+    return self.param("position", start, (self.length, self.width), real)
 
   @property
   def tables(self) -> tuple[int, int]:
