@@ -39,7 +39,7 @@ ALLOWED = {
   "config": {"core", "schema", "data"},
   "run": {"core", "schema", "colour", "config", "remote", "data"},
   "report": {"core", "schema", "colour", "holes", "config", "remote", "data", "metrics", "run"},
-  "app": {"core", "schema", "config", "remote", "data", "run", "report"},
+  "app": {"core", "schema", "config", "remote", "data", "metrics", "run", "report"},
   "early": set(),
   "main": {"early", "core", "schema", "config", "remote", "app", "report", "run"},
   "__init__": {"run"},

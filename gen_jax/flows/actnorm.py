@@ -20,7 +20,7 @@ def actnorm(eps: float = 1e-6) -> Bijection:
 
   def log_det(params, x: Array) -> Array:
     positions = x[0, ..., 0].size
-    return jnp.broadcast_to(positions * params["log_scale"].sum(), (len(x),))
+    return jnp.broadcast_to(positions * params["log_scale"].sum(), (x.shape[0],))
 
   def init(key, x, mask=None, cond=None):
     axes = tuple(range(x.ndim - 1))

@@ -36,7 +36,7 @@ class Bijection(NamedTuple):
 
 def sum_each(x: Array) -> Array:
   """Sum over all axes but the first: [B, ...] -> [B]."""
-  return x.reshape(len(x), -1).sum(axis=1)
+  return x.reshape(x.shape[0], -1).sum(axis=1)
 
 
 def fixed(forward: Callable, inverse: Callable) -> Bijection:
@@ -50,7 +50,7 @@ def fixed(forward: Callable, inverse: Callable) -> Bijection:
 
 def volume_preserving(forward: Callable, inverse: Callable) -> Bijection:
   """A bijection x -> y that only moves entries about: its log-determinant is 0."""
-  with_zero = lambda f: lambda x: (f(x), jnp.zeros(len(x), x.dtype))
+  with_zero = lambda f: lambda x: (f(x), jnp.zeros(x.shape[0], x.dtype))
   return fixed(with_zero(forward), with_zero(inverse))
 
 
@@ -65,14 +65,14 @@ def chain(*parts: Bijection) -> Bijection:
     return tuple(params), x
 
   def forward(params, x, cond=None):
-    total = jnp.zeros(len(x), x.dtype)
+    total = jnp.zeros(x.shape[0], x.dtype)
     for part, own in zip(parts, params, strict=True):
       x, log_det = part.forward(own, x, cond)
       total += log_det
     return x, total
 
   def inverse(params, y, cond=None):
-    total = jnp.zeros(len(y), y.dtype)
+    total = jnp.zeros(y.shape[0], y.dtype)
     for part, own in zip(parts[::-1], params[::-1], strict=True):
       y, log_det = part.inverse(own, y, cond)
       total += log_det
@@ -103,7 +103,7 @@ def repeat(part: Bijection, times: int) -> Bijection:
         x, log_det = function(own, x, cond)
         return (x, total + log_det), None
 
-      start = (x, jnp.zeros(len(x), x.dtype))
+      start = (x, jnp.zeros(x.shape[0], x.dtype))
       return lax.scan(body, start, params, reverse=reverse)[0]
 
     return run
@@ -131,7 +131,7 @@ def permute(order: tuple[int, ...]) -> Bijection:
 def flatten(shape: tuple[int, ...]) -> Bijection:
   """[B, *shape] -> [B, D]."""
   return volume_preserving(
-    lambda x: x.reshape(len(x), math.prod(shape)), lambda y: y.reshape(len(y), *shape)
+    lambda x: x.reshape(x.shape[0], math.prod(shape)), lambda y: y.reshape(y.shape[0], *shape)
   )
 
 
@@ -166,7 +166,7 @@ def split(rest: Bijection, shape: tuple[int, ...]) -> Bijection:
   size = math.prod(out_shape)
 
   def join(out, y):
-    return jnp.concatenate([out.reshape(len(out), size), y], axis=1)
+    return jnp.concatenate([out.reshape(out.shape[0], size), y], axis=1)
 
   def init(key, x, mask=None, cond=None):
     params, y = rest.init(key, x[..., :kept], mask, cond)
@@ -178,7 +178,7 @@ def split(rest: Bijection, shape: tuple[int, ...]) -> Bijection:
 
   def inverse(params, y, cond=None):
     x, log_det = rest.inverse(params, y[:, size:], cond)
-    out = y[:, :size].reshape(len(y), *out_shape)
+    out = y[:, :size].reshape(y.shape[0], *out_shape)
     return jnp.concatenate([x, out], axis=-1), log_det
 
   return Bijection(init, forward, inverse)

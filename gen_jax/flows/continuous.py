@@ -57,7 +57,7 @@ def continuous(
       )
       return v, div, sum_each(v**2)
 
-    none = jnp.zeros(len(x), x.dtype)
+    none = jnp.zeros(x.shape[0], x.dtype)
     grid = jnp.linspace(start, end, steps + 1, dtype=x.dtype)
     return Transport(*integrate(field, (x, none, none), grid, method=method, remat=True))
 

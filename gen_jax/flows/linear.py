@@ -45,7 +45,7 @@ def lu(rotated: bool = True) -> Bijection:
 
   def log_det(params, x: Array) -> Array:
     positions = x[0, ..., 0].size
-    return jnp.broadcast_to(positions * params["log_scale"].sum(), (len(x),))
+    return jnp.broadcast_to(positions * params["log_scale"].sum(), (x.shape[0],))
 
   def init(key, x, mask=None, cond=None):
     size, dtype = x.shape[-1], x.dtype

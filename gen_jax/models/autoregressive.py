@@ -87,9 +87,9 @@ def drawer(
         new = drawn(keys, i, logits, sampler)
         return x.at[:, i].set(jnp.where(i < given, x[:, i], new) if given else new), cache
 
-      x = jnp.zeros((len(keys), dims), jnp.int32)
+      x = jnp.zeros((keys.shape[0], dims), jnp.int32)
       x = x if first is None else x.at[:, :given].set(first)
-      cache = steps.start(variables, len(keys), label)
+      cache = steps.start(variables, keys.shape[0], label)
       for begin, end in itertools.pairwise((0, *(rooms or (dims,)))):
         cache = steps.grow(variables, cache, end) if rooms else cache
         x, cache = lax.fori_loop(begin, end, add, (x, cache))
@@ -140,7 +140,7 @@ def autoregressive(
 
   def sequence(x):
     chex.assert_shape(x, (None, *spec.shape))
-    return x[..., order].reshape(len(x), *shape).astype(jnp.int32)
+    return x[..., order].reshape(x.shape[0], *shape).astype(jnp.int32)
 
   def init(key, batch):
     first = jax.tree.map(lambda leaf: leaf[:1], batch)
@@ -175,7 +175,7 @@ def autoregressive(
   draw_all = drawer(steps_of(net), dims, sample, rooms, together)
 
   def draw(state, keys, cond=None):
-    first = sequence(field_of(cond, "x")).reshape(len(keys), dims)[:, :given] if given else None
+    first = sequence(field_of(cond, "x")).reshape(keys.shape[0], dims)[:, :given] if given else None
     x = draw_all({"params": averaged(state, name)}, keys, label_of(cond), first)
     x = x.reshape(-1, *spec.shape)[..., np.argsort(order)]
     return as_integers(x, spec.levels)
@@ -200,7 +200,9 @@ def in_blocks(f: Callable, most: int) -> Callable:
   """
 
   def g(*each):
-    n = len(jax.tree.leaves(each)[0])
+    n = jax.tree.leaves(each)[0].shape[0]
+    if not isinstance(n, int):  # exported, for any number of examples
+      return f(*each)
     blocks = next(b for b in range(1, n + 1) if n % b == 0 and n <= b * most)
     split = jax.tree.map(lambda x: x.reshape(n // blocks, blocks, *x.shape[1:]), each)
     block = lambda b: f(*jax.tree.map(lambda x: lax.dynamic_index_in_dim(x, b, 1, False), split))

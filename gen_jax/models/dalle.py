@@ -181,7 +181,7 @@ def joint_model(
 
   def drawn(state, keys, cond=None):
     if cond is None and joint.dropout:
-      caption = jnp.full((len(keys), net.prefix), nothing)
+      caption = jnp.full((keys.shape[0], net.prefix), nothing)
     else:
       caption = field_of(cond, "caption")
     x = draw({"params": averaged(state, name)}, keys, caption)

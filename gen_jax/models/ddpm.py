@@ -240,7 +240,7 @@ def build(
     predict_guided = guided(predict, sample.guidance, nothing, alpha, sigma)
 
     def denoise(x_t, t):
-      t = jnp.full(len(x_t), t)
+      t = jnp.full(x_t.shape[0], t)
       p = predict_guided(params, x_t, t, cond)
       return clip_x0(p, x_t, alpha[t], sigma[t]) if sample.clip else p
 

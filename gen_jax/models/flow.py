@@ -118,7 +118,7 @@ def dequantizing(
 
   def dequantize(params, x, keys):
     chex.assert_shape(x, (None, *spec.shape))
-    none = jnp.zeros(len(x), dtype)
+    none = jnp.zeros(x.shape[0], dtype)
     if spec.levels is None:
       return x.astype(dtype), none
     if keys is None:

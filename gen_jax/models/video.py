@@ -108,7 +108,7 @@ def build(
       return cond
     x = field_of(cond, "x")[:, :context]
     code = first.encode(states[0], x.reshape(-1, *picture), None, None)
-    code = code.reshape(len(x), context, *shape, 1)
+    code = code.reshape(x.shape[0], context, *shape, 1)
     return {**cond, "x": jnp.pad(code, [(0, 0), (0, frames - context)] + [(0, 0)] * 3)}
 
   first_of_clips = of_clips(first, frames, frames_per_clip)

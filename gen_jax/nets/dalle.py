@@ -55,7 +55,7 @@ class TextTransformer(Transformer):
   def begin(self, caption: Array) -> list[Memory]:
     """The memory of all of the captions [n, P] but their last tokens."""
     if not self.lead:
-      return self.start(len(caption))
+      return self.start(caption.shape[0])
     h, memories = self.before(caption), []
     for block in self.blocks:
       h, memory = block(h)
@@ -73,5 +73,5 @@ class TextTransformer(Transformer):
     """Logits of the next words."""
     real = jnp.promote_types(self.dtype, jnp.float32)
     if not self.lead:
-      return jnp.zeros((len(h), 0, self.words), real)
+      return jnp.zeros((h.shape[0], 0, self.words), real)
     return self.word(self.norm(h)).astype(real).at[..., PAD].set(-jnp.inf)

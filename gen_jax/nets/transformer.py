@@ -170,12 +170,12 @@ class Transformer(Trunk):
 
   def embed(self, x: Array, label: Array | None) -> Array:
     """What stands before each position of x [B, T], [B, T, width]."""
-    tokens = [self.beginning(label, len(x))[:, None], self.token(x[:, :-1])]
+    tokens = [self.beginning(label, x.shape[0])[:, None], self.token(x[:, :-1])]
     return jnp.concatenate(tokens, axis=1)
 
   def embed_one(self, i: Array, before: Array, label: Array | None) -> Array:
     """What stands before position i, [B, width]."""
-    return jnp.where(i == 0, self.beginning(label, len(before)), self.token(before))
+    return jnp.where(i == 0, self.beginning(label, before.shape[0]), self.token(before))
 
   def beginning(self, label: Array | None, n: int) -> Array:
     """Token 0 of n sequences, [n, width]."""

@@ -50,7 +50,7 @@ class FrameTransformer(Transformer):
     above = jnp.pad(x[:, : -self.codes], first, constant_values=self.levels)
     told = self.above(above)
     if self.actions:
-      chex.assert_shape(action, (len(x), self.length // self.codes - 1))
+      chex.assert_shape(action, (x.shape[0], self.length // self.codes - 1))
       told += jnp.repeat(self.action(self.led(action)), self.codes, axis=1)
     return super().embed(x, None) + told
 

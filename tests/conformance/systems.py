@@ -34,6 +34,9 @@ class System(NamedTuple):
 # For losses that are sums over pixels.
 SMALL_STEPS = {"model": {"dtype": "float64", "optimizer": {"name": "sgd", "learning_rate": 1e-3}}}
 
+# For configs of AdamW.
+WITHOUT_DECAY = configs.merge(SMALL_STEPS, {"model": {"optimizer": {"weight_decay": 0.0}}})
+
 # Closed forms and EM, which take no optimiser.
 FLOAT64 = {"model": {"dtype": "float64"}}
 
@@ -87,7 +90,7 @@ SYSTEMS = (
   System("flow_matching:tiny"),
   System("edm:tiny"),
   System("vdm:tiny", SMALL_STEPS),
-  System("vdm:tiny_digits", SMALL_STEPS),
+  System("vdm:tiny_digits", WITHOUT_DECAY),
   System("classifier:tiny"),
   System("segment:tiny"),
   System("vae:tiny", SMALL_STEPS),
