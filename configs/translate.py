@@ -14,9 +14,10 @@ word of the second written backwards, which the dictionary takes no notice of.
       English and French of Multi30k, tokenised (train.en, train.fr, val..., test..., .gz too): of
       the 29,000 pairs to train, 14,500 sentences of each language and no pair. Other languages:
       --config.data.languages="('en','de')"
+  :multi30k_pairs   the same network told all the pairs
 """
 
-from gen_jax.config import experiment, tiny, variant
+from gen_jax.config import experiment, merge, tiny, variant
 
 CIPHER = dict(
   model=dict(
@@ -27,14 +28,13 @@ CIPHER = dict(
   ),
   data=dict(name="text:cipher", batch_size=64),
   train=dict(steps=600, log_every=20, validate_every=200, sample_every=200, checkpoint_every=200),
-  evaluate=dict(batch_size=100),
   measures=("likelihood", "bleu", "word_by_word", "round_trip", "dictionary", "words"),
 )  # fmt: skip
 
 MULTI30K = dict(
   model=dict(
     width=128, layers=3, heads=4, dropout=0.2,
-    dictionary=dict(sentences=14500, batch=500),
+    dictionary=dict(sentences=14500),
     objective=dict(denoise_last=0.1, denoise_steps=5000, back_from=1000),
     ema=0.999,
     optimizer=dict(learning_rate=1e-3, warmup=200, schedule="cosine", decay_steps=6000, clip=1.0),
@@ -47,13 +47,19 @@ MULTI30K = dict(
     steps=6000, log_every=50, validate_every=500, sample_every=500, checkpoint_every=250,
     best="round_trip",
   ),
-  evaluate=dict(batch_size=100),
   measures=CIPHER["measures"],
 )  # fmt: skip
 
 VARIANTS = {
   "cipher": CIPHER,
   "multi30k": MULTI30K,
+  "multi30k_pairs": merge(
+    MULTI30K,
+    dict(
+      model=dict(objective=dict(denoise=0.0, denoise_last=0.0, back=0.0, pairs=1.0)),
+      data=dict(unpaired=False),
+    ),
+  ),
   "tiny": tiny(
     CIPHER,
     dict(

@@ -52,7 +52,8 @@ def mine(x: Array, y: Array, score: Array, first: int, most: int) -> Mined:
   best, place = jax.lax.top_k(score.at[:, :first].set(-jnp.inf), min(TRANSLATIONS, words[1]))
   share = jax.nn.softmax(SHARPNESS * best) * weight[place]
   share = jnp.where(jnp.arange(words[0])[:, None] >= first, share, 0)
-  norm = jnp.sqrt(jnp.maximum((weight[y] ** 2).sum(1), 1e-12))
+  times = (y[:, :, None] == y[:, None]).sum(2)  # how often each word stands in its sentence
+  norm = jnp.sqrt(jnp.maximum((times * weight[y] ** 2).sum(1), 1e-12))
 
   def compare(rows):
     """(similarity [R, N'] of sentences `rows` [R, T] with all others)."""

@@ -52,6 +52,8 @@ class Objective:
   denoise_steps: see there; 0 for the last weight from the start.
   back: weight of translations' loss.
   back_from: the step from which translations are the model's own.
+  pairs: weight of -log p(x | C(y)) and -log p(y | C(x)) for x and y of a batch that are pairs, as
+    those of data that are not `unpaired`: what the same network learns from an interpreter.
   """
 
   drop: Share = 0.1
@@ -61,6 +63,7 @@ class Objective:
   denoise_steps: Natural = 0
   back: NonNegative = 1.0
   back_from: Natural = 1000
+  pairs: NonNegative = 0.0
 
 
 @builder
@@ -122,7 +125,7 @@ def build(
 
   steps = lexicon.reading_steps(dictionary)
   stages = (
-    Stage(first, steps, {"batch_size": dictionary.batch}, release=(), so_far=over_states(first)),
+    Stage(first, steps, {"batch_size": dictionary.batch}, so_far=over_states(first)),
     Stage(second, carry=carry),
   )
   return Program(stages, over_states(second))
@@ -195,9 +198,10 @@ def translator(
     own, kept, total, terms = params[NAME], mutable[NAME], 0.0, {}
     passed = jnp.minimum(step / o.denoise_steps, 1) if o.denoise_steps else 1.0
     weight = o.denoise + (o.denoise_last - o.denoise) * passed
-    for language, (name, tokens) in enumerate(zip("xy", sentences(batch), strict=True)):
-      noise, again, *drops = (jax.random.fold_in(key, 4 * language + i) for i in range(4))
-      drops = drops if net.dropout else (None, None)
+    both = sentences(batch)
+    for language, (name, tokens) in enumerate(zip("xy", both, strict=True)):
+      noise, again, other, *drops = (jax.random.fold_in(key, 6 * language + i) for i in range(6))
+      drops = drops if net.dropout else (None, None, None)
       each = lambda key, n=len(tokens): fold_each(key, jnp.arange(n))
       read = damaged(each(noise), tokens)
       terms[f"denoising_{name}"] = nll(own, read, tokens, language, language, drops[0])
@@ -207,6 +211,10 @@ def translator(
         made = damaged(each(again), made)
         terms[f"back_{name}"] = nll(own, made, tokens, 1 - language, language, drops[1])
         total = total + o.back * terms[f"back_{name}"]
+      if o.pairs:
+        read = damaged(each(other), both[1 - language])
+        terms[f"pairs_{name}"] = nll(own, read, tokens, 1 - language, language, drops[2])
+        total = total + o.pairs * terms[f"pairs_{name}"]
     return total, (kept, terms)
 
   def evaluate(state, batch, keys):
