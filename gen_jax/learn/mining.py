@@ -49,7 +49,7 @@ def mine(x: Array, y: Array, score: Array, first: int, most: int) -> Mined:
   """
   dtype, words = score.dtype, score.shape
   weight = idf(y, words[1], first, dtype)
-  best, place = jax.lax.top_k(score.at[:, :first].set(-jnp.inf), min(TRANSLATIONS, words[1]))
+  best, place = jax.lax.top_k(score.at[:, :first].set(-1e9), min(TRANSLATIONS, words[1]))
   share = jax.nn.softmax(SHARPNESS * best) * weight[place]
   share = jnp.where(jnp.arange(words[0])[:, None] >= first, share, 0)
   times = (y[:, :, None] == y[:, None]).sum(2)  # how often each word stands in its sentence

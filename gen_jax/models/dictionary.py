@@ -31,6 +31,7 @@ from gen_jax.core import Array, Model, Spec
 from gen_jax.learn import alignment, cooccurrence, mining, spelling
 from gen_jax.schema import Count, Natural, NonNegative, Share
 
+LOWEST = -1e9  # of a word that is no translation
 LETTERS = 4  # of shorter words, alike by chance, the first pairs have none
 FIRST = 4  # tokens below it stand for no word: <pad>, <bos>, <eos>, <unk>
 AXES = "xy"
@@ -40,7 +41,8 @@ AXES = "xy"
 class Dictionary:
   """How the dictionary is made.
 
-  sentences: of each language that are kept, the first in the run's order; as many as there are.
+  sentences: of each language that are kept, the first in the run's order; where there are fewer,
+    some are kept twice.
   batch: sentences that are read in one step.
   window: of words that stand together.
   dim: of the vectors.
@@ -194,7 +196,7 @@ def learnt(
   space, score = self_learned(x, y, seed, bonus, how)
 
   def again(i, found):
-    score = jnp.where(often[1], found[1], -jnp.inf)
+    score = jnp.where(often[1], found[1], LOWEST)
     together = mined(score)
     return self_learned(x, y, chosen(score), bonus + how.mined * together, how)
 
