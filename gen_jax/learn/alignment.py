@@ -42,7 +42,9 @@ def procrustes(x: Array, y: Array, weight: Array) -> tuple[Array, Array]:
     weight: [P].
   """
   u, _, vt = jnp.linalg.svd(matmul((weight[:, None] * x).T, y))
-  return u, vt.T
+  # Of either sign of a pair of columns the one whose largest entry is positive.
+  sign = jnp.where(jnp.take_along_axis(u, jnp.abs(u).argmax(0)[None], 0) < 0, -1, 1)
+  return u * sign, vt.T * sign
 
 
 def csls(x: Array, y: Array, k: int, there: tuple[Array, Array]) -> Array:

@@ -67,7 +67,9 @@ def vectors(matrix: Array, dim: int, key: Array) -> Array:
     u, s, _ = jnp.linalg.svd(matmul(q.T, matrix), full_matrices=False)
     value, vector = s[:dim] ** 2, matmul(q, u[:, :dim])
   value = jnp.where(value > EMPTY * value[0], value, 0)
-  found = vector * value**0.25
+  # Of either sign of a direction the one whose largest entry is positive.
+  largest = jnp.take_along_axis(vector, jnp.abs(vector).argmax(0)[None], 0)
+  found = vector * jnp.where(largest < 0, -1, 1) * value**0.25
   return jnp.pad(found, ((0, 0), (0, dim - found.shape[1])))
 
 
