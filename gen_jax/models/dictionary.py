@@ -27,10 +27,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from gen_jax import ibm1
-from gen_jax.core import Array, Model, Spec
+from gen_jax.core import Array, Model, Spec, UserError
 from gen_jax.learn import alignment, cooccurrence, mining, spelling
 from gen_jax.schema import Count, Natural, NonNegative, Share
 
+MOST = 2**28  # numbers of a table of all words by all words: 1 GiB in float32
 LOWEST = -1e9  # of a word that is no translation
 LETTERS = 4  # of shorter words, alike by chance, the first pairs have none
 FIRST = 4  # tokens below it stand for no word: <pad>, <bos>, <eos>, <unk>
@@ -236,9 +237,18 @@ def word_by_word(params: dict, tokens: Array, start: str) -> Array:
 def model_of(spec: Spec, how: Dictionary, start: str, dtype: Any) -> Model:
   """What learns the dictionary of sentences x and y; `transform` translates those of `start` word
   by word. `evaluate` gives covered_x and covered_y: the share of a sentence's words whose best
-  translations are translated back to them."""
+  translations are translated back to them.
+
+  Raises:
+    UserError: for more words than a table of all by all can hold.
+  """
   (length,), fields = spec.shape, {"x": spec.x, "y": spec.fields["y"]}
   sizes = tuple(field.levels for field in fields.values())
+  if sizes[0] * sizes[1] > MOST:
+    raise UserError(
+      f"a dictionary of {sizes[0]} by {sizes[1]} words needs a table of as many numbers, above"
+      f" {MOST}: raise data.minimum"
+    )
   names = [field.names for field in fields.values()]
   pairs = spelling.alike(*(words[FIRST:] for words in names)) if how.spelling else None
   long = [np.array([len(word) >= LETTERS for word in words]) for words in names]
