@@ -240,7 +240,7 @@ def model_of(spec: Spec, how: Dictionary, start: str, dtype: Any) -> Model:
   translations are translated back to them.
 
   Raises:
-    UserError: for more words than a table of all by all can hold.
+    UserError: for more words than a table of all by all can hold, or words without names to spell.
   """
   (length,), fields = spec.shape, {"x": spec.x, "y": spec.fields["y"]}
   sizes = tuple(field.levels for field in fields.values())
@@ -250,6 +250,8 @@ def model_of(spec: Spec, how: Dictionary, start: str, dtype: Any) -> Model:
       f" {MOST}: raise data.minimum"
     )
   names = [field.names for field in fields.values()]
+  if how.spelling and any(len(words) < n for words, n in zip(names, sizes, strict=True)):
+    raise UserError("model.dictionary.spelling compares words, whose names the data lack: set it 0")
   pairs = spelling.alike(*(words[FIRST:] for words in names)) if how.spelling else None
   long = [np.array([len(word) >= LETTERS for word in words]) for words in names]
 
