@@ -155,14 +155,17 @@ def translator(
   def init(key, batch):
     x, y = sentences(jax.tree.map(lambda leaf: leaf[:1], batch))
     own = lambda i: jnp.minimum(jnp.arange(net.words[i]), UNK).astype(jnp.int32)
-    params = net.init(key, x, y[:, :-1], 0, 1)["params"]
+    params = net.init(key, ((x, 0),), y[:, :-1], 1)["params"]
     return {NAME: params}, {NAME: {"dictionary": {"forward": own(0), "backward": own(1)}}}
 
-  def nll(params, read, tokens, source, target, key=None):
-    """-log p(tokens | read) [B] nats a word; with units dropped where there is a key."""
+  def nll(params, reads, tokens, target, key=None):
+    """{name: -log p(tokens | read) [B] nats a word} of {name: (read [B, T], its language)}; with
+    units dropped where there is a key."""
     how = {} if key is None else {"train": True, "rngs": {"dropout": key}}
-    logits = net.apply({"params": params}, read, tokens[:, :-1], source, target, **how)
-    return word_nll(logits, tokens, PAD)
+    again = jnp.concatenate([tokens] * len(reads))
+    logits = net.apply({"params": params}, tuple(reads.values()), again[:, :-1], target, **how)
+    values = word_nll(logits, again, PAD).reshape(len(reads), -1)
+    return dict(zip(reads, values, strict=True))
 
   def damaged(keys, tokens):
     one = lambda key, row: noisy(key, row, o.drop, o.shuffle, PAD, EOS)
@@ -188,8 +191,6 @@ def translator(
   def translated(own, known, tokens, language, step):
     """M(tokens): word by word, or the model's own."""
     by_word = known["forward" if language == 0 else "backward"][tokens]
-    if not o.back:
-      return by_word
     fixed = jax.lax.stop_gradient(own)
     model = lambda: written(fixed, tokens, language, 1 - language)
     return jax.lax.cond(step >= o.back_from, model, lambda: by_word)
@@ -198,33 +199,35 @@ def translator(
     own, kept, total, terms = params[NAME], mutable[NAME], 0.0, {}
     passed = jnp.minimum(step / o.denoise_steps, 1) if o.denoise_steps else 1.0
     weight = o.denoise + (o.denoise_last - o.denoise) * passed
+    weights = {"denoising": weight, "back": o.back, "pairs": o.pairs}
     both = sentences(batch)
     for language, (name, tokens) in enumerate(zip("xy", both, strict=True)):
-      noise, again, other, *drops = (jax.random.fold_in(key, 6 * language + i) for i in range(6))
-      drops = drops if net.dropout else (None, None, None)
-      each = lambda key, n=len(tokens): fold_each(key, jnp.arange(n))
-      read = damaged(each(noise), tokens)
-      terms[f"denoising_{name}"] = nll(own, read, tokens, language, language, drops[0])
-      total = total + weight * terms[f"denoising_{name}"]
+      keys = [jax.random.fold_in(key, 4 * language + i) for i in range(4)]
+      noisy_of = lambda tokens, i, keys=keys: damaged(
+        fold_each(keys[i], jnp.arange(len(tokens))), tokens
+      )
+      reads = {"denoising": (noisy_of(tokens, 0), language)}
       if o.back:
         made = translated(own, kept["dictionary"], tokens, language, step)
-        made = damaged(each(again), made)
-        terms[f"back_{name}"] = nll(own, made, tokens, 1 - language, language, drops[1])
-        total = total + o.back * terms[f"back_{name}"]
+        reads["back"] = noisy_of(made, 1), 1 - language
       if o.pairs:
-        read = damaged(each(other), both[1 - language])
-        terms[f"pairs_{name}"] = nll(own, read, tokens, 1 - language, language, drops[2])
-        total = total + o.pairs * terms[f"pairs_{name}"]
+        reads["pairs"] = noisy_of(both[1 - language], 2), 1 - language
+      values = nll(own, reads, tokens, language, keys[3] if net.dropout else None)
+      for term, value in values.items():
+        terms[f"{term}_{name}"] = value
+        total = total + weights[term] * value
     return total, (kept, terms)
 
   def evaluate(state, batch, keys):
     """denoising_x, denoising_y, round_trip_x, round_trip_y and round_trip [B], nats a word."""
     own, out = averaged(state, NAME), {}
     for language, (name, tokens) in enumerate(zip("xy", sentences(batch), strict=True)):
-      read = damaged(fold_all(keys, language), tokens)
-      out[f"denoising_{name}"] = nll(own, read, tokens, language, language)
-      made = written(own, tokens, language, 1 - language)
-      out[f"round_trip_{name}"] = nll(own, made, tokens, 1 - language, language)
+      reads = {
+        "denoising": (damaged(fold_all(keys, language), tokens), language),
+        "round_trip": (written(own, tokens, language, 1 - language), 1 - language),
+      }
+      values = nll(own, reads, tokens, language)
+      out |= {f"{term}_{name}": value for term, value in values.items()}
     out["round_trip"] = (out["round_trip_x"] + out["round_trip_y"]) / 2
     return {name: value.astype(real) for name, value in out.items()}
 

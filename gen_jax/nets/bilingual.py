@@ -9,6 +9,7 @@ weights but the vectors of words serve both languages. A word has one vector, re
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import chex
 import jax
@@ -22,8 +23,9 @@ PAD = 0
 
 
 class Bilingual(nn.Module):
-  """read [B, T] and written [B, S] tokens, each of its language's vocabulary, languages 0 or 1 ->
-  logits [B, S, V] of the word after each that is written.
+  """Sentences that are read, ((tokens [b, T], language), ...), B of them all, languages 0 or 1, and
+  written [B, S] of language `target` -> logits [B, S, V] of the word after each that is written.
+  Tokens are of their language's vocabulary.
 
   words: V of either language.
   length: of the longest sentence.
@@ -58,13 +60,14 @@ class Bilingual(nn.Module):
     self.norm = nn.LayerNorm(dtype=self.dtype, param_dtype=real)
 
   def __call__(
-    self, read: Array, written: Array, source: int, target: int, train: bool = False
+    self, reads: Sequence[tuple[Array, int]], written: Array, target: int, train: bool = False
   ) -> Array:
+    read = jnp.concatenate([tokens for tokens, _ in reads])
     chex.assert_rank([read, written], 2)
+    chex.assert_equal(len(read), len(written))
     t, s = read.shape[1], written.shape[1]
-    h = jnp.concatenate(
-      [self.vectors(read, source, 0), self.vectors(written, target, 1) + self.mark(target)], axis=1
-    )
+    seen = jnp.concatenate([self.vectors(tokens, source, 0) for tokens, source in reads])
+    h = jnp.concatenate([seen, self.vectors(written, target, 1) + self.mark(target)], axis=1)
     h = self.drop(h, deterministic=not train)
     sees_read = jnp.broadcast_to(there(read)[:, None], (len(read), t + s, t))
     behind = jnp.arange(t + s)[:, None] - t >= jnp.arange(s)

@@ -63,8 +63,8 @@ def test_translations_are_sentences_of_the_other_language(trained):
 def test_a_word_s_logits_are_those_of_the_whole_sentence_and_know_nothing_behind_it():
   net, batch = Bilingual((V, W), T, 8, 2, 2), batch_of()
   read, written = batch["x"], batch["y"][:, :-1]
-  variables = jax.jit(lambda key: net.init(key, read, written, 0, 1))(jax.random.key(1))
-  apply = jax.jit(lambda read, written: net.apply(variables, read, written, 0, 1))
+  variables = jax.jit(lambda key: net.init(key, ((read, 0),), written, 1))(jax.random.key(1))
+  apply = jax.jit(lambda read, written: net.apply(variables, ((read, 0),), written, 1))
   begin = jax.jit(lambda read: net.apply(variables, read, 0, T - 1, method="begin"))
   step = jax.jit(lambda m, i, before: net.apply(variables, m, read, i, before, 1, method="step"))
   whole, memories = apply(read, written), begin(read)
