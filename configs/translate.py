@@ -35,16 +35,16 @@ MULTI30K = dict(
   model=dict(
     width=128, layers=3, heads=4, dropout=0.2,
     dictionary=dict(sentences=14500),
-    objective=dict(denoise_last=0.1, denoise_steps=5000, back_from=1000),
+    objective=dict(denoise_last=0.1, denoise_steps=4000, back_from=1000),
     ema=0.999,
-    optimizer=dict(learning_rate=1e-3, warmup=200, schedule="cosine", decay_steps=6000, clip=1.0),
+    optimizer=dict(learning_rate=1e-3, warmup=200, schedule="cosine", decay_steps=5000, clip=1.0),
   ),
   data=dict(
     name="text", languages=("en", "fr"), unpaired=True, tokens="spaces", minimum=3, length=28,
     batch_size=32,
   ),
   train=dict(
-    steps=6000, log_every=50, validate_every=500, sample_every=500, checkpoint_every=250,
+    steps=5000, log_every=50, validate_every=500, sample_every=500, checkpoint_every=250,
     best="round_trip",
   ),
   measures=CIPHER["measures"],

@@ -99,9 +99,9 @@ def build(
     sample: see there.
 
   Raises:
-    UserError: if the data are no sentences of two languages.
+    UserError: if the data are no sentences of two languages, or options do not fit each other.
   """
-  check(spec, width, heads)
+  check(spec, width, heads, objective)
   real = jnp.promote_types(dtype, jnp.float32)
   start = sample.direction[0]
   first = lexicon.model_of(spec, dictionary, start, real)
@@ -206,7 +206,9 @@ def translator(
       noisy_of = lambda tokens, i, keys=keys: damaged(
         fold_each(keys[i], jnp.arange(len(tokens))), tokens
       )
-      reads = {"denoising": (noisy_of(tokens, 0), language)}
+      reads = {}
+      if o.denoise or o.denoise_last:
+        reads["denoising"] = noisy_of(tokens, 0), language
       if o.back:
         made = translated(own, kept["dictionary"], tokens, language, step)
         reads["back"] = noisy_of(made, 1), 1 - language
@@ -248,11 +250,13 @@ def translator(
   )
 
 
-def check(spec: Spec, width: int, heads: int) -> None:
-  """Refuses data that are no sentences of two languages."""
+def check(spec: Spec, width: int, heads: int, o: Objective) -> None:
+  """Refuses data that are no sentences of two languages, and options that do not fit."""
   y = spec.fields.get("y")
   tokens = lambda f: f is not None and len(f.shape) == 1 and f.levels and f.levels > UNK
   if not tokens(spec.x) or not tokens(y) or y.shape != spec.shape:
     raise UserError("translate needs sentences x and y of two languages, of one length in tokens")
   if width % heads:
     raise UserError(f"model.heads={heads} must divide model.width={width}")
+  if not (o.denoise or o.denoise_last or o.back or o.pairs):
+    raise UserError("model.objective gives every loss the weight 0")

@@ -138,6 +138,7 @@ def test_a_table_takes_the_first_columns_and_keeps_words_without_vectors():
     (Spec.of((8, 8, 1), 17), {}, "needs sentences"),
     (Spec(Field((T,), 20000), {"y": Field((T,), 20000)}), {}, "raise data.minimum"),
     (Spec(Field((T,), V), {"y": Field((T,), W)}), {}, "whose names the data lack"),
+    (SPEC, {"objective": Objective(denoise=0, denoise_last=0, back=0)}, "the weight 0"),
     (SPEC, {"heads": 3}, "model.heads=3 must divide model.width=8"),
     (SPEC, {"objective": Objective(drop=1.5)}, "model.objective.drop must be in"),
   ],
