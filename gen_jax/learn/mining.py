@@ -68,7 +68,7 @@ def mine(x: Array, y: Array, score: Array, first: int, most: int) -> Mined:
   def chunk(carry, rows):
     top, who, start = carry
     s = compare(rows)
-    here, row = s.max(0), s.argmax(0)
+    here, row = s.max(0), s.argmax(0).astype(jnp.int32)
     better = here > top
     carry = jnp.where(better, here, top), jnp.where(better, row + start, who), start + len(rows)
     return carry, (s.argmax(1), s.max(1))
