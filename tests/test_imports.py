@@ -18,8 +18,9 @@ ALLOWED = {
   "schema": {"core"},
   "losses": {"core", "schema", "colour"},
   "nets": {"core", "schema", "colour"},
-  "flows": {"core", "schema"},
-  "diffusion": {"core", "schema", "losses"},
+  "dynamics": {"core"},
+  "flows": {"core", "schema", "dynamics"},
+  "diffusion": {"core", "schema", "losses", "dynamics"},
   "learn": {"core", "schema", "ibm1", "losses", "nets", "flows", "diffusion"},
   "models": {
     "core",
@@ -29,6 +30,7 @@ ALLOWED = {
     "ibm1",
     "losses",
     "nets",
+    "dynamics",
     "flows",
     "diffusion",
     "learn",
@@ -89,7 +91,7 @@ def test_arrows_point_down(file):
       assert parts[1] in ALLOWED[here], f"{here} may not import {module}"
       if parts[1] in FACES:
         assert len(parts) == 2, f"{module}: import it from gen_jax.{parts[1]}"
-    if here in ("core", "losses", "nets", "flows", "diffusion", "learn", "models"):
+    if here in ("core", "losses", "nets", "dynamics", "flows", "diffusion", "learn", "models"):
       assert parts[0] not in FORBIDDEN, f"{here} may not import {parts[0]}"
     assert not (top and parts[0] in HEAVY), f"import {parts[0]} only where it is used"
 

@@ -20,6 +20,8 @@ WORDS = Field((28,), 100, (*SPECIAL, *map(str, range(96))))
 SPECS = {
   "text": Spec(WORDS, {"y": WORDS}),
   "tfds:mnist": Spec.of((28, 28, 1), 256, 10),
+  "maze:many": Spec.of((16, 32, 32, 3), 256, action=Field((15,), 4), pose=Field((16,), 37800)),
+  "moving:mnist": Spec.of((20, 32, 32, 1), 256),
   "tfds:cifar10": Spec.of((32, 32, 3), 256, 10),
   "pairs": Spec.of(
     (64, 64, 3),
