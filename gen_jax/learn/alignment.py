@@ -17,6 +17,14 @@ import jax.numpy as jnp
 from gen_jax.core import Array
 
 matmul = functools.partial(jnp.matmul, precision="highest")
+EMPTY = 1e-6  # of the largest singular value: below it a direction is rounding noise
+
+
+def settled(score: Array) -> Array:
+  """Scores on a grid of eps^{1/2}: equals, as words used alike are, are equal whatever the order of
+  the sums they come from, and the first of them is chosen."""
+  grid = jnp.finfo(score.dtype).eps ** 0.5
+  return jnp.round(score / grid) * grid
 
 
 def unit(x: Array) -> Array:
@@ -35,15 +43,17 @@ def normalised(x: Array, there: Array) -> Array:
 def procrustes(x: Array, y: Array, weight: Array) -> tuple[Array, Array]:
   """(U, V) [F, F], with which x U and y V are in one space: W = U V^T.
 
-  The first columns are those in which the two agree most.
+  The first columns are those in which the two agree most; columns are zeros where the pairs say
+  nothing.
 
   Args:
     x, y: [P, F], of pairs.
     weight: [P].
   """
-  u, _, vt = jnp.linalg.svd(matmul((weight[:, None] * x).T, y))
+  u, s, vt = jnp.linalg.svd(matmul((weight[:, None] * x).T, y))
   # Of either sign of a pair of columns the one whose largest entry is positive.
   sign = jnp.where(jnp.take_along_axis(u, jnp.abs(u).argmax(0)[None], 0) < 0, -1, 1)
+  sign = jnp.where(s > EMPTY * s[0], sign, 0)
   return u * sign, vt.T * sign
 
 
@@ -61,7 +71,7 @@ def mutual(score: Array, there: tuple[Array, Array]) -> tuple[Array, Array]:
 
   The first of equals is the best, so that mutual pairs are one to one.
   """
-  masked = jnp.where(there[0][:, None] & there[1], score, -jnp.inf)
+  masked = jnp.where(there[0][:, None] & there[1], settled(score), -jnp.inf)
   forward, backward = masked.argmax(1), masked.argmax(0)
   agree = backward[forward] == jnp.arange(len(score))
   return forward, agree & there[0] & there[1][forward]

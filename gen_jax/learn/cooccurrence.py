@@ -96,7 +96,7 @@ def marks(tokens: Array, words: int, first: int, dtype) -> Marks:
   count = total(jnp.ones_like(share))
   safe = jnp.maximum(count, 1)
   mean = jnp.where(count > 0, total(share) / safe, 0.5)
-  spread = jnp.sqrt(jnp.maximum(total(share**2) / safe - mean**2, 0))
+  spread = jnp.sqrt(total((share - mean[tokens]) ** 2) / safe)
   at_first, at_last = total(index == 0), total(index == size - 1)
   log_share = lambda n: jnp.log((n + 0.5) / (safe + 1))
   frequency = jnp.log(safe / jnp.maximum(count.sum(), 1))

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Array
+from gen_jax.learn.alignment import settled
 
 AT_ONCE = 128  # sentences that are compared with all others together
 TRANSLATIONS = 3  # of each word
@@ -49,7 +50,7 @@ def mine(x: Array, y: Array, score: Array, first: int, most: int) -> Mined:
   """
   dtype, words = score.dtype, score.shape
   weight = idf(y, words[1], first, dtype)
-  best, place = jax.lax.top_k(score.at[:, :first].set(-1e9), min(TRANSLATIONS, words[1]))
+  best, place = jax.lax.top_k(settled(score.at[:, :first].set(-1e9)), min(TRANSLATIONS, words[1]))
   share = jax.nn.softmax(SHARPNESS * best) * weight[place]
   share = jnp.where(jnp.arange(words[0])[:, None] >= first, share, 0)
   times = (y[:, :, None] == y[:, None]).sum(2)  # how often each word stands in its sentence
@@ -67,7 +68,7 @@ def mine(x: Array, y: Array, score: Array, first: int, most: int) -> Mined:
 
   def chunk(carry, rows):
     top, who, start = carry
-    s = compare(rows)
+    s = settled(compare(rows))
     here, row = s.max(0), s.argmax(0).astype(jnp.int32)
     better = here > top
     carry = jnp.where(better, here, top), jnp.where(better, row + start, who), start + len(rows)

@@ -127,7 +127,8 @@ def mapped(x: Language, y: Language, *sets: Pairs) -> tuple[Array, Array]:
   right = jnp.concatenate([y.vectors[pairs.partner] for pairs in sets])
   weight = jnp.concatenate([pairs.weight for pairs in sets])
   u, v = alignment.procrustes(left, right, weight)
-  return alignment.matmul(x.vectors, u), alignment.matmul(y.vectors, v)
+  sides = (x.vectors, u), (y.vectors, v)
+  return tuple(alignment.unit(alignment.matmul(vectors, turn)) for vectors, turn in sides)
 
 
 def self_learned(
@@ -215,7 +216,7 @@ def entries(
 
   def best(scores, known, wanted):
     own = jnp.minimum(jnp.arange(len(scores)), FIRST - 1)
-    word = jnp.where(wanted, scores, -jnp.inf).argmax(1)
+    word = jnp.where(wanted, alignment.settled(scores), -jnp.inf).argmax(1)
     return jnp.where(known & wanted.any(), word, own).astype(jnp.int32)
 
   x, y = (alignment.unit(side) for side in space)

@@ -33,6 +33,13 @@ def test_procrustes_finds_a_rotation_from_pairs(rng):
     np.testing.assert_allclose(u @ v.T, turn, atol=1e-10)
 
 
+def test_pairs_say_nothing_of_directions_they_do_not_have(rng):
+  x = rng.normal(size=(3, 6)).astype(np.float32)
+  u, v = alignment.procrustes(x, x, jnp.ones(3))
+  np.testing.assert_allclose(u @ v.T, np.linalg.pinv(x) @ x, atol=1e-5)
+  assert (np.asarray(u)[:, 3:] == 0).all() and (np.asarray(v)[:, 3:] == 0).all()
+
+
 def test_csls_is_that_of_a_plain_loop(rng):
   x, y = unit(rng, 7, 4), unit(rng, 9, 4)
   known = np.arange(9) != 3
@@ -50,6 +57,11 @@ def test_mutual_pairs_are_one_to_one():
   partner, sure = alignment.mutual(score, (ALL(3), np.array([True, True, False])))
   np.testing.assert_array_equal(partner, [0, 0, 0])
   np.testing.assert_array_equal(sure, [False, False, True])
+  # Words alike but for rounding are equal.
+  for noise in (-1e-6, 1e-6):
+    alike = jnp.array([[0.3, 0.3 + noise], [0.3 + noise, 0.3]])
+    partner, sure = alignment.mutual(alike, (ALL(2), ALL(2)))
+    np.testing.assert_array_equal((partner, sure), [[0, 0], [1, 0]])
 
 
 def test_counts_are_those_of_a_plain_loop_and_sentences_have_no_order(rng):
