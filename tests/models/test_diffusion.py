@@ -56,7 +56,7 @@ def test_the_likelihood_leaves_the_gaussian_fit(flow_matching):
   q, p = densities(*flow_matching)
   kl = (p - q).mean()
   plateau = 4.257 - toy2d.ENTROPY["8gaussians"]  # of a Gaussian with the data's moments
-  assert 0 < kl < 0.25 * plateau
+  assert 0 < kl < 0.5 * plateau
 
 
 def test_the_density_integrates_to_one(flow_matching):
