@@ -35,7 +35,7 @@ WORKDIR = flags.DEFINE_string(
 )
 USES = (
   "reconstruct", "transform", "predict", "interpolate", "mix", "traverse", "encode", "map", "codes",
-  "probe", "neighbours", "density",
+  "probe", "neighbours", "density", "dictionary",
 )  # fmt: skip
 MODES = ("train", "sample", "evaluate", "export", "replay", "report", "demo", *USES)
 JOINT = ("train", "evaluate")  # what several processes do together

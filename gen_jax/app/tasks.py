@@ -249,7 +249,9 @@ def use(
     if not USES[mode].reads:
       raise UserError(f"--mode={mode} reads no --input: it goes over the data of the run")
     field = given_field(trained) if mode == "transform" else trained.spec.x
-    inputs = data.read_input(input, field, stride if mode in ("transform", "predict") else 0)
+    tokens = trained.system.experiment.data["tokens"]
+    stride = stride if mode in ("transform", "predict") else 0
+    inputs = data.read_input(input, field, stride, tokens)
   values = parse_given(trained.model, trained.spec, given)
   apart = name_of(dict(given) | other_options(workdir, trained.system.config, checkpoint))
   print(USES[mode].run(Use(trained, n, inputs, values, apart)))

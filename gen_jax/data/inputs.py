@@ -32,7 +32,9 @@ def is_text(field: core.Field) -> bool:
   return len(field.shape) == 1 and field.names[: len(SPECIAL)] == SPECIAL
 
 
-def read_input(path: str | Path, field: core.Field, stride: int = 0) -> Inputs:
+def read_input(
+  path: str | Path, field: core.Field, stride: int = 0, tokens: str = "words"
+) -> Inputs:
   """An image file, all of a folder, or a text file of one sentence a line.
 
   Args:
@@ -42,13 +44,14 @@ def read_input(path: str | Path, field: core.Field, stride: int = 0) -> Inputs:
       their alpha. Words that the vocabulary lacks become <unk>.
     stride: images keep their size, padded by their border to multiples of this; 0 for the field's
       own size.
+    tokens: of sentences: see `gen_jax.data.load`.
 
   Raises:
     UserError: if nothing can be read there, in one line.
   """
   root, alpha = Path(path).expanduser(), len(field.shape) == 3 and field.shape[-1] in (2, 4)
   if is_text(field):
-    return read_text(root, field)
+    return read_text(root, field, str.split if tokens == "spaces" else split_words)
   if len(field.shape) != 3 or field.levels is None:
     raise core.UserError(f"--input reads images and sentences, not examples of shape {field.shape}")
   if root.is_dir():
@@ -98,8 +101,8 @@ def to_levels(x: np.ndarray, levels: int) -> np.ndarray:
   return np.round(x / 255 * (levels - 1)).astype(np.min_scalar_type(levels - 1))
 
 
-def read_text(file: Path, field: core.Field) -> Inputs:
-  """The sentences of a file, one a line."""
+def read_text(file: Path, field: core.Field, words_of: Callable = split_words) -> Inputs:
+  """The sentences of a file, one a line, each cut into words by `words_of`."""
   content = files_lib.read_file(str(file), images.MAX_BYTES, "--input")
   try:
     lines = content.decode("utf-8").splitlines()
@@ -109,10 +112,10 @@ def read_text(file: Path, field: core.Field) -> Inputs:
     raise core.UserError(f"--input={file} has no sentences")
   most, vocabulary = field.shape[0] - 2, Vocabulary(field.names)
   for number, line in enumerate(lines, 1):
-    words = len(split_words(line))
+    words = len(words_of(line))
     if not 0 < words <= most:
       raise core.UserError(
         f"--input={file}, line {number} has {words} words, and 1 to {most} are read: leave it out"
       )
-  x = tuple(vocabulary.encode(line, field.shape[0]) for line in lines)
+  x = tuple(vocabulary.encode_words(words_of(line), field.shape[0]) for line in lines)
   return Inputs(tuple(f"{file.stem}-{i}" for i in range(len(x))), x)

@@ -206,4 +206,10 @@ def load(
       for key, column in zip(keys, columns, strict=True)
     }
   )
-  return source.Source("text", core.Spec(x, dict(zip("y", others))), splits, digest=mark)
+  held_out = {
+    split: {name: tuple(map(" ".join, column)) for name, column in zip("xy", every)}
+    for split, every in words.items()
+    if split != "train"
+  }
+  notes = {"texts": held_out} | ({"counterparts": True} if others else {})
+  return source.Source("text", core.Spec(x, dict(zip("y", others))), splits, notes, digest=mark)

@@ -1,6 +1,7 @@
 """Measures of sets of examples: pure functions of arrays, in float64 where it matters."""
 
 from gen_jax.metrics.anomaly import auroc, noise_like
+from gen_jax.metrics.bleu import bleu
 from gen_jax.metrics.checkerboard import (
   energy,
   lattice_energy,
@@ -62,6 +63,7 @@ __all__ = [
   "auroc",
   "balanced",
   "beta_vae_score",
+  "bleu",
   "cell_entropy",
   "cell_weights",
   "class_accuracy",

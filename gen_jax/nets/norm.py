@@ -28,7 +28,7 @@ class GroupNorm(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
-    batch, channels = len(x), x.shape[-1]
+    batch, channels = x.shape[0], x.shape[-1]
     gamma = self.param("scale", nn.initializers.ones, (channels,), self.param_dtype)
     beta = self.param("bias", nn.initializers.zeros, (channels,), self.param_dtype)
     flat = x.astype(self.param_dtype).reshape(batch, -1, channels)

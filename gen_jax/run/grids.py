@@ -45,7 +45,7 @@ class Grid:
       draw = lambda: pictures.show(path, x, self.spec.levels, columns)
     elif is_text(self.spec.x):
       batch, _, made, known = self.examples(states)
-      text = sentences(self.spec, batch, made, known)
+      text = sentences(self.spec, self.model.given, batch, made, known)
       draw = lambda: write_text(path.with_suffix(".txt"), text)
     else:
       examples = self.examples(states)
@@ -91,15 +91,22 @@ class Grid:
     return batch, np.asarray(given), np.asarray(made), known
 
 
-def sentences(spec: Spec, batch: Mapping, made: np.ndarray, known: bool) -> str:
-  """Sentences, each above what the model made of it and, where it is known, what was wanted."""
-  source = Vocabulary(spec.x.names)
-  target = Vocabulary(spec.fields["y"].names) if "y" in spec.fields else source
+def sentences(spec: Spec, start: str, batch: Mapping, made: np.ndarray, known: bool) -> str:
+  """Sentences of the field `start`, each above what the model made of it and, where it is known,
+  what was wanted."""
+  to = {"x": "y" if "y" in spec.fields else "x", "y": "x"}[start]
+  source, target = (Vocabulary(spec.field(name).names) for name in (start, to))
   lines = []
-  for i, (x, y) in enumerate(zip(batch["x"], made, strict=True)):
+  for i, (x, y) in enumerate(zip(batch[start], made, strict=True)):
     lines += [source.decode(x), f"  made    {target.decode(y)}"]
-    lines += [f"  wanted  {target.decode(batch['y'][i])}"] if known else []
+    lines += [f"  wanted  {target.decode(batch[to][i])}"] if known else []
   return "\n".join(lines) + "\n"
+
+
+def translations(spec: Spec, start: str, made: np.ndarray) -> str:
+  """What the model made of sentences of the field `start`, one a line."""
+  to = {"x": "y" if "y" in spec.fields else "x", "y": "x"}[start]
+  return "".join(f"{Vocabulary(spec.field(to).names).decode(row)}\n" for row in made)
 
 
 def made_of(model: Model, observed: bool = False):

@@ -16,7 +16,9 @@ from gen_jax.run.system import stage_steps
 from tests.conformance.systems import CONFIGS, MORE, SYSTEMS
 
 # What sources state that need files of the user's.
+WORDS = Field((28,), 100, (*SPECIAL, *map(str, range(96))))
 SPECS = {
+  "text": Spec(WORDS, {"y": WORDS}),
   "tfds:mnist": Spec.of((28, 28, 1), 256, 10),
   "maze:many": Spec.of((16, 32, 32, 3), 256, action=Field((15,), 4), pose=Field((16,), 37800)),
   "moving:mnist": Spec.of((20, 32, 32, 1), 256),
@@ -41,8 +43,7 @@ SEEN = set()  # what differs in its settings of training alone is traced once
 def spec_of(data: dict) -> Spec:
   if data["name"] == "folder":
     size = data["resolution"] or data["patch"]
-    words = Field((12,), 100, (*SPECIAL, *map(str, range(96))))
-    return Spec.of((size, size, data["channels"] or 3), 256, caption=words)
+    return Spec.of((size, size, data["channels"] or 3), 256, caption=WORDS)
   if data["other"]:
     own = load(**{**data, "other": ""}).spec
     return own._replace(fields={**own.fields, "y": own.x, "label_y": own.fields["label"]})

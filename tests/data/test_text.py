@@ -77,6 +77,29 @@ def test_unpaired_halves_share_no_sentence(tmp_path):
   assert sentences(source, split="test") != []
 
 
+def test_held_out_sentences_are_kept_as_they_came(tmp_path):
+  path = write(
+    tmp_path, train__en=EN, train__fr=FR, val__en=EN, val__fr=FR, test__en=["a zebra 's leg"],
+    test__fr=["la jambe d' un zèbre"],
+  )  # fmt: skip
+  source = data.load("text", path=path, languages=("en", "fr"), minimum=2, tokens="spaces")
+  # With words that no vocabulary holds, and longer than a sentence of tokens is.
+  kept = source.notes["texts"]["test"]
+  assert kept == {"x": ("a zebra 's leg",), "y": ("la jambe d' un zèbre",)}
+  assert source.notes["counterparts"] and set(source.notes["texts"]) == {"validation", "test"}
+
+
+def test_sentences_of_the_user_s_own_are_cut_as_the_data_are(tmp_path):
+  field = core.Field((6,), 6, (*vocabulary.SPECIAL, "l&apos;", "l"))
+  write(tmp_path, own__txt=["l&apos; l", "l"])
+  by_spaces = data.read_input(tmp_path / "own.txt", field, tokens="spaces")
+  np.testing.assert_array_equal(by_spaces.x, [[1, 4, 5, 2, 0, 0], [1, 5, 2, 0, 0, 0]])
+  write(tmp_path, own__txt=["l' l"])
+  np.testing.assert_array_equal(
+    data.read_input(tmp_path / "own.txt", field).x, [[1, 5, 3, 5, 2, 0]]
+  )
+
+
 def test_the_cipher():
   source = data.load("text:cipher")
   pairs = list(zip(sentences(source, "x", "test"), sentences(source, "y", "test"), strict=True))

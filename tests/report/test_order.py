@@ -107,7 +107,7 @@ def coarse(seed):
 
 def sentences(seed):
   """Words 4 to 8, of which the translation has the next, or in half of the sentences itself."""
-  x = np.random.default_rng(seed).integers(4, 9, size=(N, 3))
+  x = np.random.default_rng(seed).integers(4, 9, size=(N, 5))
   return {"x": x, "y": x + (x[:, :1] > 6)}
 
 
@@ -215,6 +215,7 @@ SPRITE_CODES = TWINS._replace(
   decode=lambda states, z, cond: KEPT[(99 * z[:, 0]).astype(int)], cond=(),
 )  # fmt: skip
 WORDS = TWINS._replace(transform=lambda states, x, keys, cond: x + 1, cond=())
+IN_TURN = TWINS._replace(transform=lambda states, x, keys, cond: (x - 3) % 6 + 4, cond=())
 
 WALKING = TWINS._replace(
   sample=lambda states, keys, cond: cond["twin"], encode=lambda states, x, keys, cond: x // 64,
@@ -236,7 +237,8 @@ HALVES = PIXELS._replace(
 )
 HALVES_SPEC = Spec.of((6, 6, 1), 256, segmentation=Field((6, 6), 2, (), True))
 
-WORD_FIELD = Field((3,), 10, (*SPECIAL, *"abcdef"))
+WORD_FIELD = Field((5,), 10, (*SPECIAL, *"012345"))
+LANGUAGES = Spec(WORD_FIELD, {"y": WORD_FIELD})
 PICTURE = Field((2, 2, 1), 256)
 IMAGES = Spec.of(
   (2, 2, 1), 256, K, twin=PICTURE, segmentation=Field((2, 2), K), y=PICTURE, label_y=Field((), K)
@@ -294,7 +296,11 @@ MEASURED = {
   "read_out": (SPRITE_CODES, drawn, DRAWN_SPEC, {}, {"": EXACT}),
   "path_length": (DRAWN_CODES, images, RESTORED, {}, {"": EXACT}),
   "retrieval": (DRAWING, drawn, DRAWN_SPEC, {}, {"": 0.03}),
-  "words": (WORDS, sentences, Spec(WORD_FIELD, {"y": WORD_FIELD}), {}, {"": EXACT}),
+  "words": (WORDS, sentences, LANGUAGES, {}, {"": EXACT}),
+  "bleu": (IN_TURN, sentences, LANGUAGES, {}, {"": EXACT}),
+  "round_trip": (IN_TURN, sentences, LANGUAGES, {}, {"": EXACT}),
+  "word_by_word": (IN_TURN, sentences, LANGUAGES, {}, {"": EXACT}),
+  "dictionary": (IN_TURN, sentences, LANGUAGES, {}, {"": EXACT}),
   "translation": (PIXELS._replace(cond=()), images, IMAGES, {}, {"": EXACT}),
   "cycle": (PIXELS._replace(cond=()), images, IMAGES, {}, {"": EXACT}),
   "translated_accuracy": (PIXELS._replace(cond=()), images, IMAGES, {}, {"": EXACT}),
@@ -318,12 +324,16 @@ def figures_of(name, order, mesh):
     one = lambda seed: {"x": (x := channels(seed)["x"][..., :1]), "label": x[:, 0, 0, 0]}
     notes = {"channels": source_of(one, Spec.of((1, 1, 1), 3, 3), order)}
   experiment = made.settings(settings, samples=DRAWN, neighbours=5)
-  experiment.config |= {"sample": {"direction": "x_to_y"}} if name == "cycle" else {}
+  experiment.config |= (
+    {"sample": {"direction": "x_to_y"}} if name in ("cycle", "round_trip") else {}
+  )
   experiment.config |= {"model": {"scale": 2}} if name == "superres" else {}
   experiment.config |= (
     {"model": {"context": 1}} if name in ("poses", "counterfactual", "frames") else {}
   )
   source = source_of(data, spec, order, notes)
+  if name == "dictionary":
+    source.splits["validation"] = source.splits["test"]
   if name in ("duality", "proximal_duality"):
     source.splits["validation"] = source.splits["test"]
     experiment = toy.experiment(evaluate={"batch_size": 16, "rival_steps": 60})
@@ -387,6 +397,7 @@ SHOWN = {
   "probe": (TWINS, vectors, VECTORS, {"": 0.02}),
   "neighbours": (PIXELS, images, IMAGES, {"mean": 40, "std": 25}),  # of 40
   "density": (TWINS._replace(cond=()), vectors, Spec.of((2,)), {"": EXACT}),
+  "dictionary": (IN_TURN, sentences, LANGUAGES, {"": EXACT}),
 }  # fmt: skip
 SAYS = {"reconstruct": r"error ([\d.]+)", "traverse": r": ([\d.]+)", "codes": r"first ([\d.]+)"}
 

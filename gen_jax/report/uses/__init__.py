@@ -20,6 +20,7 @@ from gen_jax.report.uses.examples import predict, reconstruct, transform
 from gen_jax.report.uses.samples import density, neighbours
 from gen_jax.report.uses.styles import mix
 from gen_jax.report.uses.use import Use
+from gen_jax.report.uses.words import dictionary
 
 __all__ = ["USES", "Mode", "Use"]
 
@@ -46,4 +47,5 @@ USES: Mapping[str, Mode] = {
   "probe": Mode(probe, ("encode",)),
   "neighbours": Mode(neighbours, ("sample",)),
   "density": Mode(density, ("log_prob",)),
+  "dictionary": Mode(dictionary, ("transform",)),
 }

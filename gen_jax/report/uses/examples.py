@@ -13,7 +13,7 @@ from gen_jax.report.uses.use import Use, columns_of
 from gen_jax.run import pictures
 from gen_jax.run.conditions import conditions
 from gen_jax.run.files import write_text
-from gen_jax.run.grids import has_wanted, made_of, sentences, shown
+from gen_jax.run.grids import has_wanted, made_of, sentences, shown, translations
 
 
 def reconstruct(run: Use) -> str:
@@ -42,9 +42,12 @@ def transform(run: Use) -> str:
   known = run.model.observe is not None or has_wanted(run.spec, run.source)
   known &= run.inputs is None
   if is_text(run.spec.x):
-    text = sentences(run.spec, batch, np.asarray(made), known)
+    start, made = run.model.given, np.asarray(made)
+    text = sentences(run.spec, start, {**batch, start: x}, made, known)
     path = run.folder("transform") / "sentences.txt"
     write_text(path, text)
+    if run.inputs is not None:
+      write_text(path.with_name("translations.txt"), translations(run.spec, start, made))
     return "\n".join([str(path), *text.splitlines()[:9]])
   sets = pictures.alike(
     shown(run.model, run.spec, batch, np.asarray(given), np.asarray(made), known)
