@@ -97,6 +97,7 @@ SYSTEMS = (
   System("superres:tiny", SMOOTH),
   System("pca:tiny", FLOAT64),
   System("kmeans:tiny", FLOAT64),
+  System("meanshift:tiny", FLOAT64),
   System("gmm:tiny", FLOAT64),
   System("gda:tiny", FLOAT64),
   System("gan:tiny", TWO_PLAYERS),
