@@ -29,6 +29,7 @@ from gen_jax.models.euclidean import space
 from gen_jax.schema import Natural, NonNegative, Wide, builder
 
 STOP = 1e-3  # of the bandwidth
+SAME = 1e-4  # of the bandwidth, or of a point's weight: no difference
 SHOWN = 64  # modes, at most, as pictures
 
 # (d / h)^2 -> k(d)
@@ -89,8 +90,9 @@ def merge(ends: Array, weight: Array, h: Array) -> dict[str, Array]:
   others; kept [S], whether each of these is."""
   order = jnp.arange(len(ends))
   by = lambda order, values: (order[jnp.argsort(-values[order], stable=True)], None)
-  order, _ = lax.scan(by, order, ends.T, reverse=True)
-  order, _ = by(order, weight)
+  # Rounded, for where two are equal the noise of summation must not decide.
+  order, _ = lax.scan(by, order, jnp.round(ends.T / (SAME * h)), reverse=True)
+  order, _ = by(order, jnp.round(weight / SAME))
   ends = ends[order]
 
   def visit(i, kept):
