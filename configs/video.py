@@ -1,40 +1,87 @@
 """Video given actions: a VQ-VAE of frames and a transformer of their codes.
 
-Source: van den Oord et al. 2017 (arXiv:1711.00937), section 4.4; IRIS (Micheli et al. 2023).
+Source: van den Oord et al. 2017 (arXiv:1711.00937), section 4.4; IRIS (Micheli et al. 2023); codes
+by finite scalar quantisation (Mentzer et al. 2023).
 
-  ./launch/run.sh --config configs/video.py   clips of 6 frames, 16x16, of one sprite that moves;
-      17 minutes of one core; figures: docs/results.md
-  --config configs/video.py --mode=sample --cond.action=right,right,up,up,grow
+  ./launch/run.sh --config configs/video.py         clips of 8 frames, 32x32, of one sprite that
+      moves, grows and turns; the first frame is given
+  --config configs/video.py:maze                    the same of walks through one maze
+  --config configs/video.py:maze_many               of 200, and tested on others; the first 8 of 16
+      frames are given
+  --config configs/video.py:mnist                   Moving MNIST of tfds:mnist, 10 frames after 10,
+      32x32 (in the source 64x64); of your own digits: --config.data.path=FILE.npz
+  --config configs/video.py:maze_blind              the maze without the actions, for comparison
+  --config configs/video.py --mode=sample --cond.action=right,right,up,up,grow,turn,stay
 """
 
 from gen_jax.config import experiment, merge, tiny, variant
 
 MOVING = dict(
   model=dict(
-    factor=4, codes=128, dim=32, width=64, blocks=1, residual=32,
-    optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=1000),
+    context=1, frames_per_clip=2, factor=8, codebook="finite", levels=(8, 5, 5, 5),
+    width=64, blocks=1, residual=32,
+    optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=16000),
     transformer=dict(
-      width=128, layers=3, heads=4, dropout=0.0, ema=0.995,
-      optimizer=dict(learning_rate=1e-3, schedule="cosine", decay_steps=3000, warmup=100),
+      width=128, layers=3, heads=4, dropout=0.0, ema=0.999,
+      optimizer=dict(learning_rate=1e-3, schedule="cosine", decay_steps=10000, warmup=100),
     ),
   ),
-  data=dict(name="moving", frames=6, resolution=16, batch_size=32),
+  data=dict(name="moving", frames=8, resolution=32, batch_size=16),
+  # What happens is certain, but for mistakes: the likeliest code is the best.
+  sample=dict(temperature=0.0),
   train=dict(
-    steps=(1000, 3000), log_every=50, validate_every=500, sample_every=500, checkpoint_every=250,
+    steps=(16000, 10000), log_every=50, validate_every=1000, sample_every=1000,
+    checkpoint_every=500,
   ),
-  evaluate=dict(samples=200),
-  measures=("likelihood", "code_use"),
+  evaluate=dict(samples=500),
+  measures=("likelihood", "code_use", "poses_restored", "poses", "counterfactual"),
+)  # fmt: skip
+
+# 140 views, of which each is seen often.
+MAZE = merge(
+  MOVING,
+  dict(
+    model=dict(
+      optimizer=dict(decay_steps=2000), transformer=dict(optimizer=dict(decay_steps=3000))
+    ),
+    data=dict(name="maze"),
+    train=dict(steps=(2000, 3000), validate_every=500, sample_every=500, checkpoint_every=250),
+  ),
+)
+BLIND = dict(
+  model=dict(actions=False), measures=("likelihood", "code_use", "poses_restored", "poses")
+)
+
+# What was never seen cannot be known: only of poses that the given frames show more than chance.
+MANY = merge(
+  MOVING,
+  dict(
+    model=dict(context=8), data=dict(name="maze:many", frames=16),
+    measures=("likelihood", "code_use", "poses_restored", "poses"),
+  ),
+)  # fmt: skip
+MNIST = merge(
+  MOVING,
+  dict(
+    model=dict(context=10, actions=False, transformer=dict(dropout=0.1)),
+    data=dict(name="moving:mnist", frames=20),
+    evaluate=dict(samples=200),
+    measures=("likelihood", "code_use", "frames"),
+  ),
 )  # fmt: skip
 
 VARIANTS = {
   "moving": MOVING,
-  "maze": merge(MOVING, dict(data=dict(name="maze", resolution=32), model=dict(factor=8))),
+  "maze": MAZE,
+  "maze_blind": merge(MAZE, BLIND),
+  "maze_many": MANY,
+  "mnist": MNIST,
   "tiny": tiny(
     MOVING,
     dict(
       model=dict(
-        codes=8,
-        dim=4,
+        frames_per_clip=1,
+        levels=(3, 3),
         width=8,
         blocks=0,
         residual=4,
@@ -46,7 +93,8 @@ VARIANTS = {
           optimizer=dict(decay_steps=8, warmup=2),
         ),
       ),
-      data=dict(frames=3, resolution=8, batch_size=16),
+      data=dict(frames=3, resolution=16, batch_size=16, clips=200),
+      sample=dict(temperature=1.0),
     ),
   ),  # fmt: skip
 }

@@ -10,7 +10,7 @@ the prior; the PixelCNN overfits the 1294 digits soon after its 500.
 
 Test digits, a minute of CPU time each: MSE / variance 0.042, 64 of 64 codes used, perplexity 57.0.
 `digits`: 2.18 nats a code against a unigram entropy of 4.04, 92.6% of 1500 samples read as their
-class. `digits_transformer`: 2.23 nats, 95.1%.
+class. `digits_transformer`: 2.23 nats, 95.1%. `digits_masked`: at most 2.53 nats, 97.8%.
 
 `mnist`, 10,000 test digits, 46 minutes of CPU time, the measures' classifier included: MSE /
 variance 0.034 (MSE 0.0032), 256 of 256 codes used, perplexity 179.6; 1.84 nats a code against a

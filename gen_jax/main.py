@@ -3,8 +3,8 @@
   python -m gen_jax.main --config configs/ddpm.py[:VARIANT] [--config.FIELD=VALUE ...]
                          [--workdir DIR] [--mode train|sample|evaluate|export|reconstruct|...]
   python -m gen_jax.main --config configs/NAME.py --sweep FIELD=VALUE,VALUE,... [--sweep ...]
-  python -m gen_jax.main --list
-  python -m gen_jax.main compare runs/a runs/b
+  python -m gen_jax.main --list      what there is; --config takes names too: ddpm:mnist
+  python -m gen_jax.main compare [OUT.html] runs/a runs/b
   python -m gen_jax.main collage OUT.png runs/a runs/b
   python -m gen_jax.main results OUT.md runs/a runs/b
 
@@ -37,15 +37,19 @@ USES = (
   "reconstruct", "transform", "predict", "interpolate", "mix", "traverse", "encode", "map", "codes",
   "probe", "neighbours", "density",
 )  # fmt: skip
-MODES = ("train", "sample", "evaluate", "export", "replay", *USES)
+MODES = ("train", "sample", "evaluate", "export", "replay", "report", "demo", *USES)
 JOINT = ("train", "evaluate")  # what several processes do together
-READING = ("sample", "evaluate", "export", *USES)  # what reads a checkpoint of a run
+READING = ("sample", "evaluate", "export", "demo", *USES)  # what reads a checkpoint of a run
 MODE = flags.DEFINE_enum("mode", "train", MODES, "what to do")
 N = flags.DEFINE_integer("n", 100, "how many samples or examples")
 SEED = flags.DEFINE_integer("seed", 0, "sample: seed of the samples")
 LABEL = flags.DEFINE_string("label", None, "short for --cond.label")
 INPUT = flags.DEFINE_string("input", None, "file or folder of examples of your own to work on")
 CHECKPOINT = flags.DEFINE_enum("checkpoint", "newest", ["newest", "best"], "which one to use")
+PORT = flags.DEFINE_integer("port", 7860, "demo: where on this machine the page is", 1024, 65535)
+FORMAT = flags.DEFINE_enum(
+  "format", "weights", ["weights", "stablehlo"], "export: with the compiled sampler besides"
+)
 INIT_FROM = flags.DEFINE_string("init_from", None, "train: run folder whose weights to start from")
 DRY_RUN = flags.DEFINE_boolean("dry_run", False, "show parameters and memory, compile, stop")
 SWEEP = flags.DEFINE_multi_string(
@@ -68,6 +72,8 @@ TAKEN = {
   "cond": (("sample", *USES), "set data.only to learn from some classes"),
   "input": (USES, "set data.path"),
   "checkpoint": (READING, "training goes on from the newest one"),
+  "format": (("export",), "leave it out"),
+  "port": (("demo",), "leave it out"),
   "init_from": (("train",), "give --workdir"),
   "dry_run": (("train",), "leave it out"),
   "sweep": (("train", "sample"), "leave it out"),
@@ -91,10 +97,13 @@ def dispatch(argv: list[str]) -> int:
   """Does what the flags say; returns the exit status."""
   if argv[1:2] == ["compare"]:
     from gen_jax.report.compare import compare
+    from gen_jax.report.html import write_comparison
 
-    if len(argv) < 4:
+    page = argv[2] if argv[2:] and argv[2].endswith(".html") else None
+    dirs = argv[3:] if page else argv[2:]
+    if len(dirs) < 2:
       raise UserError("compare takes two run folders or more: compare runs/a runs/b")
-    print(compare(argv[2:]))
+    print(write_comparison(page, dirs) if page else compare(dirs))
     return 0
   if argv[1:2] == ["collage"]:
     from gen_jax.report.collage import collage
@@ -174,6 +183,8 @@ def work(workdir: Path) -> int:
     )
   if mode == "replay":
     return tasks.replay_failure(config, workdir)
+  if mode == "report":
+    return tasks.report(workdir)
   which = {"checkpoint": CHECKPOINT.value}
   if mode == "sample":
     drawn = {"n": N.value, "seed": SEED.value, "given": given, **which}
@@ -182,8 +193,12 @@ def work(workdir: Path) -> int:
     return tasks.draw(config, workdir, **drawn)
   if mode == "evaluate":
     return tasks.evaluate(config, workdir, **which)
+  if mode == "demo":
+    from gen_jax.app.demo import serve
+
+    return serve(config, workdir, port=PORT.value, **which)
   if mode == "export":
-    return tasks.export(config, workdir, **which)
+    return tasks.export(config, workdir, **which, format=FORMAT.value)
   return tasks.use(config, workdir, mode, n=N.value, given=given, input=INPUT.value, **which)
 
 
@@ -262,7 +277,7 @@ def ended(work: Callable[[], int]) -> int:
 def parse_flags(argv: list[str]) -> list[str]:
   """absl's parser, with every refusal in one line."""
   try:
-    argv, given = cli.split_conditions(argv)
+    argv, given = cli.split_conditions(cli.named(argv))
     GIVEN.update(given)
     cli.check_overrides(argv)
     return flags.FLAGS(argv)

@@ -17,10 +17,22 @@ ALLOWED = {
   "schema": {"core"},
   "losses": {"core", "schema", "colour"},
   "nets": {"core", "schema", "colour"},
-  "flows": {"core", "schema"},
-  "diffusion": {"core", "schema", "losses"},
+  "dynamics": {"core"},
+  "flows": {"core", "schema", "dynamics"},
+  "diffusion": {"core", "schema", "losses", "dynamics"},
   "learn": {"core", "schema", "losses", "nets", "flows", "diffusion"},
-  "models": {"core", "schema", "colour", "holes", "losses", "nets", "flows", "diffusion", "learn"},
+  "models": {
+    "core",
+    "schema",
+    "colour",
+    "holes",
+    "losses",
+    "nets",
+    "dynamics",
+    "flows",
+    "diffusion",
+    "learn",
+  },
   "remote": {"core", "schema"},
   "data": {"core", "schema", "colour", "remote"},
   "metrics": {"core", "schema", "colour"},
@@ -66,7 +78,7 @@ def test_arrows_point_down(file):
       assert parts[1] in ALLOWED[here], f"{here} may not import {module}"
       if parts[1] in FACES:
         assert len(parts) == 2, f"{module}: import it from gen_jax.{parts[1]}"
-    if here in ("core", "losses", "nets", "flows", "diffusion", "learn", "models"):
+    if here in ("core", "losses", "nets", "dynamics", "flows", "diffusion", "learn", "models"):
       assert parts[0] not in FORBIDDEN, f"{here} may not import {parts[0]}"
     assert not (top and parts[0] in HEAVY), f"import {parts[0]} only where it is used"
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 import gen_jax
@@ -148,10 +150,40 @@ def test_evaluate_redoes_the_figures(finished):
 def test_compare_export_list_and_dry_run(finished, tmp_path):
   out, _ = run("compare", finished, finished)
   assert "bits_per_dim" in out
-  weights = (finished / "weights.safetensors").read_bytes()
-  (finished / "weights.safetensors").unlink()
-  run("--workdir", finished, "--mode=export")
-  assert (finished / "weights.safetensors").read_bytes() == weights
+  out, _ = run("--workdir", finished, "--mode=export", "--format=stablehlo")
+  assert "samples at once, on cpu, cuda, rocm, tpu" in out
+  there = tmp_path / "elsewhere" / "given"
+  shutil.copytree(finished / "export", there)
+  assert (there / "weights.safetensors").read_bytes() == (
+    finished / "weights.safetensors"
+  ).read_bytes()
+  _, front, text = (there / "README.md").read_text().split("---\n", 2)
+  (entry,) = yaml.safe_load(front)["model-index"]
+  metrics = {m["name"]: m["value"] for m in entry["results"][0]["metrics"]}
+  measured = json.loads((finished / "evaluation.json").read_text())["bits_per_dim"]["value"]
+  assert metrics["bits_per_dim"] == pytest.approx(measured, rel=1e-5)
+  assert "![what the model made](grid.png)" in text
+  Image.open(there / "grid.png").verify()
+  for folder in (finished, there):
+    run("--workdir", folder, "--mode=sample", "--n=3", "--seed=5")
+  drawn = [np.load(folder / "samples" / "seed5-n3.npz")["x"] for folder in (finished, there)]
+  np.testing.assert_array_equal(*drawn)
+  # In a process without gen_jax, the sampler draws the same bytes, in chunks of the same size.
+  cond = {k: v for k, v in np.load(there / "samples" / "seed5-n3.npz").items() if k != "x"}
+  np.savez(tmp_path / "cond.npz", **{k: np.repeat(v, [1, 1, 38]) for k, v in cond.items()})
+  program = f"""
+import sys
+sys.modules["gen_jax"] = None
+import jax.export, numpy as np
+sampler = jax.export.deserialize(open({str(there / "sampler.stablehlo")!r}, "rb").read())
+cond = dict(np.load({str(tmp_path / "cond.npz")!r}))
+x = sampler.call(np.uint32(5), np.arange(40, dtype=np.int32), cond)
+np.save({str(tmp_path / "x.npy")!r}, x)
+"""
+  subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path)
+  np.testing.assert_array_equal(np.load(tmp_path / "x.npy")[:3], drawn[0])
+  _, err = run(*TINY, "--workdir", there, code=2)
+  assert "is an export" in err and "--init_from" in err
   out, _ = run("--list")
   assert "configs/ddpm.py" in out and ":cifar10" in out
   out, _ = run(*TINY, "--dry_run", "--workdir", tmp_path / "none")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -12,7 +13,11 @@ from ml_collections import ConfigDict
 
 from gen_jax.core import UserError
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+PACKAGE = Path(__file__).resolve().parents[1]
+# In a checkout beside the package, in an installation inside it.
+CONFIGS = next(
+  p / "configs" for p in (PACKAGE.parent, PACKAGE) if (p / "configs/ddpm.py").is_file()
+)
 
 
 def load_module(file: str) -> ModuleType:
@@ -33,6 +38,21 @@ def load_module(file: str) -> ModuleType:
   if not callable(getattr(module, "get_config", None)):
     raise UserError(f"{file} has no get_config(variant): it is not a config file")
   return module
+
+
+def named(argv: list[str]) -> list[str]:
+  """The arguments with the path of a config that is given by its name: --config ddpm:mnist."""
+  out = list(argv)
+  for i, argument in enumerate(argv):
+    flag, equals, name = argument.partition("=")
+    if not re.fullmatch("--?config", flag) or not (equals or i + 1 < len(argv)):
+      continue
+    at, lead = (i, f"{flag}=") if equals else (i + 1, "")
+    file, colon, variant = (name if equals else argv[at]).partition(":")
+    path = CONFIGS / f"{file}.py"
+    if re.fullmatch(r"\w+", file) and path.is_file() and not Path(file).is_file():
+      out[at] = f"{lead}{path}{colon}{variant}"
+  return out
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -126,12 +146,21 @@ def check_overrides(argv: list[str]) -> None:
 
 
 def listing() -> str:
-  """Every system and its variants, one line each."""
+  """Every system, and each variant with its data and length, one line each."""
   lines = []
   for path in sorted(CONFIGS.glob("*.py")):
     module = load_module(str(path))
     lines.append(f"configs/{path.name}  {inspect.getdoc(module).splitlines()[0]}")
     default = default_variant(module)
-    for variant in module.VARIANTS:
-      lines.append(f"  :{variant}{' (default)' if variant == default else ''}")
+    for name, variant in module.VARIANTS.items():
+      marked = " (default)" if name == default else ""
+      lines.append(f"  :{name}  {variant['data']['name']}, {length(variant['train'])}{marked}")
   return "\n".join(lines)
+
+
+def length(train: Mapping) -> str:
+  """How long a run is, in words: its steps, of each stage."""
+  from gen_jax.config import Train
+
+  steps = train.get("steps", Train.steps)
+  return f"{' + '.join(map(str, steps)) if isinstance(steps, tuple) else steps} steps"

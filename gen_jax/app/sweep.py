@@ -79,7 +79,8 @@ def command(file: str, choice: Choice, workdir: Path, others: Sequence[str]) -> 
 
 
 def sweep(file: str, given: Sequence[str], workdir: Path, others: Sequence[str]) -> int:
-  """Runs every combination below workdir, then writes and prints <workdir>/sweep.md and .json.
+  """Runs every combination below workdir, then writes <workdir>/sweep.md, which it prints, .json
+  and .html.
 
   Args:
     file: of the config, with :VARIANT if wanted.
@@ -93,6 +94,7 @@ def sweep(file: str, given: Sequence[str], workdir: Path, others: Sequence[str])
   Raises:
     UserError: see `parse`.
   """
+  from gen_jax.report.html import write_comparison
   from gen_jax.run.files import write_json, write_text
 
   runs = {choice: workdir / folder_of(choice) for choice in choices(parse(given))}
@@ -108,6 +110,11 @@ def sweep(file: str, given: Sequence[str], workdir: Path, others: Sequence[str])
   text = markdown(rows)
   write_text(workdir / "sweep.md", text)
   print(text, end="")
+  try:
+    if len(runs) > 1:
+      print(write_comparison(workdir / "sweep.html", list(runs.values())))
+  except UserError as error:
+    print(f"no page: {error}")
   return 0
 
 

@@ -19,7 +19,10 @@ from gen_jax.app import sweep
 from gen_jax.app.training import take_measures
 from gen_jax.core import Field, Spec, UserError
 from gen_jax.report import measures
-from gen_jax.report.export import write_weights
+from gen_jax.report.export import EXPORT
+from gen_jax.report.export import export as export_to_folder
+from gen_jax.report.html import write_report
+from gen_jax.report.stablehlo import write_sampler
 from gen_jax.report.uses import USES, Use
 from gen_jax.run import pictures, replay, sample
 from gen_jax.run.conditions import captions, conditions, parse_given
@@ -261,15 +264,31 @@ def given_field(trained: Trained) -> Field:
     return x
   one = jax.ShapeDtypeStruct((1, *x.shape), x.dtype)
   keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
-  fields = {name: trained.spec.fields[name] for name in model.cond}
+  fields = {name: trained.spec.field(name) for name in model.cond}
   cond = {name: jax.ShapeDtypeStruct((1, *f.shape), f.dtype) for name, f in fields.items()} or None
   made = jax.eval_shape(model.observe, trained.states, one, keys, cond)
   return x._replace(shape=made.shape[1:])
 
 
-def export(config: Mapping, workdir: Path, *, checkpoint: str) -> int:
-  """Writes the learnt weights as <workdir>/weights.safetensors."""
+def export(config: Mapping, workdir: Path, *, checkpoint: str, format: str = "weights") -> int:
+  """Writes <workdir>/export, a folder that `gen_jax.load` takes, to be given away; as `stablehlo`
+  with the compiled sampler besides, which runs without gen_jax.
+
+  Raises:
+    UserError: if a sampler is asked for that there is none of.
+  """
   trained = opened(config, workdir, checkpoint)
+  check_writable(workdir, EXPORT)
+  if format == "stablehlo" and trained.model.sample is None:
+    raise UserError(f"--format=stablehlo: {workdir} holds a model that cannot be sampled")
+  print(f"export: {export_to_folder(trained)}")
+  if format == "stablehlo":
+    print(f"sampler: {write_sampler(trained)}")
+  return 0
+
+
+def report(workdir: Path) -> int:
+  """Writes <workdir>/report.html of what the run folder holds, finished or not."""
   check_writable(workdir)
-  print(f"weights: {write_weights(workdir, trained.system.program, trained.states)}")
+  print(f"report: {write_report(workdir)}")
   return 0

@@ -16,7 +16,8 @@ from gen_jax.app.completion import FIGURES, figures_of_step, mark_complete, miss
 from gen_jax.app.provenance import provenance
 from gen_jax.core import PyTree, UserError
 from gen_jax.report import measures
-from gen_jax.report.export import write_weights
+from gen_jax.report.export import MARKER
+from gen_jax.report.html import write_report
 from gen_jax.report.scene import Scene
 from gen_jax.run import loop, pictures, processes, sample
 from gen_jax.run.checkpoint import Checkpoints
@@ -29,6 +30,8 @@ from gen_jax.run.rows import read_rows
 from gen_jax.run.setup import set_up
 from gen_jax.run.states import abstract_states, batches_of
 from gen_jax.run.system import System, Trained
+from gen_jax.run.waiting import waiting
+from gen_jax.run.weights import write_weights
 
 
 def steps_done(workdir: Path) -> int:
@@ -49,6 +52,11 @@ def train(
   system = set_up(config)
   measures.check(system)
   check_apart(workdir, system)
+  if (workdir / MARKER).exists():
+    raise UserError(
+      f"{workdir} is an export, without what training goes on from: give --init_from={workdir} and"
+      " another --workdir"
+    )
   warm = warm_start(init_from, system) if init_from else None
   with locked(workdir):
     done = steps_done(workdir)
@@ -74,7 +82,17 @@ def train(
       show_again(trained)
     finish(trained)
     mark_complete(system, workdir)
+    if processes.is_first():
+      tell_report(workdir)
   return 0
+
+
+def tell_report(workdir: Path) -> None:
+  """Writes the report, where what makes pages is installed, and says where it is."""
+  try:
+    print(f"report: {write_report(workdir)}")
+  except UserError as error:
+    print(f"no report: {error}")
 
 
 def check_apart(workdir: Path, system: System) -> None:
@@ -118,11 +136,12 @@ def finish(trained: Trained) -> None:
   if rows and processes.is_first():
     pictures.curves(workdir / "curves.png", rows, terms)
   if model.trajectory is not None:
-    save_trajectory(folder_in(workdir, "samples") / "trajectory.gif", trained)
+    with waiting("drawing a trajectory"):
+      save_trajectory(folder_in(workdir, "samples") / "trajectory.gif", trained)
   if model.pictures is not None:
     folder, shown = folder_in(workdir, "pictures"), model.pictures(trained.states)
     save_pictures(folder, shown, trained.spec.levels)
-  write_weights(workdir, trained.system.program, trained.states)
+  write_weights(workdir, trained)
   take_measures(trained)
   grid = workdir / "samples" / f"{trained.system.total:06d}.png"
   if processes.is_first() and grid.exists():

@@ -21,6 +21,8 @@ from gen_jax.data import (
   domains,
   folder,
   images,
+  mixture,
+  moving_mnist,
   pairs,
   rules,
   shapes,
@@ -66,8 +68,11 @@ SOURCES: dict[str, Callable[..., Source]] = {
   "folder": folder.load,
   "arrays": arrays.load,
   **{f"toy2d:{name}": functools.partial(toy2d.load, name) for name in toy2d.NAMES},
+  **{f"mixture:{dims}": functools.partial(mixture.load, dims) for dims in (8, 16, 64)},
   "moving": video.moving,
+  "moving:mnist": moving_mnist.load,
   "maze": video.maze,
+  "maze:many": video.many_mazes,
   "table": table.load,
   "table:adult": table.adult,
   "table:biased": table.biased,
@@ -105,6 +110,7 @@ def load(
   borders: tuple[Positive, ...] = (),
   other: str = "",
   frames: Annotated[int, Ge(2)] = 8,
+  clips: Count = 40_000,
   languages: tuple[str, ...] = (),
   unpaired: bool = False,
   tokens: Literal["words", "spaces"] = "words",
@@ -123,11 +129,13 @@ def load(
     name: "digits" (scikit-learn's 8x8 digits), "stacked" (three of them as RGB), "shapes" (32x32
       sprites with known factors, captions and masks), "shapes:hearts" and "digits:tinted" (whose
       colour goes with the class in training alone), "toy2d:" and one of gen_jax.data.toy2d.NAMES,
-      "folder", "pairs" or "domains" (images at `path`), "arrays" (an .npz file at `path`),
-      "moving" and "maze" (video with actions), "text" (one sentence a line, at `path`),
-      "text:cipher" (two languages made by rule), "table" (CSV files at `path`), "table:adult"
-      (UCI's files), "table:biased" (made by rule), "pairs:" or "domains:" and a rule of
-      gen_jax.data.rules, or "tfds:" and the name of a prepared TensorFlow Datasets set of images.
+      "mixture:8", "mixture:16" and "mixture:64" (Gaussians of known density), "folder", "pairs" or
+      "domains" (images at `path`), "arrays" (an .npz file at `path`), "moving", "maze" and
+      "maze:many" (video with actions), "moving:mnist" (Moving MNIST, of tfds:mnist or of an .npz
+      file at `path`), "text" (one sentence a line, at `path`), "text:cipher" (two languages made by
+      rule), "table" (CSV files at `path`), "table:adult" (UCI's files), "table:biased" (made by
+      rule), "pairs:" or "domains:" and a rule of gen_jax.data.rules, or "tfds:" and the name of a
+      prepared TensorFlow Datasets set of images.
     path: for "folder": a folder or a zip archive of PNG, JPEG, GIF, BMP, WebP, TIFF or PNM images
       named split/class/name.png, class/name.png, split/name.png or name.png, where split is train,
       val, validation, test, ... in whatever letters. A captions.tsv beside the images, with lines
@@ -147,9 +155,10 @@ def load(
       captions, which are of whole images, are left out.
     validation: fraction of the training examples held out, where the source has no validation
       split of its own; 0 for no validation split.
-    test: the same for the test split. (`toy2d` draws 10k validation and 100k test points
-      whatever the fractions, unless they are 0.)
-    split_seed: of the choice of held-out examples, of the points of `toy2d`, and of `binarize`.
+    test: the same for the test split. (`toy2d` draws 10k validation and 100k test points,
+      `mixture` 10k and 20k, whatever the fractions, unless they are 0.)
+    split_seed: of the choice of held-out examples, of the points of `toy2d` and `mixture`, and of
+      `binarize`.
     strict: for "folder": refuse it if any image is broken or lacks a caption that others have,
       instead of leaving the image out or its caption empty with a warning. For "folder", "pairs"
       and "domains": refuse them if images of formats that are not read are there, which are named
@@ -174,7 +183,8 @@ def load(
       regions are connected pixels of one class but 0. () for none.
     other: the name of a second source, or the path of a second folder of images or .npz file: its x
       is y and its label label_y, in an order of its own.
-    frames: T of a clip of "moving" or "maze".
+    frames: T of a clip of "moving", "moving:mnist" or "maze".
+    clips: how many are trained on; they are drawn as they are needed, and cost no memory.
     languages: for "text": parts of the names of files, ("en", "fr") for train.en, train.fr, ...:
       x is of the first, y of the second, line by line. () for one language, in train.txt, ...
     unpaired: for "text" of two languages: of the training lines, x has the first half and y the

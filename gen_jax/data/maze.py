@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from gen_jax import core
 
 ACTIONS = {"forward": 0.5, "left": 0.2, "right": 0.2, "stay": 0.1}
 SIDE = 9  # cells, the outer walls among them
+POSES = 4 * (16 + 15 + 4)  # in any maze: rooms, the ways of the tree, and LOOPS
 LOOPS = 4  # walls taken out of the tree, so that some places are reached by two ways
 _HEADINGS = np.array([(-1, 0), (0, 1), (1, 0), (0, -1)])  # north, east, south, west: (row, column)
 _COLOURS = np.array(
@@ -64,46 +66,47 @@ def look(free: np.ndarray, paint: np.ndarray, pose: np.ndarray, resolution: int)
     free: bool [SIDE, SIDE].
     paint: int [SIDE, SIDE, 4, 2], colours of the upper and lower half of the face of a wall that
       looks north, east, south or west.
-    pose: row, column and heading.
+    pose: row, column and heading, [P, 3].
     resolution: R in pixels.
 
   Returns:
-    uint8 [R, R, 3].
+    uint8 [P, R, R, 3].
   """
-  place, ahead = pose[:2] + 0.5, _HEADINGS[pose[2]]
-  right = _HEADINGS[(pose[2] + 1) % 4]
+  place, ahead = pose[:, :2] + 0.5, _HEADINGS[pose[:, 2]]
+  right = _HEADINGS[(pose[:, 2] + 1) % 4]
   across = (np.arange(resolution) + 0.5) / resolution * 2 - 1
-  rays = ahead + across[:, None] * right  # [R, 2]; the distance along `ahead` is the parameter t
-  nearest = np.full(resolution, np.inf)
-  colours = np.zeros((resolution, 2), int)
+  # [P, R, 2]; the distance along `ahead` is the parameter t.
+  rays = ahead[:, None] + across[:, None] * right[:, None]
+  nearest = np.full(rays.shape[:2], np.inf)
+  colours = np.zeros((*rays.shape[:2], 2), int)
   for axis in (0, 1):
     with np.errstate(divide="ignore"):
-      unit = 1 / np.abs(rays[:, axis])
-    forward = np.sign(rays[:, axis]).astype(int)
+      unit = 1 / np.abs(rays[..., axis])
+    forward = np.sign(rays[..., axis]).astype(int)
     # The face that is met looks against the ray.
     face = np.where(forward > 0, (0, 3)[axis], (2, 1)[axis])
     for k in range(SIDE):
       t = (k + 0.5) * unit
-      closer = np.flatnonzero((t < nearest) & np.isfinite(t))
-      other = np.floor(place[1 - axis] + t[closer] * rays[closer, 1 - axis]).astype(int)
-      cell = pose[axis] + (k + 1) * forward[closer]
+      p, r = np.nonzero((t < nearest) & np.isfinite(t))
+      other = np.floor(place[p, 1 - axis] + t[p, r] * rays[p, r, 1 - axis]).astype(int)
+      cell = pose[p, axis] + (k + 1) * forward[p, r]
       inside = (cell >= 0) & (cell < SIDE) & (other >= 0) & (other < SIDE)
-      closer, cell, other = closer[inside], cell[inside], other[inside]
+      p, r, cell, other = (v[inside] for v in (p, r, cell, other))
       where = (cell, other) if axis == 0 else (other, cell)
       wall = ~free[where]
-      hit = closer[wall]
-      nearest[hit] = t[hit]
-      colours[hit] = paint[where[0][wall], where[1][wall], face[hit]]
+      p, r, row, column = (v[wall] for v in (p, r, *where))
+      nearest[p, r] = t[p, r]
+      colours[p, r] = paint[row, column, face[p, r]]
   height = across[:, None]  # of a row, from the top
   view = np.where((height < 0)[..., None], _CEILING, _FLOOR).astype(np.uint8)
-  view = np.broadcast_to(view, (resolution, resolution, 3)).copy()
-  on_wall = np.abs(height) * nearest < 0.5
-  halves = np.where((height < 0), colours[:, 0], colours[:, 1])
+  view = np.broadcast_to(view, (len(pose), resolution, resolution, 3)).copy()
+  on_wall = np.abs(height) * nearest[:, None] < 0.5
+  halves = np.where(height < 0, colours[:, None, :, 0], colours[:, None, :, 1])
   view[on_wall] = _COLOURS[halves[on_wall]]
   return view
 
 
-def make(seed: int, resolution: int) -> World:
+def make(seed: int | tuple[int, ...], resolution: int) -> World:
   """The maze of a seed.
 
   Raises:
@@ -122,10 +125,18 @@ def make(seed: int, resolution: int) -> World:
   paint = np.zeros((SIDE, SIDE, 4, 2), int)
   faces = (*ahead[~can].T, (heading[~can] + 2) % 4)
   paint[faces] = pairs[rng.permutation(len(pairs))[: (~can).sum()]]
-  views = np.stack([look(free, paint, pose, resolution) for pose in poses])
+  views = look(free, paint, poses, resolution)
   number = np.full((SIDE, SIDE, 4), -1)
   number[tuple(poses.T)] = np.arange(len(poses))
   forward = np.where(can, number[ahead[:, 0], ahead[:, 1], heading], np.arange(len(poses)))
   turned = [number[row, column, (heading + turn) % 4] for turn in (-1, 1)]
   after = np.stack([forward, *turned, np.arange(len(poses))], 1)
   return World(free, poses, views, after)
+
+
+def make_many(seeds: Sequence[tuple[int, ...]], resolution: int) -> tuple[np.ndarray, np.ndarray]:
+  """The views uint8 [W POSES, R, R, 3] and `after` int [W POSES, actions] of the mazes of W seeds,
+  whose poses are numbered on from one to the next."""
+  worlds = [make(seed, resolution) for seed in seeds]
+  after = [POSES * i + world.after for i, world in enumerate(worlds)]
+  return np.concatenate([world.views for world in worlds]), np.concatenate(after)

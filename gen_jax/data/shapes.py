@@ -93,7 +93,7 @@ def _inside(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=2)
-def _masks(resolution: int) -> np.ndarray:
+def coverage(resolution: int) -> np.ndarray:
   """Coverage uint8 [4, 4, 6, 8, 8, R, R] in 0..255 by shape, scale, orientation, x and y."""
   fine = resolution * _OVERSAMPLING
   step = fine // 16  # from one position to the next
@@ -136,7 +136,7 @@ def render(index: np.ndarray, resolution: int = 32) -> source.Example:
   """
   factors = factors_of(index)
   shape, colour, scale, orientation, x, y = factors.T.copy()
-  mask = _masks(resolution)[shape, scale, orientation, x, y]
+  mask = coverage(resolution)[shape, scale, orientation, x, y]
   bright = np.array(list(COLOURS.values()), np.uint8) // 255
   return {
     "x": mask[..., None] * bright[colour][:, None, None],

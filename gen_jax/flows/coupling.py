@@ -3,23 +3,18 @@
   y = b x + (1 - b) m(x; theta),   theta = net(b x)
   log |det dy/dx| = sum (1 - b) log m'(x; theta)
 
-A mask b [*event] is 1 where x passes through and is what the net sees; m maps entry by entry:
-
-  affine     m(x; s, t) = x exp(s) + t            (eq. 7)
-  additive   m(x; t)    = x + t                   (NICE: Dinh et al. 2014, arXiv:1410.8516, eq. 12)
+A mask b [*event] is 1 where x passes through and is what the net sees; m, of `flows.elementwise`,
+maps entry by entry.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from gen_jax.core import Array
 from gen_jax.flows.bijection import Bijection, sum_each
+from gen_jax.flows.elementwise import Elementwise, affine
 
 
 def checkerboard(shape: tuple[int, int, int], parity: int = 0) -> np.ndarray:
@@ -39,71 +34,40 @@ def alternating(shape: tuple[int, ...], parity: int = 0) -> np.ndarray:
   return np.arange(shape[-1]) % 2 == parity
 
 
-class Elementwise(NamedTuple):
-  """An increasing map m of each entry, given theta: `size` arrays of the shape of x.
-
-  size: numbers that a conditioner gives for each entry.
-  init: (channels, dtype) -> parameters of its own.
-  forward: (params, x, theta) -> (y, log dy/dx), entry by entry.
-  inverse: (params, y, theta) -> (x, log dx/dy), entry by entry.
-  """
-
-  size: int
-  init: Callable[[int, jnp.dtype], dict]
-  forward: Callable[[dict, Array, list[Array]], tuple[Array, Array]]
-  inverse: Callable[[dict, Array, list[Array]], tuple[Array, Array]]
-
-
-def bounded(params: dict, s: Array) -> Array:
-  """|s| below a learnt bound c = exp(log_bound) per channel, 1 at first: c tanh(s / c).
-
-  The paper has c tanh(s); so, near 0, the net means the same whatever the bound.
-  """
-  bound = jnp.exp(params["log_bound"])
-  return bound * jnp.tanh(s / bound)
-
-
-def affine_forward(params: dict, x: Array, theta: list[Array]) -> tuple[Array, Array]:
-  s = bounded(params, theta[0])
-  return x * jnp.exp(s) + theta[1], s
-
-
-def affine_inverse(params: dict, y: Array, theta: list[Array]) -> tuple[Array, Array]:
-  s = bounded(params, theta[0])
-  return (y - theta[1]) * jnp.exp(-s), -s
-
-
-affine = Elementwise(
-  2, lambda channels, dtype: {"log_bound": jnp.zeros(channels, dtype)},
-  affine_forward, affine_inverse,
-)  # fmt: skip
-additive = Elementwise(
-  1, lambda channels, dtype: {},
-  lambda params, x, theta: (x + theta[0], jnp.zeros_like(x)),
-  lambda params, y, theta: (y - theta[0], jnp.zeros_like(y)),
-)  # fmt: skip
-
-
-def coupling(mask: np.ndarray, net: nn.Module, map: Elementwise = affine) -> Bijection:
+def coupling(
+  mask: np.ndarray, net: nn.Module, map: Elementwise = affine, compact: bool = False
+) -> Bijection:
   """[B, *event] -> [B, *event].
 
   Args:
     mask: b, broadcast against the event; constant.
     net: linen module (b x [B, *event], cond) -> [B, ..., map.size C], theta side by side.
     map: m.
+    compact: b is [C] and the net has no part in the other entries: of C' that pass through and C''
+      that do not, it takes [B, ..., C'] and gives [B, ..., map.size C''].
   """
   mask = np.asarray(mask, bool)
+  kept, free = np.flatnonzero(mask), np.flatnonzero(~mask)
+  back = np.argsort(np.concatenate([kept, free]))
+
+  def seen_of(x):
+    return x[..., kept] if compact else jnp.where(mask, x, 0)
 
   def init(key, x, mask_of_rows=None, cond=None):
-    own = net.init(key, x[:1], None if cond is None else cond[:1])["params"]
-    params = {"net": own, **map.init(x.shape[-1], x.dtype)}
+    own = net.init(key, seen_of(x[:1]), None if cond is None else cond[:1])["params"]
+    entries = len(free) if compact else x.shape[-1]
+    params = {"net": own, **map.init(entries, x.dtype)}
     return params, forward(params, x, cond)[0]
 
   def through(function):
     def run(params, x, cond=None):
-      seen = jnp.where(mask, x, 0)
+      seen = seen_of(x)
       theta = net.apply({"params": params["net"]}, seen, cond).astype(x.dtype)
-      y, log_slope = function(params, x, jnp.split(theta, map.size, axis=-1))
+      theta = jnp.split(theta, map.size, axis=-1)
+      if compact:
+        y, log_slope = function(params, x[..., free], theta)
+        return jnp.concatenate([seen, y], axis=-1)[..., back], sum_each(log_slope)
+      y, log_slope = function(params, x, theta)
       return jnp.where(mask, x, y), sum_each(jnp.where(mask, 0, log_slope))
 
     return run

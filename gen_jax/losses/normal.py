@@ -63,4 +63,4 @@ def draw_normal(keys: Array, mean: Array, whiten: Array, index: Array) -> Array:
   # From every covariance, and then the one that is wanted: n factors would take n D^2 numbers.
   solve = lambda r: lax.linalg.triangular_solve(r, eps.T, left_side=True, lower=True).T
   every = lax.map(solve, whiten)
-  return mean[index] + every[index % len(whiten), jnp.arange(len(eps))]
+  return mean[index] + every[index % len(whiten), jnp.arange(eps.shape[0])]

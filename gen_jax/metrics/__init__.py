@@ -37,6 +37,7 @@ from gen_jax.metrics.memorisation import (
 )
 from gen_jax.metrics.modes import Modes, mode_coverage
 from gen_jax.metrics.paths import lerp, slerp, squared_speed
+from gen_jax.metrics.poses import likeliest, others
 from gen_jax.metrics.prdc import precision_recall_density_coverage
 from gen_jax.metrics.probes import balanced, linear_r2, probe_errors
 from gen_jax.metrics.reading import nearest_drawn
@@ -80,6 +81,7 @@ __all__ = [
   "kernel_distance",
   "gradient_magnitude",
   "lattice_energy",
+  "likeliest",
   "likeness",
   "linear_r2",
   "low_pass",
@@ -90,6 +92,7 @@ __all__ = [
   "nearest_drawn",
   "nearest_indices",
   "noise_like",
+  "others",
   "precision_recall_density_coverage",
   "probe_errors",
   "psnr",

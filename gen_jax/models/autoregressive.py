@@ -32,7 +32,7 @@ from jax import lax
 from gen_jax.core import Array, Program, Spec, UserError, as_integers, count_dims, single
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
-from gen_jax.models.common import bits_per_dim, field, require_labels
+from gen_jax.models.common import bits_per_dim, field, field_of, require_labels
 from gen_jax.schema import Natural, NonNegative
 
 
@@ -74,16 +74,21 @@ def steps_of(net: nn.Module) -> Steps:
 def drawer(
   steps: Steps, dims: int, sampler: Sampler, rooms: Sequence[int] = (), together: int = 0
 ) -> Callable[..., Array]:
-  """(variables, keys [n], label) -> x int32 [n, dims]; rooms, together: see `autoregressive`."""
+  """(variables, keys [n], label, first [n, given] or None) -> x int32 [n, dims], which begins with
+  `first`; rooms, together: see `autoregressive`."""
 
-  def draw(variables, keys, label):
-    def at_once(keys, label):
+  def draw(variables, keys, label, first=None):
+    def at_once(keys, label, first):
+      given = 0 if first is None else first.shape[1]
+
       def add(i, carry):
         x, cache = carry
         logits, cache = steps.step(variables, cache, i, x[:, i - 1], label)
-        return x.at[:, i].set(drawn(keys, i, logits, sampler)), cache
+        new = drawn(keys, i, logits, sampler)
+        return x.at[:, i].set(jnp.where(i < given, x[:, i], new) if given else new), cache
 
       x = jnp.zeros((len(keys), dims), jnp.int32)
+      x = x if first is None else x.at[:, :given].set(first)
       cache = steps.start(variables, len(keys), label)
       for begin, end in itertools.pairwise((0, *(rooms or (dims,)))):
         cache = steps.grow(variables, cache, end) if rooms else cache
@@ -91,9 +96,9 @@ def drawer(
       return x
 
     if not together:
-      return at_once(keys, label)
+      return at_once(keys, label, first)
     by_blocks = in_blocks(at_once, together)
-    return lax.platform_dependent(keys, label, cpu=by_blocks, default=at_once)
+    return lax.platform_dependent(keys, label, first, cpu=by_blocks, default=at_once)
 
   return draw
 
@@ -111,6 +116,7 @@ def autoregressive(
   channel_order: tuple[int, ...] = (),
   rooms: Sequence[int] = (),
   together: int = 0,
+  given: int = 0,
 ) -> Program:
   """The system of a network; `evaluate` gives nll in nats and bits_per_dim, exact as `log_prob` is.
 
@@ -126,6 +132,8 @@ def autoregressive(
     rooms: sizes that the cache grows to, one after the other, so that early positions do not read
       what is still empty; the last is that of x. () for a cache that does not grow.
     together: how many samples at most a CPU draws at a time; 0 for all.
+    given: how many first positions of x are given: samples take them from cond["x"], likelihoods
+      are of the others.
   """
   dims, label_of = count_dims(spec), field(condition)
   order = np.asarray(channel_order or range(spec.shape[-1]))
@@ -143,18 +151,21 @@ def autoregressive(
     x = sequence(x)
     logits = net.apply({"params": params}, x, label, **how)
     each = optax.softmax_cross_entropy_with_integer_labels(logits, x)
-    return each.reshape(len(x), -1).sum(1)
+    return each.reshape(len(x), -1)[:, given:].sum(1)
+
+  def bits(value):
+    return bits_per_dim(value, spec) * (dims / (dims - given))
 
   def loss(params, mutable, batch, key, step):
     del step
     how = {"train": True, "rngs": {"dropout": key}}
     value = nll(params[name], batch["x"], label_of(batch), **how)
-    return value, (mutable[name], {"bits_per_dim": bits_per_dim(value, spec)})
+    return value, (mutable[name], {"bits_per_dim": bits(value)})
 
   def evaluate(state, batch, keys):
     del keys
     value = nll(averaged(state, name), batch["x"], label_of(batch))
-    return {"nll": value, "bits_per_dim": bits_per_dim(value, spec)}
+    return {"nll": value, "bits_per_dim": bits(value)}
 
   def log_prob(state, x, keys=None, cond=None):
     """log p(x | cond) in nats [B], exact."""
@@ -164,7 +175,8 @@ def autoregressive(
   draw_all = drawer(steps_of(net), dims, sample, rooms, together)
 
   def draw(state, keys, cond=None):
-    x = draw_all({"params": averaged(state, name)}, keys, label_of(cond))
+    first = sequence(field_of(cond, "x")).reshape(len(keys), dims)[:, :given] if given else None
+    x = draw_all({"params": averaged(state, name)}, keys, label_of(cond), first)
     x = x.reshape(-1, *spec.shape)[..., np.argsort(order)]
     return as_integers(x, spec.levels)
 
@@ -175,7 +187,7 @@ def autoregressive(
     evaluate=evaluate,
     sample=draw,
     log_prob=log_prob,
-    cond=(condition,) if condition else (),
+    cond=(("x",) if given else ()) + ((condition,) if condition else ()),
   )
   return single(model)
 

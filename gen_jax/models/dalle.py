@@ -110,11 +110,11 @@ def build(
   """
   field = require_captions(spec, "dalle")
   first, shape = first_stage(spec, vqvae, dtype)
-  code_spec = Spec.of((*shape, 1), vqvae.codes, caption=field)
+  code_spec = Spec.of((*shape, 1), vqvae.size, caption=field)
   check_options(code_spec, transformer, caption_dropout, clip, sample)
   t, length, prefix = transformer, math.prod(shape), field.shape[0]
   net = TextTransformer(
-    vqvae.codes, length, t.width, t.layers, t.heads, t.dropout, classes=field.levels + 1,
+    vqvae.size, length, t.width, t.layers, t.heads, t.dropout, classes=field.levels + 1,
     dtype=jnp.dtype(dtype), words=field.levels, prefix=prefix,
   )  # fmt: skip
   joint = Joint(net, "transformer", caption_dropout, image_weight)

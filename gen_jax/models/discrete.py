@@ -4,7 +4,7 @@
   code    k [h, w] of z, by which x is restored as D(e_k)
 
 Errors are means over dimensions, and pixels run from -1/2 to 1/2. A codebook is a `Codebook`, of a
-VQ-VAE, or a `Relaxed` one, of a discrete VAE.
+VQ-VAE, a `Relaxed` one, of a discrete VAE, or a `Finite` one, of which nothing is learnt.
 """
 
 from __future__ import annotations
@@ -31,11 +31,13 @@ from gen_jax.models.codebook import (
   with_pixels,
 )
 from gen_jax.models.common import in_levels, require_images, require_multiples, scaling
+from gen_jax.models.finite import Finite, Levels
 from gen_jax.models.relaxation import Gumbel, Relaxed
 from gen_jax.nets.vqvae import Decoder, Encoder
 from gen_jax.schema import Count, Decay, Natural, NonNegative
 
-Learning = Literal[Learnt, "gumbel"]
+Learning = Literal[Learnt, "gumbel", "finite"]
+Book = Codebook | Relaxed | Finite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +57,13 @@ class FirstStage:
   restart: Decay = 0.01
   variance: NonNegative = 0.0
   gumbel: Gumbel = Gumbel()
+  levels: Levels = (8, 8, 8)
   optimizer: Optimizer = Optimizer(learning_rate=3e-4)
+
+  @property
+  def size(self) -> int:
+    """K."""
+    return math.prod(self.levels) if self.codebook == "finite" else self.codes
 
 
 def first_stage(spec: Spec, own: FirstStage, dtype: str) -> tuple[Model, tuple[int, int]]:
@@ -68,7 +76,9 @@ def first_stage(spec: Spec, own: FirstStage, dtype: str) -> tuple[Model, tuple[i
   shape = (spec.shape[0] // own.factor, spec.shape[1] // own.factor)
   shared = (int(math.log2(own.factor)), own.width, own.blocks, own.residual, jnp.dtype(dtype))
   if own.codebook == "gumbel":
-    book = Relaxed(own.codes, own.dim, own.gumbel)
+    book: Book = Relaxed(own.codes, own.dim, own.gumbel)
+  elif own.codebook == "finite":
+    book = Finite(own.levels)
   else:
     book = Codebook(
       own.codes, own.dim, own.codebook, own.decay, own.restart, own.commitment, own.start
@@ -81,7 +91,7 @@ def first_stage(spec: Spec, own: FirstStage, dtype: str) -> tuple[Model, tuple[i
 
 
 def autoencoder(
-  spec: Spec, encoder: Encoder, decoder: Decoder, book: Codebook | Relaxed, shape: tuple[int, int],
+  spec: Spec, encoder: Encoder, decoder: Decoder, book: Book, shape: tuple[int, int],
   *, variance: float, dtype: str, optimizer: Optimizer,
 ) -> Model:  # fmt: skip
   """Stage 1: `encode` gives codes [B, h, w], `decode` images of them, (h, w) = shape."""

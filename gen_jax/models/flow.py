@@ -136,6 +136,8 @@ def flow(
   spec: Spec,
   f: Bijection,
   *,
+  fine: Bijection | None = None,
+  regularised: Callable | None = None,
   noise: Bijection | None = None,
   conditional: bool = False,
   dtype=jnp.float32,
@@ -147,13 +149,17 @@ def flow(
   """The system of a bijection; its functions are those of every flow.
 
   `evaluate` gives nll in nats, bits_per_dim of integers, and inverse_error, max |v - f^-1(f(v))|
-  in the units of the data. `encode` gives z [B, D]; of integers with the noise of the keys, or
-  without keys of the middle of each cell.
+  in the units of the data; where there is a `fine`, also nll_train_grid, that of f, and ode_error,
+  the difference. `encode` gives z [B, D]; of integers with the noise of the keys, or without keys
+  of the middle of each cell.
 
   Args:
     spec: of the data.
     f: [B, *spec.shape] -> [B, D]; of integers, it takes v in [0, levels) and has their
       log-determinant in it (`flows.dequantize.logit`).
+    fine: f on a finer grid, with the same params, as the finished model computes it; None for f.
+    regularised: (params of f, v, cond) -> (z, log_det, penalty [B]), that training computes with:
+      its loss is nll + penalty; None for f and no penalty.
     noise: see `dequantizing`.
     conditional: f takes the label, one-hot [B, K], as its condition.
     dtype: of the flow, float32 or wider.
@@ -171,11 +177,13 @@ def flow(
   def dequantize(params, x, keys):
     return of_cell(params.get("noise"), x, keys)
 
-  def log_density(params, x, keys, cond):
-    """log p(x) [B] nats of real data; one draw of its lower bound for integers."""
+  final, trained = fine or f, regularised or f.forward
+
+  def log_density(params, x, keys, cond, forward=final.forward):
+    """log p(x) [B] nats of real data; one draw of its lower bound for integers. And a penalty."""
     v, log_q = dequantize(params, x, keys)
-    z, log_det = f.forward(params["flow"], v, condition(cond))
-    return log_normal(z) + log_det - log_q
+    z, log_det, *penalty = forward(params["flow"], v, condition(cond))
+    return log_normal(z) + log_det - log_q, *penalty
 
   def init(key, batch):
     flow_key, noise_key, draw_key = jax.random.split(key, 3)
@@ -194,8 +202,9 @@ def flow(
   def nll(params, mutable, batch, key, step):
     del step
     keys = fold_each(key, jnp.arange(len(batch["x"])))
-    value = -log_density(params["flow"], batch["x"], keys, batch)
-    return value, (mutable["flow"], {"nll": value})
+    log_p, *penalty = log_density(params["flow"], batch["x"], keys, batch, trained)
+    more = {"penalty": penalty[0]} if penalty else {}
+    return sum(penalty, -log_p), (mutable["flow"], {"nll": -log_p, **more})
 
   def log_prob(state, x, keys, cond=None):
     """log p(x | cond) in nats [B]: exact for real data, which ignore the keys.
@@ -204,19 +213,22 @@ def flow(
     """
     params, k = averaged(state, "flow"), likelihood.importance_samples
     if spec.levels is None:
-      return log_density(params, x, keys, cond)
-    draw = lambda i: log_density(params, x, fold_all(keys, i), cond)
+      return log_density(params, x, keys, cond)[0]
+    draw = lambda i: log_density(params, x, fold_all(keys, i), cond)[0]
     return logsumexp(lax.map(draw, jnp.arange(k)), axis=0) - jnp.log(k).astype(dtype)
 
   def evaluate(state, batch, keys):
     x, params = batch["x"], averaged(state, "flow")
     value = -log_prob(state, x, keys, batch)
     v, _ = dequantize(params, x, fold_all(keys, likelihood.importance_samples))
-    z, _ = f.forward(params["flow"], v, condition(batch))
-    back, _ = f.inverse(params["flow"], z, condition(batch))
-    bits = {} if spec.levels is None else {"bits_per_dim": bits_per_dim(value, spec)}
+    z, _ = final.forward(params["flow"], v, condition(batch))
+    back, _ = final.inverse(params["flow"], z, condition(batch))
+    more = {} if spec.levels is None else {"bits_per_dim": bits_per_dim(value, spec)}
+    if fine is not None:
+      coarse = -log_density(params, x, fold_all(keys, 0), batch, f.forward)[0]
+      more |= {"nll_train_grid": coarse, "ode_error": jnp.abs(value - coarse)}
     error = jnp.abs(v - back).reshape(len(x), -1).max(axis=1)
-    return {"nll": value, **bits, "inverse_error": error}
+    return {"nll": value, **more, "inverse_error": error}
 
   def prior(state, keys, cond=None):
     """z [n, D]."""
@@ -225,14 +237,14 @@ def flow(
 
   def decode(state, code, cond=None):
     """f^-1(z); of integers, the cell it lies in."""
-    v, _ = f.inverse(averaged(state, "flow")["flow"], code.astype(dtype), condition(cond))
+    v, _ = final.inverse(averaged(state, "flow")["flow"], code.astype(dtype), condition(cond))
     return v.astype(jnp.float32) if spec.levels is None else integers(v, spec.levels)
 
   def encode(state, x, keys=None, cond=None):
     """z = f(x) [B, D]."""
     params = averaged(state, "flow")
     v, _ = dequantize(params, x, None if keys is None else fold_all(keys, 0))
-    return f.forward(params["flow"], v, condition(cond))[0]
+    return final.forward(params["flow"], v, condition(cond))[0]
 
   model = game(
     {"flow": Player(minimise("flow", nll, optimizer.accumulate), optimizer.make())},
@@ -255,6 +267,12 @@ def check(spec: Spec, conditional: bool, likelihood: Likelihood) -> None:
     require_labels(spec)
   if spec.levels is None and likelihood.importance_samples > 1:
     raise UserError("likelihood.importance_samples is for integers: these data's density is exact")
+
+
+def check_vectors(spec: Spec, who: str) -> None:
+  """Refuses data that are not vectors [D] of 2 or more."""
+  if len(spec.shape) != 1 or spec.shape == (1,):
+    raise UserError(f"{who} models vectors of 2 or more, not shape {spec.shape}")
 
 
 def check_coupled(spec: Spec, who: str, couplings: int, scales: int) -> None:

@@ -208,7 +208,7 @@ def build(
 
   def filled(state, keys, x, hidden, cond, frames=0):
     """x [n, T] with what is hidden [n, T] drawn."""
-    label = parts.label(cond, len(x))
+    label = parts.label(cond, x.shape[0])
     predict = parts.predict(averaged(state, "masked"), label, sample.guidance)
     draw = lambda keys, i, logits: drawn(keys, i, logits, sample)
     return unmask(
@@ -217,7 +217,7 @@ def build(
     )  # fmt: skip
 
   def from_nothing(state, keys, cond, frames=0):
-    empty = jnp.zeros((len(keys), length), jnp.int32)
+    empty = jnp.zeros((keys.shape[0], length), jnp.int32)
     return filled(state, keys, empty, jnp.ones_like(empty, bool), cond, frames)
 
   def draw(state, keys, cond=None):

@@ -18,8 +18,9 @@ from annotated_types import Interval
 from gen_jax.core import Program, Spec
 from gen_jax.flows.actnorm import actnorm
 from gen_jax.flows.bijection import chain
-from gen_jax.flows.coupling import additive, coupling
+from gen_jax.flows.coupling import coupling
 from gen_jax.flows.dequantize import logit
+from gen_jax.flows.elementwise import additive
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.models.flow import Likelihood, Sampler, check_coupled, coupled_flow, flow
 from gen_jax.nets.coupling import Conditioner

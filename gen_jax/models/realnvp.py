@@ -18,9 +18,10 @@ from annotated_types import Interval
 from gen_jax.core import Program, Spec, UserError
 from gen_jax.flows.actnorm import actnorm
 from gen_jax.flows.bijection import chain
-from gen_jax.flows.coupling import affine, checkerboard, coupling
+from gen_jax.flows.coupling import checkerboard, coupling
 from gen_jax.flows.dequantize import logit
 from gen_jax.flows.dequantize import noise as squashed
+from gen_jax.flows.elementwise import affine
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.models.flow import Likelihood, Sampler, check_coupled, coupled_flow, flow
 from gen_jax.nets.coupling import Conditioner

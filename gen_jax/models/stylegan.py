@@ -88,7 +88,7 @@ def styles_of(net: Generator, params: PyTree, z: Array) -> Array:
 
 def laid_out(net: Generator, w: Array) -> Array:
   """w [B, W], the same in every layer: [B, L, W]."""
-  return jnp.broadcast_to(w[:, None], (len(w), net.layers, w.shape[-1]))
+  return jnp.broadcast_to(w[:, None], (w.shape[0], net.layers, w.shape[-1]))
 
 
 def cross_over(first: Array, second: Array, cut: Array) -> Array:
@@ -215,12 +215,12 @@ def build(
     def styles(state, z, cond=None):
       del cond
       w = layers(state, z)
-      return w.reshape(len(w), level + 1, 2, width)
+      return w.reshape(-1, level + 1, 2, width)
 
     def decode(state, code, cond=None):
       """y, real-valued, in grey levels, of z [n, Z] or styles [n, L + 1, 2, W]."""
       del cond
-      w = layers(state, code) if code.ndim == 2 else code.reshape(len(code), net.layers, width)
+      w = layers(state, code) if code.ndim == 2 else code.reshape(-1, net.layers, width)
       y = synthesise(averaged(state, "generator"), w, fixed(sample), fade_of(state))
       return (y + 1) / 2 * (spec.levels - 1)
 

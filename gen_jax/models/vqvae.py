@@ -2,7 +2,8 @@
 
   stage 1    || x - D(z_q) ||^2 / var(x) + beta || z - sg(e) ||^2,  z = E(x),  e = e_k nearest to z,
              z_q = z + sg(e - z); the codebook by || sg(z) - e ||^2 (eq. 3) or by moving averages of
-             the vectors of each code (appendix A.1); or a discrete VAE (`models.relaxation`)
+             the vectors of each code (appendix A.1); or a discrete VAE (`models.relaxation`), or
+             codes on a grid that is not learnt (`models.finite`)
   stage 2    -log p(k | c) of the codes k [h, w] of the frozen first stage, by a prior: a gated
              PixelCNN, a causal transformer, or masked diffusion, which has a bound on it
   sample     x = D(e_k),  k ~ p(k | c)
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import jax.numpy as jnp
@@ -25,6 +27,7 @@ from gen_jax.learn.optimizer import Optimizer
 from gen_jax.models.autoregressive import Sampler
 from gen_jax.models.codebook import Start
 from gen_jax.models.discrete import FirstStage, Learning, first_stage
+from gen_jax.models.finite import Levels
 from gen_jax.models.masked import Decoding, Likelihood
 from gen_jax.models.masked import Sampler as MaskedSampler
 from gen_jax.models.masked import build as build_masked
@@ -85,6 +88,7 @@ def build(
   restart: Decay = 0.01,
   variance: NonNegative = 0.0,
   gumbel: Gumbel = Gumbel(),
+  levels: Levels = (8, 8, 8),
   conditional: bool = False,
   dtype: Dtype = "float32",
   optimizer: Optimizer = Optimizer(learning_rate=3e-4),
@@ -114,7 +118,9 @@ def build(
     codes, dim: K and D of the codebook.
     width, blocks, residual: of `Encoder` and `Decoder`.
     codebook: learnt by moving averages, or by the codebook loss; or gumbel for a discrete VAE, of
-      which dim, factor, the networks, variance and `gumbel` count (see `models.relaxation`).
+      which dim, factor, the networks, variance and `gumbel` count (see `models.relaxation`); or
+      finite for a grid of `levels`, of which factor, the networks and variance count (see
+      `models.finite`).
     decay: of the averages, of which those of how often codes are used decide on restarts.
     commitment: beta.
     start: the codebook begins as the k-means of the first batch's vectors, or as any of them.
@@ -123,6 +129,7 @@ def build(
     variance: of the pixels in [0, 1], the unit of the squared error; 0 for that of the pixels seen
       so far.
     gumbel: see there.
+    levels: steps of each of the D numbers of a finite codebook, whose K is their product.
     conditional: condition the prior on the label.
     dtype: of the networks' computation.
     optimizer: of stage 1.
@@ -137,10 +144,10 @@ def build(
   """
   own = FirstStage(
     factor, codes, dim, width, blocks, residual, codebook, decay, commitment, start, restart,
-    variance, gumbel, optimizer,
+    variance, gumbel, levels, optimizer,
   )  # fmt: skip
   first, shape = first_stage(spec, own, dtype)
-  code_spec = Spec.of((*shape, 1), codes, spec.classes)
+  code_spec = Spec.of((*shape, 1), own.size, spec.classes)
   common = dict(conditional=conditional, dtype=dtype)
   if prior == "masked":
     common |= dict(sample=MaskedSampler(**vars(sample)), likelihood=likelihood)
@@ -154,8 +161,15 @@ def build(
   return two_stages(first, chosen.stages[0].model, spec, shape)
 
 
-def two_stages(first: Model, second: Model, spec: Spec, shape: tuple[int, ...]) -> Program:
-  """The autoencoder, then a prior over its codes [h, w] = shape, which it takes as images."""
+def two_stages(
+  first: Model, second: Model, spec: Spec, shape: tuple[int, ...], *, given: int = 0,
+  of_cond: Callable = lambda states, cond: cond,
+) -> Program:  # fmt: skip
+  """The autoencoder, then a prior over its codes [h, w] = shape, which it takes as images.
+
+  given: how many of the codes the prior is given.
+  of_cond: (states, cond) -> cond as the prior takes it.
+  """
 
   def view(previous, batch, key=None):
     """Images as codes, one grey image [h, w, 1] of K levels each."""
@@ -164,10 +178,10 @@ def two_stages(first: Model, second: Model, spec: Spec, shape: tuple[int, ...]) 
   def evaluate(states, batch, keys):
     nll = second.evaluate(states[1], view(states, batch), keys)["nll"]
     terms = first.evaluate(states[0], batch, keys)
-    return {**terms, "nats_per_code": nll / math.prod(shape)}
+    return {**terms, "nats_per_code": nll / (math.prod(shape) - given)}
 
   def prior(states, keys, cond=None):
-    return second.sample(states[1], keys, cond)[..., 0].astype(jnp.int32)
+    return second.sample(states[1], keys, of_cond(states, cond))[..., 0].astype(jnp.int32)
 
   def decode(states, code, cond=None):
     return first.decode(states[0], code, cond)

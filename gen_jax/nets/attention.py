@@ -40,6 +40,7 @@ def attend(q: Array, k: Array, v: Array, sees: Array | None = None) -> Array:
     return jnp.moveaxis(found[..., 0, :], 0, 2)
 
   batch, size, heads, _ = q.shape
-  if heads == 1 or 4 * batch * heads * size * k.shape[1] <= CACHED:
+  exported = not isinstance(batch, int)  # for any number of examples
+  if heads == 1 or exported or 4 * batch * heads * size * k.shape[1] <= CACHED:
     return at_once(q, k, v)
   return lax.platform_dependent(q, k, v, cpu=in_turn, default=at_once)

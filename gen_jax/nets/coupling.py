@@ -15,20 +15,32 @@ from jax import lax
 from gen_jax.core import Array
 
 
+def joined(x: Array, cond: Array | None) -> Array:
+  """x [B, D] or [B, H, W, C] with cond [B, K] or [B, H, W, K], if there is one, as channels."""
+  if cond is None:
+    return x
+  if cond.ndim < x.ndim:
+    cond = jnp.broadcast_to(cond[:, None, None, :], (*x.shape[:-1], cond.shape[-1]))
+  return jnp.concatenate([x, cond.astype(x.dtype)], axis=-1)
+
+
 class Normed(nn.Module):
   """A dense layer, or a 3x3 convolution of images, with w = g v / |v| (Salimans & Kingma 2016).
 
   x [B, D] or [B, H, W, C] -> [B, ..., features]. |v| is over everything that feeds a feature; g
   begins at sqrt(2), as He's normal initialisation would have it.
+
+  window: of the convolution; 1 is a dense layer at every pixel.
   """
 
   features: int
   dtype: jnp.dtype = jnp.float32
+  window: int = 3
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
     real = jnp.promote_types(self.dtype, jnp.float32)
-    window = (3, 3) if x.ndim == 4 else ()
+    window = (self.window, self.window) if x.ndim == 4 and self.window > 1 else ()
     shape = (*window, x.shape[-1], self.features)
     v = self.param("v", nn.initializers.normal(1 / math.sqrt(math.prod(shape[:-1]))), shape, real)
     g = self.param("g", nn.initializers.constant(math.sqrt(2)), (self.features,), real)
@@ -59,10 +71,7 @@ class Conditioner(nn.Module):
   @nn.compact
   def __call__(self, x: Array, cond: Array | None = None) -> Array:
     real = jnp.promote_types(self.dtype, jnp.float32)
-    if cond is not None and cond.ndim < x.ndim:
-      cond = jnp.broadcast_to(cond[:, None, None, :], (*x.shape[:-1], cond.shape[-1]))
-    x = x if cond is None else jnp.concatenate([x, cond.astype(x.dtype)], axis=-1)
-    h = Normed(self.width, self.dtype)(x)
+    h = Normed(self.width, self.dtype)(joined(x, cond))
     for _ in range(self.blocks):
       r = Normed(self.width, self.dtype)(self.activation(h))
       h = h + Normed(self.width, self.dtype)(self.activation(r))

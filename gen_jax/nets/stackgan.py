@@ -60,7 +60,7 @@ class Augmentation(nn.Module):
 
   @nn.compact
   def __call__(self, text: Array, eps: Array) -> tuple[Array, Array, Array]:
-    chex.assert_shape(eps, (len(text), self.size))
+    chex.assert_shape(eps, (text.shape[0], self.size))
     real = jnp.promote_types(self.dtype, jnp.float32)
     both = nn.Dense(2 * self.size, dtype=self.dtype, param_dtype=real)(text).astype(real)
     mean, log_var = jnp.split(both, 2, axis=-1)

@@ -94,7 +94,7 @@ class Synthesis(nn.Module):
 
     shape = (1, BASE, BASE, self.widths[0])
     h = self.param("constant", nn.initializers.ones, shape, real).astype(self.dtype)
-    h = styled(0, 0, h.repeat(len(w), axis=0))
+    h = styled(0, 0, jnp.broadcast_to(h, (w.shape[0], *h.shape[1:])))
     h = styled(0, 1, conv(0, 1, h))
     for level in range(1, self.level + 1):
       smaller = h
@@ -113,4 +113,4 @@ def noises(keys: Array, level: int, dtype: jnp.dtype) -> list[Array]:
   # At once: to draw each layer's by itself takes much longer to compile.
   all_of = jax.vmap(lambda key: jax.random.normal(key, (int(ends[-1]),), dtype))(keys)
   layers = zip(jnp.split(all_of, ends[:-1], axis=1), sizes, strict=True)
-  return [noise.reshape(len(keys), size, size, 1) for noise, size in layers]
+  return [noise.reshape(-1, size, size, 1) for noise, size in layers]

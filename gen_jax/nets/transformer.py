@@ -10,6 +10,8 @@ beginning. One position after another, the keys and values of those before are k
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -65,9 +67,9 @@ class Block(nn.Module):
     return x + drop(nn.Dense(width, **kwargs)(h)), tuple(kept)
 
 
-class Transformer(nn.Module):
-  """Integers x [B, T] in 0..levels-1, label [B] or None -> logits [B, T, levels] of each given
-  those before it.
+class Trunk(nn.Module):
+  """Integers x [B, T] and label [B] or None -> logits [B, T, levels]; a subclass says what the
+  blocks are given at each position (`embed`) and what a position sees.
 
   levels: K.
   length: T.
@@ -93,9 +95,10 @@ class Transformer(nn.Module):
     real = jnp.promote_types(self.dtype, jnp.float32)
     kwargs = {"dtype": self.dtype, "param_dtype": real}
     small = nn.initializers.normal(0.02)
-    self.token = nn.Embed(self.levels, self.width, embedding_init=small, **kwargs)
-    self.first = nn.Embed(max(self.classes, 1), self.width, embedding_init=small, **kwargs)
-    self.position = self.param("position", small, (self.length, self.width), real)
+    tokens, firsts = self.tables
+    self.token = nn.Embed(tokens, self.width, embedding_init=small, **kwargs)
+    self.first = nn.Embed(firsts, self.width, embedding_init=small, **kwargs)
+    self.position = self.places(small, real)
     self.drop = nn.Dropout(self.dropout)
     block = rematted(Block, static_argnums=(4,)) if self.remat else Block
     self.blocks = [block(self.heads, self.dropout, self.dtype) for _ in range(self.layers)]
@@ -103,18 +106,44 @@ class Transformer(nn.Module):
     # Zero logits at first: the uniform distribution.
     self.logits = nn.Dense(self.levels, kernel_init=nn.initializers.zeros, **kwargs)
 
+  def places(self, start: Callable, real: jnp.dtype) -> Array:
+    """What is added at each position, [T, width], learnt from `start`."""
+    return self.param("position", start, (self.length, self.width), real)
+
   @property
-  def lead(self) -> int:
-    """How many positions of the memory come before that of token 0."""
-    return 0
+  def tables(self) -> tuple[int, int]:
+    """How many tokens there are, and how many labels."""
+    return self.levels, max(self.classes, 1)
+
+  @property
+  def sees(self) -> Array | None:
+    """What each position sees, as for `attend`; None for itself and what lies behind."""
+    return None
 
   def __call__(self, x: Array, label: Array | None = None, train: bool = False) -> Array:
     chex.assert_shape(x, (None, self.length))
     h = self.embed(x, label) + self.position.astype(self.dtype)
     h = self.drop(h, deterministic=not train)
     for block in self.blocks:
-      h, _ = block(h, None, 0, train)
+      h, _ = block(h, None, 0, train, self.sees)
     return self.read(h)
+
+  def read(self, h: Array) -> Array:
+    """Logits from the features of the tokens."""
+    return self.logits(self.norm(h)).astype(jnp.promote_types(self.dtype, jnp.float32))
+
+
+class Transformer(Trunk):
+  """Integers x [B, T] in 0..levels-1, label [B] or None -> logits [B, T, levels] of each given
+  those before it.
+
+  Fields: those of `Trunk`; `classes` is 0 for no label.
+  """
+
+  @property
+  def lead(self) -> int:
+    """How many positions of the memory come before that of token 0."""
+    return 0
 
   def start(self, n: int) -> list[Memory]:
     """The memory of n sequences before their first position, without room for any."""
@@ -151,7 +180,3 @@ class Transformer(nn.Module):
   def beginning(self, label: Array | None, n: int) -> Array:
     """Token 0 of n sequences, [n, width]."""
     return self.first(label if self.classes else jnp.zeros(n, jnp.int32))
-
-  def read(self, h: Array) -> Array:
-    """Logits from the features of the tokens."""
-    return self.logits(self.norm(h)).astype(jnp.promote_types(self.dtype, jnp.float32))

@@ -64,11 +64,14 @@ class Scene:
     """x and conditions of as many draws, conditioned as that split is."""
     n = self.settings.samples
     cond = conditions(self.model, self.spec, n, split=self.source.splits[split])
-    drawer = self.drawer(self.model.sample, self.mesh)
+    return {**cond, "x": self.made(cond)}
+
+  def made(self, cond: Mapping[str, np.ndarray]) -> np.ndarray:
+    """x of config.evaluate.samples draws, of which draw i is given cond[i]."""
+    drawer, n = self.drawer(self.model.sample, self.mesh), self.settings.samples
     chunk = sample.chunk_size(self.settings.batch_size, self.mesh)
     key = stream(self.key, "sample")
-    x = sample.draw(drawer, self.states, key, n, cond, chunk=chunk, mesh=self.mesh)
-    return {**cond, "x": x}
+    return sample.draw(drawer, self.states, key, n, cond, chunk=chunk, mesh=self.mesh)
 
   @functools.cached_property
   def transformed(self) -> np.ndarray:

@@ -55,7 +55,7 @@ def conditions(
 def captions(spec: Spec, cond: Mapping[str, np.ndarray]) -> str:
   """The conditions [n, T] that are sentences, a line for each of n samples; "" where none are."""
   decode = {name: Vocabulary(spec.fields[name].names).decode for name in cond
-            if is_text(spec.fields[name])}  # fmt: skip
+            if is_text(spec.field(name))}  # fmt: skip
   rows = zip(*([decode[name](row) for row in cond[name]] for name in decode))
   return "".join("\t".join(row) + "\n" for row in rows)
 
@@ -74,7 +74,7 @@ def parse_given(model: Model, spec: Spec, texts: Mapping[str, str]) -> dict[str,
     if name not in model.cond:
       takes = f"takes {', '.join(model.cond)}" if model.cond else "takes no condition"
       raise UserError(f"--cond.{name}: this model {takes}")
-    out[name] = parse_field(spec.fields[name], text, f"--cond.{name}")
+    out[name] = parse_field(spec.field(name), text, f"--cond.{name}")
   return out
 
 

@@ -19,6 +19,7 @@ from gen_jax.run.setup import set_up
 from gen_jax.run.states import abstract_states, batches_of
 from gen_jax.run.step import Tally
 from gen_jax.run.system import System, Trained
+from gen_jax.run.weights import WEIGHTS, read_weights
 from gen_jax.schema import OPTIONS
 
 
@@ -34,7 +35,7 @@ def load(
   Of a run that has not come to its last stage, the system as it stands.
 
   Args:
-    workdir: a run folder, or the URL of one.
+    workdir: a run folder or an export, or the URL of one.
     checkpoint: newest, or best (by the validation term that the config names).
     builders: dotted names of builders of your own that the folder may name; of those that it names,
       only these and gen_jax's are ever imported.
@@ -100,7 +101,8 @@ def opened(
 
 
 def restore(system: System, workdir: Path, checkpoint: str) -> tuple[list[PyTree], int]:
-  """The states of the stages so far from the newest or the best checkpoint, and their total step.
+  """The states of the stages so far from the newest or the best checkpoint, and their total step;
+  where a folder has weights and no checkpoints, such as an export, what they are of.
 
   Raises:
     UserError: if there is none, or it is damaged.
@@ -114,6 +116,9 @@ def restore(system: System, workdir: Path, checkpoint: str) -> tuple[list[PyTree
     shapes = abstract_states(system.program, count, batches_of(system, 1), system.mesh)
     return {"states": shapes, "tally": placed(Tally.zero(meta["terms"]), system.mesh)}
 
+  given_away = checkpoint == "newest" and not remote.checkpoints(workdir).exists()
+  if given_away and (workdir / WEIGHTS).is_file():
+    return read_weights(system, workdir)
   mark = read_record(workdir)["fingerprint"]
   saved = Checkpoints(remote.checkpoints(workdir), writable=False, fingerprint=mark)
   try:

@@ -89,6 +89,11 @@ class Log:
     split = f" | {facts['split']}" if "split" in facts else ""
     print(f"{self.title} {total_step}/{self.total}{split} | {short}{speed}", flush=True)
 
+  def name(self, stage: str) -> None:
+    """Writes the name of the stage beside the bar."""
+    if self.bar is not None:
+      self.bar.set_description(f"{self.title}, {stage}")
+
   def advance(self, steps: int) -> None:
     """Moves the bar on."""
     if self.bar is not None:

@@ -91,6 +91,7 @@ def go(job: Job, start: Start, warm: Warm | None = None) -> Result:
   states, compilations = list(start.states), []
   for i in range(start.stage, len(job.system.program.stages)):
     run = Run(job, i, states[:i], start.attempt)
+    job.log.name(run.name)
     if i == len(states):
       state, first, tally = run.begin(warm), 0, None
     else:

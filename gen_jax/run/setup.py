@@ -14,6 +14,7 @@ from gen_jax import data
 from gen_jax.core import Array, PyTree, Stage, UserError
 from gen_jax.run.states import batch_of_spec, batches_of, initialiser
 from gen_jax.run.system import System, stage_steps, system_of
+from gen_jax.run.waiting import waiting
 
 
 def set_up(config: Mapping, mesh: Mesh | None = None) -> System:
@@ -23,7 +24,8 @@ def set_up(config: Mapping, mesh: Mesh | None = None) -> System:
     UserError: in one line.
   """
   experiment = configs.parse(config)
-  source = data.load(**experiment.data)
+  with waiting(f"reading {experiment.data['name']}"):
+    source = data.load(**experiment.data)
   program = configs.build(experiment.config, source.spec)
   system = system_of(program, source, experiment, mesh)
   check_reads(system)

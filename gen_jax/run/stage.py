@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable
 
@@ -19,6 +20,7 @@ from gen_jax.run.mesh import check_divides, layout_of, put, replicate
 from gen_jax.run.signals import Stopped
 from gen_jax.run.states import initialiser, released
 from gen_jax.run.step import Step, Tally
+from gen_jax.run.waiting import waiting
 
 
 class Run:
@@ -45,7 +47,8 @@ class Run:
 
   def begin(self, warm: Callable | None) -> PyTree:
     """The state that the stage starts from; earlier ones that it does not need are freed."""
-    state = self.init()
+    with waiting(f"{self.name}: compiling and computing initial values"):
+      state = self.init()
     if self.stage.given is not None:
       state = self.place(self.stage.given(state))
     if warm is not None:
@@ -64,6 +67,12 @@ class Run:
     args = self.previous, first, jax.random.fold_in(key, 1), jax.random.fold_in(key, 0)
     places = layout_of(jax.eval_shape(init, *args), self.system.mesh, self.settings.layout)
     return jax.jit(init, out_shardings=places, compiler_options=options)(*args)
+
+  @property
+  def name(self) -> str:
+    """Which stage this is, for people."""
+    count = len(self.system.program.stages)
+    return f"stage {self.index + 1} of {count}" if count > 1 else "training"
 
   def place(self, state: PyTree) -> PyTree:
     """Host or device arrays as the state of this stage, each where it lives."""
@@ -91,9 +100,11 @@ class Run:
 
     for step in range(first + k, self.steps + 1, k):
       start = replicate(np.int32(step - k), self.system.mesh)
-      state, tally, done = self.step.call(
-        state, tally, self.arrays, next(fed), start, self.previous
-      )
+      new = step == first + k
+      with waiting(f"{self.name}: compiling a step") if new else contextlib.nullcontext():
+        state, tally, done = self.step.call(
+          state, tally, self.arrays, next(fed), start, self.previous
+        )
       # The host may run ahead of the device, but not by more than it can stop again soon.
       ahead.append(done)
       if len(ahead) > 2:
@@ -105,9 +116,11 @@ class Run:
         self.log_row(step, tally, step - since, clock)
         since, clock, tally = step, job.log.elapsed(), self.zero(terms)
       if due(settings.validate_every):
-        score = self.validate(state, step)
+        with waiting(f"{self.name}: validating"):
+          score = self.validate(state, step)
       if due(settings.sample_every):
-        self.show(state, step)
+        with waiting(f"{self.name}: drawing a grid"):
+          self.show(state, step)
       stop = self.stopping(step)
       if due(settings.checkpoint_every) or step == self.steps or stop is not None:
         self.save(state, tally, step, score)

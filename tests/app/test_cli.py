@@ -31,6 +31,25 @@ def test_default_workdir(name, workdir):
   assert cli.default_workdir(name) == Path(workdir)
 
 
+def test_configs_by_name(tmp_path, monkeypatch):
+  assert cli.named(["main", "--config", "ddpm"]) == ["main", "--config", DDPM]
+  assert cli.named(["main", "--config=ddpm:tiny", "-n=3"]) == [
+    "main",
+    f"--config={DDPM}:tiny",
+    "-n=3",
+  ]
+  for kept in (
+    ["--config", "dppm"],
+    ["--config"],
+    ["--config=configs/ddpm.py"],
+    ["--mode", "ddpm"],
+  ):
+    assert cli.named(kept) == kept
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / "ddpm").write_text("")  # a file of one's own
+  assert cli.named(["--config", "ddpm"]) == ["--config", "ddpm"]
+
+
 def test_load_config_takes_the_variant():
   assert cli.load_config(f"{DDPM}:tiny").model.timesteps == 20
   assert cli.load_config(DDPM) == cli.load_config(f"{DDPM}:{cli.default_variant(module())}")
@@ -97,4 +116,5 @@ def test_the_listing_names_every_config_and_its_variants():
   assert [line.split()[0] for line in listed[start + 1 : start + 1 + len(variants)]] == [
     f":{name}" for name in variants
   ]
+  assert listed[start + 1] == "  :digits  digits, 1800 steps (default)"
   assert sum(line.endswith("(default)") for line in listed) == len(files)

@@ -18,6 +18,8 @@ from tests.conformance.systems import CONFIGS, MORE, SYSTEMS
 # What sources state that need files of the user's.
 SPECS = {
   "tfds:mnist": Spec.of((28, 28, 1), 256, 10),
+  "maze:many": Spec.of((16, 32, 32, 3), 256, action=Field((15,), 4), pose=Field((16,), 37800)),
+  "moving:mnist": Spec.of((20, 32, 32, 1), 256),
   "tfds:cifar10": Spec.of((32, 32, 3), 256, 10),
   "pairs": Spec.of(
     (64, 64, 3),

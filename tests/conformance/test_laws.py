@@ -200,6 +200,33 @@ def test_without_a_condition_a_model_draws_or_refuses_in_one_line(system, traine
         assert all(leaf.shape[0] == 4 for leaf in jax.tree.leaves(found)), name
 
 
+def test_weights_are_all_that_a_finished_model_reads(system, trained):
+  """An export holds nothing else; and a sampler can be exported for any number of samples."""
+  built, result, _ = trained(system)
+  model, stages = built.program.model, built.program.stages
+  states = [
+    {name: state[name] for name in stage.model.weights if name in state}
+    for stage, state in zip(stages, result.states, strict=True)
+  ]
+  batch = jax.tree.map(jnp.asarray, built.source.splits["train"].take(np.arange(4)))
+  keys, x = fold_each(jax.random.key(0), jnp.arange(4)), batch[model.given]
+  cond = {name: batch[name] for name in model.cond} or None
+  given = lambda: x if model.observe is None else model.observe(states, x, keys, cond)
+  (n,) = jax.export.symbolic_shape("n")
+  any_number = lambda v: jax.ShapeDtypeStruct((n, *v.shape[1:]), v.dtype)
+  any_keys, any_cond = jax.tree.map(any_number, (keys, cond))
+  calls = {
+    "sample": lambda: jax.eval_shape(model.sample, states, any_keys, any_cond),
+    "log_prob": lambda: model.log_prob(states, batch["x"], keys, cond),
+    "encode": lambda: model.encode(states, batch["x"], keys, cond),
+    "predict": lambda: model.predict(states, batch["x"]),
+    "transform": lambda: model.transform(states, given(), keys, cond),
+  }
+  for name, call in calls.items():
+    if getattr(model, name) is not None:
+      jax.eval_shape(call)
+
+
 def test_an_unfinished_system_can_be_loaded_and_shown(system, trained, tmp_path):
   built, whole, workdir = trained(system)
   if len(built.program.stages) == 1:

@@ -2,6 +2,8 @@
 
 import collections
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
@@ -24,6 +26,40 @@ def test_a_clip_is_what_its_actions_say(name):
   np.testing.assert_array_equal(one["x"], clips["x"][7])
   other = data.load(name, resolution=16, frames=5, split_seed=1).splits["test"][7]
   assert (other["action"] != one["action"]).any() or (other["x"] != one["x"]).any()
+
+
+@pytest.mark.parametrize("name", ["moving", "maze"])
+def test_clips_are_drawn_on_the_device_as_on_the_host(name):
+  train = data.load(name, resolution=16, frames=3, clips=50).splits["train"]
+  assert len(train) == 50
+  held = jax.tree.map(jnp.asarray, train.held())
+  index = jnp.array([[3, 49], [0, 3]])
+  drawn = jax.jit(train.draw)(held, index, jax.random.key(0))
+  taken = train.take(np.asarray(index).ravel())
+  assert drawn.keys() == taken.keys()
+  for field, value in taken.items():
+    assert drawn[field].dtype == value.dtype
+    np.testing.assert_array_equal(drawn[field].reshape(value.shape), value)
+  many = data.load(name, resolution=16, frames=3, clips=10**5).splits["train"]
+  assert len(many) == 10**5 and many.held_bytes() < 2**24
+
+
+def test_mazes_of_the_splits_are_others(monkeypatch):
+  monkeypatch.setattr(video, "WORLDS", {"train": 3, "validation": 1, "test": 2})
+  source = data.load("maze:many", resolution=16, frames=6, clips=50)
+  assert source.spec.fields["pose"] == core.Field((6,), 6 * maze.POSES)
+  worlds = {}
+  for name, split in source.splits.items():
+    clips, notes = split.take(np.arange(50)), source.notes
+    worlds[name] = set(np.unique(clips["pose"] // maze.POSES))
+    assert (clips["pose"] // maze.POSES == clips["pose"][:, :1] // maze.POSES).all()
+    again = notes["simulate"](clips["pose"][:, 0], clips["action"])
+    np.testing.assert_array_equal(again, clips["pose"])
+    np.testing.assert_array_equal(notes["render"](again), clips["x"])
+    flat = clips["x"].reshape(-1, 16, 16, 3)
+    found = notes["read"](flat, again.ravel())
+    np.testing.assert_array_equal(found, again.ravel())
+  assert worlds == {"train": {0, 1, 2}, "validation": {3}, "test": {4, 5}}
 
 
 def test_sprites_move_on_their_grid():
@@ -73,12 +109,12 @@ def test_a_wall_ahead_is_as_high_as_it_is_near():
   paint = np.zeros((9, 9, 4, 2), int)
   paint[..., 1] = 1
   for row, half in ((1, 32), (2, 32 / 3), (3, 32 / 5), (7, 32 / 13)):
-    view = maze.look(free, paint, np.array([row, 4, 0]), 64)
+    view = maze.look(free, paint, np.array([[row, 4, 0]]), 64)[0]
     middle = view[:, 32]
     rows = np.flatnonzero((middle == maze._COLOURS[0]).all(-1))
     assert len(rows) == pytest.approx(half, abs=1) and rows[-1] == 31
   # To the left and right of the corridor the walls begin at the edges of the view.
-  side = maze.look(free, paint, np.array([7, 4, 0]), 64)[:, 0]
+  side = maze.look(free, paint, np.array([[7, 4, 0]]), 64)[0, :, 0]
   assert (side[1:32] == maze._COLOURS[0]).all() and (side[32:-1] == maze._COLOURS[1]).all()
 
 

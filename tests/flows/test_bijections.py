@@ -7,6 +7,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from gen_jax.flows.actnorm import actnorm
+from gen_jax.flows.autoregressive import autoregressive, invert
 from gen_jax.flows.bijection import (
   chain,
   flatten,
@@ -16,16 +17,14 @@ from gen_jax.flows.bijection import (
   split,
   squeeze,
 )  # fmt: skip
-from gen_jax.flows.coupling import (
-  additive,
-  affine,
-  alternating,
-  channels,
-  checkerboard,
-)
+from gen_jax.flows.coupling import alternating, channels, checkerboard
 from gen_jax.flows.coupling import coupling as coupling_of
 from gen_jax.flows.dequantize import logit, noise, normal_cdf
+from gen_jax.flows.elementwise import additive, affine, gated
+from gen_jax.flows.linear import lu
+from gen_jax.flows.spline import rational_quadratic
 from gen_jax.nets.coupling import Conditioner
+from gen_jax.nets.made import MADE
 
 IMAGE = (4, 4, 2)
 SMALL = (2, 2, 8)
@@ -40,6 +39,16 @@ def coupling(mask, features, blocks=0, map=affine):
   out = map.size * features
   net = Conditioner(out, width=4, blocks=blocks, activation=jnp.tanh, dtype=jnp.float64)
   return coupling_of(mask, net, map)
+
+
+def compact(mask, map=affine):
+  out = map.size * int((~mask).sum())
+  net = Conditioner(out, width=4, blocks=0, activation=jnp.tanh, dtype=jnp.float64)
+  return coupling_of(mask, net, map, compact=True)
+
+
+def masked(map=affine):
+  return autoregressive(MADE(map.size, width=6, activation=jnp.tanh, dtype=jnp.float64), map)
 
 
 def step(mask, features):
@@ -63,6 +72,14 @@ BIJECTIONS = {
   "alternating": (coupling(alternating((5,), 1), 5, blocks=1), (5,), None),
   "checkerboard, given labels": (coupling(checkerboard(IMAGE), 2), IMAGE, (3,)),
   "checkerboard, given images": (coupling(checkerboard(IMAGE), 2), IMAGE, (4, 4, 1)),
+  "gated": (coupling(alternating((5,)), 5, map=gated), (5,), None),
+  "spline": (coupling(alternating((5,)), 5, map=rational_quadratic(3, 20.0)), (5,), None),
+  "compact, given labels": (compact(alternating((5,), 1)), (5,), (3,)),
+  "compact, of images": (compact(channels((2,), 1)), IMAGE, None),
+  "linear": (lu(), IMAGE, None),
+  "autoregressive, given labels": (chain(actnorm(), masked()), (4,), (3,)),
+  "autoregressive spline": (masked(rational_quadratic(3, 20.0)), (4,), None),
+  "inverse autoregressive": (chain(actnorm(), invert(masked())), (4,), None),
   "additive": (coupling(alternating((5,)), 5, map=additive), (5,), None),
   "half, given labels": (coupling(channels((5,)), 5), (5,), (3,)),
   "logit": (logit(17), (5,), None),
@@ -143,6 +160,15 @@ def test_a_coupling_leaves_alone_what_its_mask_says():
     mask = np.broadcast_to(mask, x.shape)
     np.testing.assert_array_equal(y[mask], x[mask])
     assert (y[~mask] != x[~mask]).all()
+
+
+@pytest.mark.parametrize("name", [name for name in BIJECTIONS if "autoregressive" in name])
+def test_an_autoregressive_map_has_a_triangular_jacobian(name):
+  bijection, params, x, cond = case(name)
+  f = lambda x, c: bijection.forward(params, x[None], None if c is None else c[None])[0][0]
+  jacobian = quick_jit(jax.vmap(jax.jacfwd(f)))(x, cond)
+  above = ~np.tri(4, dtype=bool)
+  assert (jacobian[:, above] == 0).all() and (jacobian[:, ~above] != 0).all()
 
 
 def test_masks():

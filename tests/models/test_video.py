@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax.core import Field, Spec, UserError, fold_each
+from gen_jax.core import Field, Model, Spec, UserError, fold_each
 from gen_jax.models import video
+from gen_jax.models.autoregressive import Sampler
 from gen_jax.models.vqvae import Transformer
 from gen_jax.nets.video import FrameTransformer
 
@@ -21,7 +22,7 @@ SMALL = dict(
 
 def random(tree):
   rng = np.random.default_rng(0)
-  return jax.tree.map(lambda p: 0.3 * rng.normal(size=p.shape).astype(np.float32), tree)
+  return jax.tree.map(lambda p: jnp.asarray(0.3 * rng.normal(size=p.shape), jnp.float32), tree)
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +113,75 @@ def test_samples_are_clips_given_their_actions(system):
     program.model.sample(states, keys())
 
 
+@pytest.fixture(scope="module")
+def going_on():
+  """A program that is given two frames, and random states."""
+  program = video.build(SPEC, **SMALL, context=2, sample=Sampler(temperature=0.0))
+  states = []
+  for stage in program.stages:
+    seen = stage.view(states, batch()) if stage.view else batch()
+    states.append(stage.model.init(jax.random.key(0), seen))
+  states[1] = {**states[1], "params": random(states[1]["params"])}
+  return program, states
+
+
+def test_clips_go_on_from_the_frames_that_are_given(going_on):
+  program, states = going_on
+  assert program.model.cond == ("x", "action")
+  cond = {name: batch()[name] for name in ("x", "action")}
+  sample = jax.jit(program.model.sample)
+  x = sample(states, keys(), cond)
+  np.testing.assert_array_equal(x[:, :2], cond["x"][:, :2])
+  later = {**cond, "x": cond["x"].at[:, 2:].set(0)}
+  np.testing.assert_array_equal(sample(states, keys(), later), x)
+  # The likeliest codes are those of a whole pass over the codes given and drawn.
+  code = program.model.prior(states, keys(), cond)
+  np.testing.assert_array_equal(code[:, :2], program.model.encode(states, cond["x"])[:, :2])
+  params = {"params": states[1]["params"]["transformer"]}
+  logits = NET.apply(params, code.reshape(B, T * M), cond["action"])
+  np.testing.assert_array_equal(code.reshape(B, -1)[:, 2 * M :], logits.argmax(-1)[:, 2 * M :])
+  made = program.model.decode(states, code)
+  np.testing.assert_array_equal(x[:, 2:], np.round(made[:, 2:]).astype(np.uint8))
+
+
+def test_given_frames_cost_nothing(going_on):
+  program, states = going_on
+  code = program.stages[1].view(states, batch())["x"].reshape(B, T * M)
+  logits = NET.apply({"params": states[1]["params"]["transformer"]}, code, batch()["action"])
+  p = np.exp(np.asarray(logits, np.float64))
+  p = np.take_along_axis(p / p.sum(-1, keepdims=True), np.asarray(code)[..., None], 2)[..., 0]
+  found = program.model.evaluate(states, batch(), keys())["nats_per_code"]
+  np.testing.assert_allclose(found, -np.log(p[:, 2 * M :]).mean(1), rtol=1e-5)
+
+
+def test_without_actions_none_is_told():
+  bare = SPEC._replace(fields={})
+  program = video.build(bare, **SMALL, context=1, actions=False)
+  assert program.model.cond == ("x",)
+  fields = {name: value for name, value in batch().items() if name != "action"}
+  first = program.stages[0].model.init(jax.random.key(0), fields)
+  seen = program.stages[1].view([first], fields)
+  states = [first, program.stages[1].model.init(jax.random.key(0), seen)]
+  assert program.model.sample(states, keys(), {"x": fields["x"]}).shape == (B, T, 4, 4, 1)
+
+
+def test_some_frames_of_each_clip_are_learnt_from():
+  fake = Model(None, lambda state, batch, key, step: (batch, {}), None)
+  x = jnp.arange(2 * 5 * T).reshape(2, 5, T, 1)
+  mask = jnp.arange(10).reshape(2, 5) % 3 > 0
+  seen = []
+  for i in range(20):
+    batch = {"x": x, "mask": mask, "action": x}
+    found, _ = video.of_clips(fake, T, 2).update(None, batch, jax.random.key(i), 0)
+    clip, frame = np.divmod(found["x"][..., 0], T)
+    assert found["x"].shape == (2, 10, 1) and found.keys() == {"x", "mask"}
+    np.testing.assert_array_equal(clip, np.arange(10).repeat(2).reshape(2, 10))
+    np.testing.assert_array_equal(found["mask"], mask.repeat(2, 1))
+    assert (frame[:, ::2] != frame[:, 1::2]).all()
+    seen.append(frame)
+  assert (np.bincount(np.ravel(seen), minlength=T) > 90).all()  # of 133 each
+
+
 @pytest.mark.parametrize(
   "spec,message",
   [
@@ -120,6 +190,14 @@ def test_samples_are_clips_given_their_actions(system):
     (SPEC._replace(fields={"action": Field((T,), A)}), "needs 2 actions"),
   ],
 )
-def test_refusals(spec, message):
+def test_refusals_of_data(spec, message):
   with pytest.raises(UserError, match=message):
     video.build(spec, **SMALL)
+
+
+@pytest.mark.parametrize(
+  "option,message", [("context", "nothing to predict"), ("frames_per_clip", "has 3")]
+)
+def test_refusals_of_options(option, message):
+  with pytest.raises(UserError, match=message):
+    video.build(SPEC, **SMALL, **{option: T + 1})

@@ -13,7 +13,7 @@ import pytest
 
 from gen_jax.colour import PALETTE, paint
 from gen_jax.core import Field, Model, Spec
-from gen_jax.data import SPECIAL, ArraySplit, Source, shapes
+from gen_jax.data import SPECIAL, ArraySplit, Source, load, maze, shapes
 from gen_jax.metrics import health
 from gen_jax.report import measures, rivals, uses
 from gen_jax.report.judge import Judge
@@ -112,13 +112,24 @@ def sentences(seed):
   return {"x": x, "y": x + (x[:, :1] > 6)}
 
 
+WALK = load("maze", resolution=12, frames=4, clips=1)
+
+
+def walks(seed):
+  """Clips of walks through a maze, which are their own twins."""
+  rng = np.random.default_rng(seed)
+  action = rng.integers(4, size=(N, 3))
+  x = WALK.notes["render"](WALK.notes["simulate"](rng.integers(140, size=N), action))
+  return {"x": x, "twin": x, "action": action}
+
+
 def typed(arrays):
   """As sources have them: int32 and float32, pixels uint8."""
 
   def of(name, value):
     if value.dtype == np.float64:
       return value.astype(np.float32)
-    return value.astype(np.uint8 if value.ndim == 4 else np.int32)
+    return value.astype(np.uint8 if value.ndim >= 4 else np.int32)
 
   return {name: of(name, value) for name, value in arrays.items()}
 
@@ -206,6 +217,14 @@ SPRITE_CODES = TWINS._replace(
 )  # fmt: skip
 WORDS = TWINS._replace(transform=lambda states, x, keys, cond: x + 1, cond=())
 
+WALKING = TWINS._replace(
+  sample=lambda states, keys, cond: cond["twin"], encode=lambda states, x, keys, cond: x // 64,
+  decode=lambda states, code, cond: 64.0 * code, cond=("x", "twin"),
+)  # fmt: skip
+WALKED = Spec.of(
+  (4, 12, 12, 3), 256, twin=Field((4, 12, 12, 3), 256), action=Field((3,), 4, tuple(maze.ACTIONS))
+)
+
 FLAT = lambda x: 1.0 * x.reshape(len(x), -1)
 BRIGHT = lambda x: FLAT(x) / jnp.linalg.norm(FLAT(x), axis=1)[:, None]
 DRAWING = TWINS._replace(
@@ -278,6 +297,10 @@ MEASURED = {
   "translation": (PIXELS._replace(cond=()), images, IMAGES, {}, {"": EXACT}),
   "cycle": (PIXELS._replace(cond=()), images, IMAGES, {}, {"": EXACT}),
   "translated_accuracy": (PIXELS._replace(cond=()), images, IMAGES, {}, {"": EXACT}),
+  "poses": (WALKING, walks, WALKED, {}, {"": 0.12}),
+  "counterfactual": (WALKING, walks, WALKED, {}, {"": 0.12}),
+  "frames": (WALKING, walks, WALKED, {}, {"": 8.0}),
+  "poses_restored": (WALKING, walks, WALKED, {}, {"": EXACT}),
   "sprite_counterparts": (PIXELS._replace(cond=()), images, IMAGES, {}, {"": EXACT}),
 }  # fmt: skip
 
@@ -287,6 +310,7 @@ def figures_of(name, order, mesh):
   model, data, spec, settings, _ = MEASURED[name]
   notes = {"modes": CENTRES, "mode_deviation": 0.5, "counterparts": True}
   notes["sprites"] = SPRITES
+  notes |= WALK.notes
   notes["mask"] = lambda x: x[..., 0] > 41
   if name == "channel_modes":
     one = lambda seed: {"x": (x := channels(seed)["x"][..., :1]), "label": x[:, 0, 0, 0]}
@@ -294,6 +318,9 @@ def figures_of(name, order, mesh):
   experiment = made.settings(settings, samples=DRAWN, neighbours=5)
   experiment.config |= {"sample": {"direction": "x_to_y"}} if name == "cycle" else {}
   experiment.config |= {"model": {"scale": 2}} if name == "superres" else {}
+  experiment.config |= (
+    {"model": {"context": 1}} if name in ("poses", "counterfactual", "frames") else {}
+  )
   source = source_of(data, spec, order, notes)
   if name in ("duality", "proximal_duality"):
     source.splits["validation"] = source.splits["test"]

@@ -24,11 +24,13 @@ from gen_jax.report.measures import (
   sprites,
   superres,
   translation,
+  video,
 )
 from gen_jax.report.measures.table import MEASURES
 from gen_jax.report.scene import Record, Scene
 from gen_jax.run.files import jsonable
 from gen_jax.run.system import System
+from gen_jax.run.waiting import waiting
 from gen_jax.schema import nearest
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
   "superres",
   "take",
   "translation",
+  "video",
 ]
 
 
@@ -104,7 +107,8 @@ def take(names: tuple[str, ...], scene: Scene) -> dict[str, Record]:
   for name in names:
     measure = MEASURES[name]
     try:
-      taken = measure.take(scene)
+      with waiting(f"measuring {name}"):
+        taken = measure.take(scene)
     except UserError as error:
       missing = {"value": None, "why": str(error), "split": scene.settings.split}
       taken = dict.fromkeys(measure.figures or (name,), missing)

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import safetensors
 
-from gen_jax.core import UserError
-from gen_jax.report.export import export_safetensors, load_safetensors
+import gen_jax
+from gen_jax.app import training
+from gen_jax.app.cli import load_config
+from gen_jax.core import UserError, fold_each
+from gen_jax.run.weights import export_safetensors, load_safetensors
 
 
 def test_round_trip_is_bitwise(tmp_path):
@@ -63,3 +66,27 @@ def test_a_file_that_cannot_be_read(tmp_path):
   path.write_bytes(path.read_bytes()[:-40])
   with pytest.raises(UserError, match=r"weights\.safetensors"):
     load_safetensors(path)
+
+
+def test_weights_of_another_run_are_refused(tmp_path):
+  config = load_config("configs/pca.py:tiny")
+  training.train(config, tmp_path / "run")
+  folder = tmp_path / "given"
+  folder.mkdir()
+  for name in ("config.json", "weights.safetensors"):
+    (folder / name).write_bytes((tmp_path / "run" / name).read_bytes())
+  model, states = gen_jax.load(folder)
+  whole, others = gen_jax.load(tmp_path / "run")
+  keys = fold_each(jax.random.key(0), jnp.arange(3))
+  np.testing.assert_array_equal(model.sample(states, keys, None), whole.sample(others, keys, None))
+  path, arrays = folder / "weights.safetensors", load_safetensors(folder / "weights.safetensors")
+  with safetensors.safe_open(path, "numpy") as file:
+    about = file.metadata()
+  name = next(iter(arrays))
+  export_safetensors(path, arrays | {name: arrays[name][..., :1]}, about)
+  with pytest.raises(UserError, match="has not the arrays of the model"):
+    gen_jax.load(folder)
+  for told in ({}, {"run": "{"}, {"run": '{"fingerprint": "other", "step": 8, "stages": 1}'}):
+    export_safetensors(path, arrays, told)
+    with pytest.raises(UserError, match="is not of the run"):
+      gen_jax.load(folder)

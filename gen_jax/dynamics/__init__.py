@@ -1,0 +1,1 @@
+"""Ordinary differential equations: integrators on a fixed grid, and the divergence of a field."""
