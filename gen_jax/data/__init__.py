@@ -203,8 +203,7 @@ def load(
       of the choice; the other splits keep all of theirs.
 
   Returns:
-    A source whose splits "train", "validation" and "test" do not overlap; an empty one is left
-    out.
+    A source whose splits "train", "validation" and "test" do not overlap; none is empty.
 
   Raises:
     UserError: if anything about the arguments or the files is wrong, in one line.

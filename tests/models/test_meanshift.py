@@ -16,7 +16,7 @@ BLOBS = datasets.make_blobs(
 PLANE = decomposition.PCA(2, svd_solver="full").fit_transform(datasets.load_digits().data[:150])
 
 
-@pytest.mark.parametrize("data", ["blobs", "digits"])
+@pytest.mark.parametrize("data", ["blobs", pytest.param("digits", marks=pytest.mark.slow)])
 def test_modes_and_labels_are_scikit_learn_s(data):
   x = {"blobs": BLOBS, "digits": PLANE}[data]
   h = {"blobs": cluster.estimate_bandwidth(BLOBS, quantile=0.2), "digits": 6.0}[data]
