@@ -1,6 +1,7 @@
 """Pages name tests, functions and options that there are."""
 
 import ast
+import functools
 import re
 import shlex
 from pathlib import Path
@@ -54,6 +55,12 @@ def commands(text):
   return [shlex.split(line, comments=True) for line in found]
 
 
+@functools.cache
+def loaded(file: str, variant: str) -> ConfigDict:
+  """A config by its path in the repository."""
+  return cli.load_config(f"{ROOT / file}:{variant}" if variant else str(ROOT / file))
+
+
 def set_in(config: ConfigDict, field: str, text: str) -> None:
   """Sets a field as the command line does: by the type that it has."""
   *groups, name = field.split(".")
@@ -76,10 +83,8 @@ def test_every_function_that_a_page_names_is_there(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=stem)
-def test_every_command_of_a_page_is_taken(page, monkeypatch):
-  monkeypatch.chdir(ROOT)
+def test_every_command_of_a_page_is_taken(page):
   for argv in commands(page.read_text()):
-    cli.check_overrides(["main", *argv])
     flags = [argument.partition("=") for argument in argv if argument.startswith("--")]
     name = argv[argv.index("--config") + 1] if "--config" in argv else None
     for flag, _, value in flags:
@@ -89,11 +94,9 @@ def test_every_command_of_a_page_is_taken(page, monkeypatch):
       continue
     at = [argv[i + 1] for i, argument in enumerate(argv) if argument == "--sweep"]
     fields = sweep.parse(at)
-    variants = fields.pop("variant", [cli.split_name(name)[1]])
-    for variant in variants:
-      file = ROOT / cli.split_name(name)[0]
-      assert file.is_file(), name
-      config = cli.load_config(f"{file}:{variant}" if variant else str(file))
+    file, own = cli.split_name(name)
+    for variant in fields.pop("variant", [own]):
+      config = loaded(file, variant).copy_and_resolve_references()
       for flag, _, value in flags:
         if flag.startswith("--config."):
           set_in(config, flag.removeprefix("--config."), value)

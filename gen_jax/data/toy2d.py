@@ -7,12 +7,14 @@ are the mixtures on which VEEGAN (Srivastava et al. 2017) and PacGAN (Lin et al.
 
 from __future__ import annotations
 
+import functools
 import math
 import zlib
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import i0e, logsumexp
 
 from gen_jax import core
 from gen_jax.data import source
@@ -93,6 +95,57 @@ def _swissroll(rng, n):
   return (x + rng.standard_normal((n, 2))) / 5, None
 
 
+def _log_mixture(x: np.ndarray, centres: np.ndarray, deviation: float) -> np.ndarray:
+  """log of the mean over centres [K, 2] of N(x; centre, deviation^2 I), of x [n, 2]."""
+  squares = ((x[:, None] - centres) ** 2).sum(-1) / deviation**2
+  return logsumexp(-squares / 2, axis=1) - math.log(2 * math.pi * deviation**2 * len(centres))
+
+
+def _log_rings(x: np.ndarray, radii: list[float], deviation: float) -> np.ndarray:
+  """Of noisy circles: the angle of a Gaussian's centre integrates to a Bessel function."""
+  radius, a = np.linalg.norm(x, axis=1)[:, None], np.array(radii)
+  log_bessel = np.log(i0e(radius * a / deviation**2))
+  each = -((radius - a) ** 2) / (2 * deviation**2) + log_bessel
+  return logsumexp(each, axis=1) - math.log(2 * math.pi * deviation**2 * len(radii))
+
+
+def _log_checkerboard(x: np.ndarray) -> np.ndarray:
+  column, row = np.floor(x.T / 2).astype(int)
+  inside = (abs(x) <= 4).all(1) & ((column + row) % 2 == 0)
+  return np.where(inside, -math.log(32), -np.inf)
+
+
+def _middles(first: float, last: float, count: int) -> np.ndarray:
+  """The middles of `count` equal parts, for a quadrature over an angle."""
+  return first + (last - first) * (np.arange(count) + 0.5) / count
+
+
+_ARC, _SPIRAL = _circle(_middles(0, np.pi, 400)), _middles(1.5 * np.pi, 4.5 * np.pi, 1000)
+# Centres of the Gaussian noise along the two curves: their spacing is a tenth of its deviation.
+_CURVES = {
+  "moons": np.concatenate([2 * _ARC, 2 * ([1, 0.5] - _ARC)]) + [-1, -0.2],
+  "swissroll": _SPIRAL[:, None] * _circle(_SPIRAL) / 5,
+}
+
+
+def log_density(name: str, x: np.ndarray) -> np.ndarray:
+  """log p(x) in nats of x [n, 2] -> float64 [n], exact; of moons and swissroll by a quadrature.
+
+  Args:
+    name: one of NAMES.
+    x: points.
+  """
+  x = np.asarray(x, np.float64)
+  if name == "checkerboard":
+    return _log_checkerboard(x)
+  if name in ("rings", "circles"):
+    radii, deviation = ([0.75, 1.5, 2.25, 3], 0.08) if name == "rings" else ([1.5, 3], 0.24)
+    return _log_rings(x, radii, deviation)
+  centres, deviation = MODES[name] if name in MODES else (_CURVES[name], 0.2)
+  parts = np.array_split(x, max(len(x) // 1000, 1))
+  return np.concatenate([_log_mixture(part, centres, deviation) for part in parts])
+
+
 class _Toy(NamedTuple):
   draw: Callable
   classes: int
@@ -143,5 +196,6 @@ def load(name: str, *, validation: float, test: float, split_seed: int) -> sourc
       splits[split] = source.ArraySplit(draw(name, size, rng))
   centres, deviation = MODES.get(name, (None, None))
   notes = {} if centres is None else {"modes": centres, "mode_deviation": deviation}
+  notes["log_density"] = functools.partial(log_density, name)
   spec = core.Spec.of((2,), classes=_TOYS[name].classes)
   return source.Source(f"toy2d:{name}", spec, splits, notes)

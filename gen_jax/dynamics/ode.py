@@ -86,9 +86,8 @@ def integrate(
       at the grid alone.
   """
   real = jnp.result_type(*jax.tree.leaves(x))
-  grid = jnp.asarray(grid)
-  # The difference before the rounding: fine grids in float64 stay uniform in float32.
-  t, h = grid[:-1].astype(real), jnp.diff(grid).astype(real)
+  # Differences before the rounding: a fine grid in float64 stays even in float32.
+  t, h = (jnp.asarray(column, real) for column in (grid[:-1], grid[1:] - grid[:-1]))
 
   def advance(x, at):
     x = step(f, *at, x, method)

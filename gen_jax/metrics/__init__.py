@@ -22,6 +22,7 @@ from gen_jax.metrics.disentanglement import (
   factor_vae_score,
   mutual_information_gap,
 )
+from gen_jax.metrics.distances import energy_distance, sliced_wasserstein
 from gen_jax.metrics.diversity import diversity_within_classes
 from gen_jax.metrics.fairness import gaps, rates
 from gen_jax.metrics.fidelity import PEAK, SMALLEST, decibels, detail, luminance, psnr, ssim
@@ -72,6 +73,7 @@ __all__ = [
   "detail",
   "diversity_within_classes",
   "energy",
+  "energy_distance",
   "factor_vae_score",
   "finite",
   "fit_gaussian",
@@ -99,6 +101,7 @@ __all__ = [
   "rates",
   "region_scores",
   "replica_energy",
+  "sliced_wasserstein",
   "ssim",
   "top_caption",
   "unevenness",

@@ -47,7 +47,8 @@ from gen_jax.schema import Below, Count, Decay, Dtype, Natural, Share, builder
 class Sampler:
   """How samples are drawn.
 
-  method: ancestral (alg. 2), ddim, or dpmpp_2m, whose error falls with the square of the steps.
+  method: ancestral (alg. 2), ddim, or dpmpp_2m and dpmpp_3m, whose errors fall with the square and
+    the cube of the steps, or sde_2m, which adds noise as ancestral does.
   steps: number of network calls, 0 for one at each of the T timesteps.
   variance: of an ancestral step: large is beta_t, small the posterior's (section 3.2).
   eta: stochasticity of ddim, 0 to 1.

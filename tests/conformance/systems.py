@@ -87,6 +87,10 @@ THREE_STAGES_OF_CAPTIONS = {
 SYSTEMS = (
   System("ddpm:tiny"),
   System("ddpm:tiny_captions"),
+  System("flow_matching:tiny"),
+  System("edm:tiny"),
+  System("vdm:tiny", SMALL_STEPS),
+  System("vdm:tiny_digits", SMALL_STEPS),
   System("classifier:tiny"),
   System("segment:tiny"),
   System("vae:tiny", SMALL_STEPS),

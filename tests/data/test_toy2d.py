@@ -109,3 +109,21 @@ def test_splits():
   other = data.load("toy2d:swissroll", split_seed=1, validation=0)
   assert (other.splits["test"].arrays()["x"] != again).all(1).mean() > 0.99
   assert list(other.splits) == ["train", "test"]
+
+
+@pytest.mark.parametrize("name", toy2d.NAMES)
+def test_the_density_is_that_of_the_points(name):
+  x = points(name, 20_000)["x"]
+  log_p = toy2d.log_density(name, x)
+  # Points on the border of a square may be rounded to outside of it.
+  log_p = log_p[np.isfinite(log_p)]
+  assert len(log_p) > 19_990
+  error = 4 * log_p.std() / len(log_p) ** 0.5 + 1e-3
+  assert -log_p.mean() == pytest.approx(toy2d.ENTROPY[name], abs=error)
+
+
+@pytest.mark.parametrize("name", ["8gaussians", "moons", "checkerboard", "rings", "swissroll"])
+def test_the_density_integrates_to_one(name):
+  axis = np.arange(-6, 6, 0.05) + 0.025
+  grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
+  assert np.exp(toy2d.log_density(name, grid)).sum() * 0.05**2 == pytest.approx(1, abs=5e-3)

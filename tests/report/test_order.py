@@ -255,6 +255,10 @@ EXACT = 1e-5  # of what is a function of the examples as a set, up to rounding; 
 # measure -> (model, data, spec, settings, {figure: tolerance}).
 MEASURED = {
   "likelihood": (TWINS, vectors, VECTORS, {}, {"square": EXACT, "noisy": 0.2}),
+  "kl": (TWINS, vectors, VECTORS, {}, {"": EXACT}),
+  "distances": (
+    TWINS, vectors, VECTORS, {}, {"energy_distance": 0.3, "sliced_wasserstein": 0.6}
+  ),
   "anomaly": (TWINS, vectors, VECTORS, {}, {"": 0.05}),
   "outliers_by_error": (TWINS, vectors, VECTORS, {"only": (0, 1)}, {"": EXACT}),
   "outliers_by_density": (TWINS, vectors, VECTORS, {"only": (0, 1)}, {"": EXACT}),
@@ -311,6 +315,7 @@ def figures_of(name, order, mesh):
   notes = {"modes": CENTRES, "mode_deviation": 0.5, "counterparts": True}
   notes["sprites"] = SPRITES
   notes |= WALK.notes
+  notes["log_density"] = lambda x: -(np.asarray(x, np.float64)[:, 0] ** 2)
   notes["mask"] = lambda x: x[..., 0] > 41
   if name == "channel_modes":
     one = lambda seed: {"x": (x := channels(seed)["x"][..., :1]), "label": x[:, 0, 0, 0]}

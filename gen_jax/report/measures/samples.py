@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from gen_jax import metrics
+from gen_jax.core import permutation
 from gen_jax.data import ArraySplit
 from gen_jax.report.measures.table import measure, too_few
 from gen_jax.report.scene import Record, Scene
 from gen_jax.run.system import System
+
+PAIRED = 4000  # examples of a set, whose distances to those of another are all taken
 
 
 def fewer_than_two(system: System) -> str:
@@ -106,3 +109,24 @@ def memorisation(scene: Scene) -> dict[str, Record]:
     "nearest_train_ratio": scene.record(found.ratio, **facts),
     "nearer_than_held_out": scene.record(found.nearer, **nearer),
   }
+
+
+def no_vectors(system: System) -> str:
+  """Distances of vectors, in the data's own units."""
+  if len(system.spec.shape) != 1 or system.spec.levels is not None:
+    return "is of vectors of real values"
+  return fewer_than_two(system)
+
+
+@measure("energy_distance", "sliced_wasserstein", needs=("sample",), obstacle=no_vectors)
+def distances(scene: Scene) -> dict[str, Record]:
+  """Energy distance and sliced Wasserstein-2 distance of as many samples and examples of the split,
+  beside those of as many training examples; at most PAIRED of each."""
+  sets = scene.samples["x"], scene.real["x"], scene.train["x"]
+  n = min(PAIRED, *map(len, sets))
+  samples, real, train = (x[permutation(len(x))[:n]] for x in sets)
+  found = {}
+  for function in (metrics.energy_distance, metrics.sliced_wasserstein):
+    floor, value = function(train, real), function(samples, real)
+    found[function.__name__] = scene.record(value, of_training_data=floor, compared=n)
+  return found

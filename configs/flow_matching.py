@@ -1,0 +1,62 @@
+"""Flow matching: straight paths between data and noise, and exact densities, in the plane."""
+
+from gen_jax.config import experiment, merge, tiny, variant
+
+PLANE = dict(
+  model=dict(
+    path="linear", prediction="velocity", times="uniform", ema=0.998,
+    optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=4000, warmup=200, clip=1.0),
+  ),
+  data=dict(name="toy2d:8gaussians", batch_size=512),
+  train=dict(
+    steps=4000, steps_per_call=50, log_every=250, sample_every=2000, checkpoint_every=1000,
+  ),
+  sample=dict(solver="heun", steps=25),
+  evaluate=dict(samples=5000, batch_size=2000, split="validation"),
+  measures=("likelihood", "kl", "distances"),
+)  # fmt: skip
+
+DIGITS = merge(
+  PLANE,
+  dict(
+    model=dict(
+      conditional=True, ema=0.999, unet=dict(width=32, multipliers=(1, 2), blocks=1),
+      optimizer=dict(warmup=100, decay_steps=1800),
+    ),
+    data=dict(name="digits", batch_size=128),
+    train=dict(
+      steps=1800, steps_per_call=1, log_every=50, sample_every=600, checkpoint_every=300
+    ),
+    sample=dict(solver="euler", steps=50),
+    evaluate=dict(samples=1500, batch_size=128, split="test"),
+    measures=("likelihood", "frechet", "prdc", "sample_accuracy", "memorisation"),
+  ),
+)  # fmt: skip
+
+VARIANTS = {
+  "8gaussians": PLANE,
+  "moons": merge(PLANE, dict(data=dict(name="toy2d:moons"))),
+  "swissroll": merge(PLANE, dict(data=dict(name="toy2d:swissroll"))),
+  "checkerboard": merge(
+    PLANE, dict(model=dict(dense=dict(octaves=4)), data=dict(name="toy2d:checkerboard"))
+  ),
+  "rings": merge(PLANE, dict(model=dict(dense=dict(octaves=4)), data=dict(name="toy2d:rings"))),
+  "optimal": merge(
+    PLANE, dict(model=dict(coupling="optimal"), sample=dict(solver="euler", steps=1))
+  ),
+  "digits": DIGITS,
+  "tiny": tiny(
+    PLANE,
+    dict(
+      model=dict(dense=dict(width=8, layers=1), ema=0.9, optimizer=dict(warmup=2, decay_steps=8)),
+      data=dict(batch_size=16),
+      sample=dict(steps=2),
+      likelihood=dict(steps=2),
+    ),
+  ),
+}
+
+
+def get_config(name: str = "8gaussians"):
+  """The config of a variant."""
+  return experiment("gen_jax.models.diffusion.build", **variant(name, VARIANTS))

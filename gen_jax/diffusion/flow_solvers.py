@@ -1,0 +1,85 @@
+"""Samplers along the probability flow in a path's own time: dx/dt = alpha' x_0 + sigma' eps.
+
+euler       x_s = x_t + (s - t) dx/dt
+heun        the same with the mean of dx/dt at t and at what Euler's step leads to, but for the
+            last step, to s = 0: two calls of the network, for second order
+            (Karras et al. 2022, arXiv:2206.00364, algorithm 1)
+churn       before a step of Heun's: noise is added that lifts sigma / alpha by a factor 1 + g
+            (algorithm 2 there)
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from gen_jax.core import Array
+from gen_jax.diffusion.algebra import Prediction
+from gen_jax.diffusion.path import Level, Path
+from gen_jax.diffusion.solvers import Solver, nothing
+
+
+def between(levels: Level) -> tuple[Level, Level]:
+  """The levels [S] that steps lead from, and those that they lead to."""
+  return tuple(jax.tree.map(lambda column, s=s: column[s], levels) for s in (np.s_[:-1], np.s_[1:]))
+
+
+def slope(p: Prediction, level: Level) -> Array:
+  """dx/dt of the probability flow."""
+  return level.d_alpha * p.x0 + level.d_sigma * p.eps
+
+
+def euler() -> Solver:
+  """The probability flow in the path's own time."""
+
+  def table(levels):
+    now, then = between(levels)
+    return now, then, then.t - now.t
+
+  def step(x, memory, p, row, noise):
+    now, _, h = row
+    return x + h * slope(p, now), memory
+
+  return Solver(table, nothing, step, False)
+
+
+class Churn(NamedTuple):
+  """g = min(amount / S, sqrt(2) - 1) in the steps of S that begin with sigma / alpha between
+  `smallest` and `largest`; `noise` multiplies the noise that is added."""
+
+  amount: float = 0.0
+  smallest: float = 0.0
+  largest: float = math.inf
+  noise: float = 1.0
+
+
+def heun(path: Path | None = None, churn: Churn = Churn()) -> Solver:
+  """Euler's steps corrected; path: needed for a churn."""
+
+  def table(levels):
+    now, then = between(levels)
+    ratio = np.exp(-now.log_snr / 2)
+    inside = (churn.smallest <= ratio) & (ratio <= churn.largest) & np.isfinite(ratio)
+    g = np.where(inside, min(churn.amount / len(ratio), math.sqrt(2) - 1), 0)
+    if not g.any():
+      return now, then, then.t - now.t, np.ones_like(g), np.zeros_like(g)
+    at = path.level(np.where(g > 0, path.time_of(now.log_snr - 2 * np.log1p(g)), now.t))
+    spread = at.alpha * ratio * np.sqrt(g * (2 + g)) * churn.noise
+    return at, then, then.t - at.t, at.alpha / now.alpha, spread
+
+  def lift(x, row, noise):
+    at, _, _, scale, spread = row
+    return scale * x + spread * noise, at
+
+  def step(x, memory, p, row, noise):
+    now, _, h, *_ = row
+    return x + h * slope(p, now), memory
+
+  def correct(x, p, ahead, row):
+    now, then, h, *_ = row
+    return x + h * (slope(p, now) + slope(ahead, then)) / 2
+
+  return Solver(table, nothing, step, churn.amount > 0, lift if churn.amount else None, correct)

@@ -1,0 +1,315 @@
+"""Diffusion and flow matching in continuous time, on any path, of vectors and of images.
+
+  corrupt  x_t = alpha(t) x_0 + sigma(t) eps                 (`diffusion.path`)
+  learn    E_t || F(x_t, t) - (a x_0 + b eps) ||^2           (`diffusion.denoise`)
+  sample   from noise along the probability flow, or its SDE (`diffusion.solvers`)
+  density  log p(x) exactly, by the probability flow         (`diffusion.likelihood`)
+
+A system is a path, a kind of prediction and a law of the times of training:
+
+  flow matching  linear, velocity, uniform
+                 (Lipman et al. 2023, arXiv:2210.02747; rectified flow: Liu et al. 2023,
+                 arXiv:2209.03003)
+  EDM            edm, edm, log_normal
+                 (Karras et al. 2022, arXiv:2206.00364)
+
+Real-valued data are standardised by the mean and the deviation of the first batch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from gen_jax.core import Array, Program, Spec, UserError, centre, fold_all, quantize, single
+from gen_jax.diffusion import denoise as kinds
+from gen_jax.diffusion import flow_solvers, grids, solvers
+from gen_jax.diffusion import likelihood as flow
+from gen_jax.diffusion.algebra import corrupt
+from gen_jax.diffusion.coupling import paired
+from gen_jax.diffusion.path import PATHS, Path, table
+from gen_jax.diffusion.times import TIMES, strata
+from gen_jax.learn.game import Player, averaged, game, minimise
+from gen_jax.learn.optimizer import Optimizer
+from gen_jax.losses.diffusion import squared_error
+from gen_jax.models.common import label_of, require_labels, require_multiples
+from gen_jax.nets.denoiser import DenoiserMLP
+from gen_jax.nets.unet import UNet
+from gen_jax.schema import Count, Decay, Dtype, Natural, NonNegative, Positive, Share, builder
+
+SOLVERS = ("euler", "heun", *solvers.SOLVERS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampler:
+  """How samples are drawn.
+
+  solver: euler or heun of the probability flow, or one of `diffusion.solvers`.
+  steps: of the grid; heun asks the network twice in all but the last.
+  grid: of the times (`diffusion.grids`).
+  eta: stochasticity of ddim, 0 to 1.
+  churn: noise that heun adds, S_churn of EDM.
+  guidance: w of x_0 = (1 + w) x_0(label) - w x_0(no label); 0 for none.
+  """
+
+  solver: Literal[SOLVERS] = "heun"
+  steps: Count = 18
+  grid: Literal[*grids.GRIDS] = "uniform"
+  eta: Share = 0.0
+  churn: NonNegative = 0.0
+  guidance: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Likelihood:
+  """How log p(x) is integrated.
+
+  steps: of the Runge-Kutta method of fourth order, which asks the network four times in each.
+  """
+
+  steps: Count = 40
+
+
+@dataclasses.dataclass(frozen=True)
+class Dense:
+  """The network of vectors: see `DenoiserMLP`."""
+
+  width: Count = 128
+  layers: Count = 3
+  octaves: Natural = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Convolutional:
+  """The network of images: see `UNet`."""
+
+  width: Count = 32
+  multipliers: tuple[Count, ...] = (1, 2)
+  blocks: Count = 1
+  attention: tuple[int, ...] = ()
+  heads: Count = 1
+  dropout: Decay = 0.0
+
+
+def network(spec: Spec, dense: Dense, unet: Convolutional, conditional: bool, dtype: str):
+  """The module of the data: (x_t, clock, label, train) -> output of the shape of x_t."""
+  common = {"classes": spec.classes if conditional else 0, "dtype": jnp.dtype(dtype)}
+  if len(spec.shape) == 1:
+    return DenoiserMLP(spec.shape[0], **vars(dense), **common)
+  return UNet(spec.shape[-1], **vars(unet), **common)
+
+
+def moments_of(x: Array, mask: Array | None, dtype) -> dict[str, Array]:
+  """mean [D] of x [B, D], and std, one for all its entries: of the rows with mask [B] True."""
+  x = x.astype(dtype)
+  present = jnp.ones((len(x), 1), bool) if mask is None else mask[:, None]
+  count = jnp.maximum(present.sum(), 1)
+  mean = jnp.where(present, x, 0).sum(0) / count
+  square = (jnp.where(present, x - mean, 0) ** 2).sum() / (count * x.shape[1])
+  return {"mean": mean, "std": jnp.sqrt(square)}
+
+
+def standardised(x: Array, moments: dict[str, Array], dtype) -> Array:
+  """x [B, D] with those moments taken out."""
+  return (x.astype(dtype) - moments["mean"]) / moments["std"]
+
+
+def hide(key: Array, label: Array | None, share: float, nothing: int) -> Array | None:
+  """label [B], with that share of them, each by chance, as `nothing`; None as it is."""
+  if label is None:
+    return None
+  return jnp.where(jax.random.bernoulli(key, share, label.shape), nothing, label)
+
+
+def solver_of(sample: Sampler, path: Path) -> solvers.Solver:
+  """The solver that is asked for."""
+  if sample.solver == "euler":
+    return flow_solvers.euler()
+  if sample.solver == "heun":
+    return flow_solvers.heun(path, flow_solvers.Churn(sample.churn))
+  return solvers.solver_of(sample.solver, "small", sample.eta)
+
+
+@builder
+def build(
+  spec: Spec,
+  *,
+  path: Literal[*PATHS] = "linear",
+  prediction: kinds.Kind = "velocity",
+  times: Literal[*TIMES] = "uniform",
+  times_mean: float = 0.0,
+  times_std: Positive = 1.0,
+  sigma_data: Positive = 1.0,
+  coupling: Literal["independent", "optimal"] = "independent",
+  conditional: bool = False,
+  label_dropout: Share = 0.1,
+  dense: Dense = Dense(),
+  unet: Convolutional = Convolutional(),
+  dtype: Dtype = "float32",
+  ema: Decay = 0.998,
+  optimizer: Optimizer = Optimizer(learning_rate=2e-3, warmup=200, clip=1.0),
+  sample: Sampler = Sampler(),
+  likelihood: Likelihood = Likelihood(),
+) -> Program:
+  """A diffusion model of real vectors [D], or of images [H, W, C] with integer grey levels.
+
+  `evaluate` gives denoising_loss, the loss at times of each example's own; of vectors also nll in
+  nats and ode_error, by how much it changes with half the steps.
+
+  Args:
+    spec: of the data.
+    path: from data to noise.
+    prediction: what the network's output means.
+    times, times_mean, times_std: the law of the times of training.
+    sigma_data: the data's standard deviation, of `edm`: 1 of vectors, which are standardised.
+    coupling: which noise belongs to which example: any, or within a batch the optimal transport
+      between the two (Tong et al. 2023, arXiv:2302.00482).
+    conditional: condition on the label.
+    label_dropout: share of labels hidden in training.
+    dense, unet: the network of vectors, and of images.
+    dtype: of the network's computation.
+    ema: decay of the parameter average that samples and likelihoods use; 0 for none.
+    optimizer, sample, likelihood: see there.
+
+  Raises:
+    UserError: if the data are neither, labels are asked for that the data lack, H or W cannot be
+      halved often enough, or options do not fit each other.
+  """
+  check(spec, path, prediction, times, coupling, conditional, unet, sample)
+  route, real = PATHS[path](), jnp.promote_types(dtype, jnp.float32)
+  quantile = TIMES[times](route, times_mean, times_std)
+  net = network(spec, dense, unet, conditional, dtype)
+  vectors, nothing = spec.levels is None, spec.classes
+  # A U-Net was made for times 0..1000; the other network scales its clock itself.
+  tick = (lambda clock: clock) if vectors else (lambda clock: 1000 * clock)
+
+  def scaled(x, moments):
+    """x in the model's scale: about mean 0 and deviation 1, or in [-1, 1] of images."""
+    chex.assert_shape(x, (None, *spec.shape))
+    return standardised(x, moments, real) if vectors else centre(x, spec.levels, real)
+
+  def given(cond):
+    return label_of(cond) if conditional and cond is not None else None
+
+  def init(key, batch):
+    moments = moments_of(batch["x"], batch.get("mask"), real) if vectors else {}
+    x0 = scaled(batch["x"][:1], moments)
+    return {"net": net.init(key, x0, jnp.zeros((1,), real))["params"]}, {"net": moments}
+
+  def denoising(params, x0, t, eps, label, **kwargs):
+    """The squared error [B] of the network's output at times t [B]."""
+    level = route.level(t)
+    x_t = corrupt(x0, eps, level.alpha, level.sigma)
+    seen = kinds.seen(x_t, prediction, level, sigma_data)
+    output = net.apply({"params": params}, seen, tick(level.clock), label, **kwargs)
+    return squared_error(output, kinds.target(prediction, x0, eps, level, sigma_data))
+
+  def loss(params, mutable, batch, key, step):
+    del step
+    x0, label = scaled(batch["x"], mutable["net"]), given(batch)
+    t_key, noise_key, label_key, pair_key, dropout_key = jax.random.split(key, 5)
+    t = quantile(strata(t_key, len(x0), batch.get("mask"), real))
+    eps = jax.random.normal(noise_key, x0.shape, real)
+    if coupling == "optimal":
+      eps = paired(pair_key, x0, eps, batch.get("mask"))
+    label = hide(label_key, label, label_dropout, nothing)
+    rngs = {"dropout": dropout_key}
+    value = denoising(params["net"], x0, t, eps, label, train=True, rngs=rngs)
+    return value, (mutable["net"], {})
+
+  def denoise_with(state, cond, guidance=0.0):
+    """(x_t, level) -> Prediction, with the averaged parameters."""
+    params, label = averaged(state, "net"), given(cond)
+
+    def of(label):
+      apply = lambda x, clock: net.apply({"params": params}, x, tick(clock), label)
+      return kinds.denoiser(apply, prediction, sigma_data)
+
+    return kinds.steered(of, label, nothing, guidance)
+
+  def nll(state, x, cond, steps):
+    moments = state["mutable"]["net"]
+    x0, grid = scaled(x, moments), flow.times(route, steps)
+    value = flow.log_prob(denoise_with(state, cond), route, x0, grid)
+    return spec.shape[0] * jnp.log(moments["std"]) - value
+
+  def log_prob(state, x, keys=None, cond=None):
+    """log p(x | cond) in nats [B], exact up to the error of the integration; keys are not used."""
+    del keys
+    return -nll(state, x, cond, likelihood.steps)
+
+  def evaluate(state, batch, keys):
+    x0 = scaled(batch["x"], state["mutable"]["net"])
+
+    uniform = lambda key: jax.random.uniform(key, (), real, 1e-6, 1)
+    normal = lambda key: jax.random.normal(key, spec.shape, real)
+    t, eps = quantile(jax.vmap(uniform)(fold_all(keys, 0))), jax.vmap(normal)(fold_all(keys, 1))
+    terms = {"denoising_loss": denoising(averaged(state, "net"), x0, t, eps, given(batch))}
+    if vectors:
+      fine = nll(state, batch["x"], batch, likelihood.steps)
+      coarse = nll(state, batch["x"], batch, max(likelihood.steps // 2, 1))
+      terms |= {"nll": fine, "ode_error": jnp.abs(fine - coarse)}
+    return terms
+
+  def draw(state, keys, cond, frames):
+    levels = table(route, grids.GRIDS[sample.grid](route, sample.steps))
+    x = solvers.follow(
+      denoise_with(state, cond, sample.guidance), levels, keys, spec.shape,
+      solver=solver_of(sample, route), scale=float(levels.sigma[0]), frames=frames, dtype=real,
+    )  # fmt: skip
+    if vectors:
+      moments = state["mutable"]["net"]
+      return (moments["mean"] + moments["std"] * x).astype(jnp.float32)
+    return quantize(x, spec.levels)
+
+  model = game(
+    {"net": Player(minimise("net", loss, optimizer.accumulate), optimizer.make())},
+    init,
+    ema={"net": ema} if ema else {},
+    evaluate=evaluate,
+    sample=lambda state, keys, cond=None: draw(state, keys, cond, 0),
+    trajectory=lambda state, keys, cond=None: draw(state, keys, cond, min(sample.steps, 40)),
+    log_prob=log_prob if vectors else None,
+    cond=("label",) if conditional else (),
+  )
+  return single(model)
+
+
+def check(spec, path, prediction, times, coupling, conditional, unet, sample) -> None:
+  """Refuses data that no network takes, and options that do not fit each other."""
+  rank = len(spec.shape)
+  if (rank, spec.levels is None) not in ((1, True), (3, False)):
+    raise UserError(
+      "diffusion models vectors of real values and images with integer grey levels, not shape"
+      f" {spec.shape} of {'real values' if spec.levels is None else 'integers'}"
+    )
+  if rank == 3:
+    halvings = len(unet.multipliers) - 1
+    because = f"{len(unet.multipliers)} model.unet.multipliers halve the image {halvings} times"
+    require_multiples(spec, 2**halvings, because)
+  if conditional:
+    require_labels(spec)
+    if coupling == "optimal":
+      raise UserError(
+        "model.coupling=optimal pairs across classes, which makes another law of each class: take"
+        " independent, or model.conditional=False"
+      )
+  if sample.guidance and not conditional:
+    raise UserError("sample.guidance needs model.conditional=True: leave it 0")
+  if times == "logit_normal" and path == "edm":
+    raise UserError("model.times=logit_normal is for times in 0..1, and those of edm are sigma")
+  if sample.churn and sample.solver != "heun":
+    raise UserError(f"sample.churn is of sample.solver=heun, not {sample.solver}: leave it 0")
+  if path == "edm" and sample.grid == "uniform" and sample.solver in ("euler", "heun"):
+    raise UserError(
+      "sample.grid=uniform leaves edm's first 80 sigma to one step: take rho or log_snr"
+    )
+  if prediction in ("eps", "x0") and path in ("linear", "cosine"):
+    raise UserError(
+      f"model.prediction={prediction} is divided by alpha or sigma, which are 0 at an end of"
+      f" model.path={path}: take velocity, v or edm"
+    )
