@@ -8,8 +8,8 @@ figures stand in docs/results.md: parity has the accuracy of the fair prediction
 parity gap of 0.008 and a fresh adversary at 0.50; `plain` that of the best one (0.717; 0.716), 0.42
 and 0.84.
 
-  launch/run.sh --config configs/debias.py[:odds|plain|adult]
-  launch/run.sh --config configs/debias.py:adult --config.data.path=FOLDER_OF_ADULT
+  launch/run.sh --config configs/debias.py[:odds|plain|tinted|tinted_plain]
+  launch/run.sh --config configs/debias.py:adult[_plain] --config.data.path=FOLDER_OF_ADULT
 """
 
 from gen_jax.config import experiment, merge, tiny, variant
@@ -31,11 +31,28 @@ BIASED = dict(
   measures=("likelihood", "fairness"),
 )  # fmt: skip
 
+TINTED = dict(
+  model=dict(
+    fairness="odds", latent=16, hidden=(128,), adversary_hidden=(64,), n_adversary=3, alpha=1.0,
+    predictor_optimizer=dict(learning_rate=1e-3), adversary_optimizer=dict(learning_rate=2e-3),
+  ),
+  data=dict(name="digits:tinted", batch_size=128),
+  train=dict(
+    steps=3000, steps_per_call=50, log_every=200, validate_every=1000, checkpoint_every=1000
+  ),
+  measures=("likelihood", "group_probe"),
+)  # fmt: skip
+
 VARIANTS = {
   "parity": BIASED,
   "odds": merge(BIASED, dict(model=dict(fairness="odds"))),
   "plain": merge(BIASED, dict(model=dict(alpha=0.0, project=False))),
   "adult": merge(BIASED, dict(model=dict(fairness="odds"), data=dict(name="table:adult"))),
+  "adult_plain": merge(
+    BIASED, dict(model=dict(alpha=0.0, project=False), data=dict(name="table:adult"))
+  ),
+  "tinted": TINTED,
+  "tinted_plain": merge(TINTED, dict(model=dict(alpha=0.0, project=False))),
   "tiny": tiny(
     BIASED,
     dict(

@@ -33,6 +33,7 @@ FLOAT32 = (*SHARDED, "vqvae:tiny", "segment:tiny", "realnvp:tiny")
 KIN = (
   "ddpm:tiny_captions", "ae:tiny_perceptual", "dae:tiny", "beta_vae:tiny", "cvae:tiny", "iwae:tiny",
   "gan:tiny_ns", "cgan:tiny", "pacgan:tiny", "stylegan:tiny", "colour:tiny", "kmeans:tiny",
+  "palette:tiny", "pretrain:tiny", "db_vae:tiny",
 )  # fmt: skip
 
 

@@ -41,7 +41,16 @@ ALLOWED = {
   "config": {"core", "schema", "data"},
   "run": {"core", "schema", "colour", "config", "remote", "data"},
   "report": {
-    "core", "schema", "colour", "holes", "ibm1", "config", "remote", "data", "metrics", "run",
+    "core",
+    "schema",
+    "colour",
+    "holes",
+    "ibm1",
+    "config",
+    "remote",
+    "data",
+    "metrics",
+    "run",
   },  # fmt: skip
   "app": {"core", "schema", "config", "remote", "data", "metrics", "run", "report"},
   "early": set(),

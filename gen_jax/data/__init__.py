@@ -15,6 +15,7 @@ from annotated_types import Ge, Interval, Le
 from gen_jax import core, schema
 from gen_jax.data import (
   arrays,
+  biased,
   cipher,
   digits,
   domains,
@@ -44,10 +45,11 @@ from gen_jax.data.source import (
   Split,
   Unpaired,
   keep_classes,
+  keep_labels,
   partition,
 )
 from gen_jax.data.vocabulary import SPECIAL, Vocabulary, split_words
-from gen_jax.schema import Count, Decay, Natural, Positive, Seed
+from gen_jax.schema import Count, Decay, Natural, Positive, Seed, Share
 
 __all__ = [
   "ArraySplit", "Feed", "Inputs", "LEFT_OUT", "LazySplit", "Pipeline", "SOURCES", "SPECIAL",
@@ -59,8 +61,10 @@ __all__ = [
 # A name that ends in ":" takes any rest, which is the first argument.
 SOURCES: dict[str, Callable[..., Source]] = {
   "digits": digits.load,
+  "digits:tinted": biased.tinted,
   "stacked": stacked.load,
   "shapes": shapes.load,
+  "shapes:hearts": biased.hearts,
   "folder": folder.load,
   "arrays": arrays.load,
   **{f"toy2d:{name}": functools.partial(toy2d.load, name) for name in toy2d.NAMES},
@@ -115,12 +119,16 @@ def load(
   missing: str = "",
   length: Annotated[int, Ge(0), Le(4096)] = 0,
   leave_out: tuple[str, ...] = (),
+  tint: Share = 0.95,
+  labels: Natural = 0,
+  labels_seed: Seed = 0,
 ) -> Source:
   """Opens a source of data; this signature is the schema of a config's data section.
 
   Args:
     name: "digits" (scikit-learn's 8x8 digits), "stacked" (three of them as RGB), "shapes" (32x32
-      sprites with known factors, captions and masks), "toy2d:" and one of gen_jax.data.toy2d.NAMES,
+      sprites with known factors, captions and masks), "shapes:hearts" and "digits:tinted" (whose
+      colour goes with the class in training alone), "toy2d:" and one of gen_jax.data.toy2d.NAMES,
       "mixture:8", "mixture:16" and "mixture:64" (Gaussians of known density), "folder", "pairs" or
       "domains" (images at `path`), "arrays" (an .npz file at `path`), "moving", "maze" and
       "maze:many" (video with actions), "moving:mnist" (Moving MNIST, of tfds:mnist or of an .npz
@@ -190,10 +198,12 @@ def load(
       sentence, up to 64.
     leave_out: for "shapes": colours and shapes, such as "red heart", of which no split has a sprite
       but one of their own, "left_out".
+    tint: for "shapes:hearts" and "digits:tinted": share of a class in its own colours in training.
+    labels, labels_seed: how many training examples of each class are kept, 0 for all, and the seed
+      of the choice; the other splits keep all of theirs.
 
   Returns:
-    A source whose splits "train", "validation" and "test" do not overlap; an empty one is left
-    out.
+    A source whose splits "train", "validation" and "test" do not overlap; none is empty.
 
   Raises:
     UserError: if anything about the arguments or the files is wrong, in one line.
@@ -203,7 +213,7 @@ def load(
   hints = typing.get_type_hints(load, include_extras=True)
   for field, value in given.items():
     schema.check(hints[field], value, f"data.{field}")
-  also = [field for field in ("other", "only", "binarize") if given[field]]
+  also = [field for field in ("other", "only", "binarize", "labels") if given[field]]
   if patch and also:
     raise core.UserError(f"data.patch and data.{also[0]} do not go together: set one of them")
   openers, settings = [_find(name)], [given]
@@ -215,20 +225,26 @@ def load(
     openers.append(opener if at_path else _find(other))
     settings.append({**given, "path": other} if at_path else given)
   takes = set().union(*map(_takes, openers))
-  for field in given.keys() - takes - {"binarize", "only", "other"}:
-    if given[field] != defaults[field].default:
-      readers = [other for other in SOURCES if field in _takes(SOURCES[other])]
-      kinds = dict.fromkeys(reader.partition(":")[0] for reader in readers)
-      raise core.UserError(f"data.{field} is read by {', '.join(kinds)}, not by {name}")
+  unread = given.keys() - takes - {"binarize", "labels", "labels_seed", "only", "other"}
+  _refuse(name, [field for field in unread if given[field] != defaults[field].default])
   source, *second = (
     opener(**{field: own[field] for field in _takes(opener)})
     for opener, own in zip(openers, settings, strict=True)
   )
   if second:
     source = domains.unite(source, *second, name=f"{name} and {other}")
-  if (only or binarize) and any(len(s.parts()) > 1 for s in source.splits.values()):
-    raise core.UserError(f"data.only and data.binarize are for one domain, not for {name}")
-  return binary.binarize(keep_classes(source, only), binarize, split_seed)
+  if (only or binarize or labels) and any(len(s.parts()) > 1 for s in source.splits.values()):
+    raise core.UserError(f"data.only, labels and binarize are for one domain, not for {name}")
+  kept = keep_labels(keep_classes(source, only), labels, labels_seed)
+  return binary.binarize(kept, binarize, split_seed)
+
+
+def _refuse(name: str, fields: list[str]) -> None:
+  """Refuses settings that a source does not read, naming those that do."""
+  for field in fields:
+    readers = [other for other in SOURCES if field in _takes(SOURCES[other])]
+    kinds = dict.fromkeys(reader.partition(":")[0] for reader in readers)
+    raise core.UserError(f"data.{field} is read by {', '.join(kinds)}, not by {name}")
 
 
 def is_path(other: str) -> bool:

@@ -304,3 +304,28 @@ def keep_classes(data: Source, classes: Collection[int]) -> Source:
   if not len(splits["train"]):
     raise core.UserError(f"data.only={tuple(classes)}: {data.name} has no training example of them")
   return data._replace(splits={k: v for k, v in splits.items() if len(v)})
+
+
+def keep_labels(data: Source, count: int, seed: int) -> Source:
+  """The source with `count` training examples of each class, or all where there are fewer; the
+  other splits as they are.
+
+  Args:
+    data: with labels.
+    count: 0 for all.
+    seed: of the choice, in which those of a smaller count are those of a larger one too.
+
+  Raises:
+    UserError: if the data lack labels.
+  """
+  if not count:
+    return data
+  if data.spec.classes < 2:
+    raise core.UserError(f"data.labels needs data with labels, and {data.name} has none")
+  arrays = data.splits["train"].arrays()
+  order = core.permutation(len(arrays["label"]), seed)
+  label = arrays["label"][order]
+  of_class = [order[label == k][:count] for k in range(data.spec.classes)]
+  kept = np.sort(np.concatenate(of_class))
+  few = ArraySplit({name: value[kept] for name, value in arrays.items()})
+  return data._replace(splits={**data.splits, "train": few})

@@ -52,6 +52,9 @@ FAIR = {"model": {"dtype": "float64", "predictor_optimizer": SGD, "adversary_opt
 PRIORS = {name: {"optimizer": SGD} for name in ("pixelcnn", "transformer", "masked")}
 TWO_STAGES = {"model": {"dtype": "float64", "optimizer": SGD, **PRIORS}}
 
+# For a classifier after an autoencoder.
+TWO_STAGES_OF_LABELS = configs.merge(SMALL_STEPS, {"model": {"classifier_optimizer": SGD}})
+
 # For an autoencoder after the classifier whose features it learns from.
 TWO_STAGES_OF_FEATURES = configs.merge(SMALL_STEPS, {"model": {"perceptual": {"optimizer": SGD}}})
 
@@ -104,6 +107,8 @@ SYSTEMS = (
   System("superres:tiny", SMOOTH),
   System("pca:tiny", FLOAT64),
   System("kmeans:tiny", FLOAT64),
+  System("meanshift:tiny", FLOAT64),
+  System("palette:tiny", FLOAT64),
   System("gmm:tiny", FLOAT64),
   System("gda:tiny", FLOAT64),
   System("gan:tiny", TWO_PLAYERS),
@@ -129,6 +134,8 @@ SYSTEMS = (
   System("glow:tiny", SMALL_STEPS),
   System("ffjord:tiny", SMALL_STEPS),
   System("debias:tiny", FAIR),
+  System("db_vae:tiny"),
+  System("pretrain:tiny", TWO_STAGES_OF_LABELS),
   System("progan:tiny", TWO_PLAYERS),
   System("stylegan:tiny", TWO_PLAYERS),
   System("stackgan:tiny", AFTER_ENCODERS),

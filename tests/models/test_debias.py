@@ -81,12 +81,35 @@ def test_the_adversary_of_odds_sees_the_class_and_that_of_parity_does_not():
     assert np.array_equal(a, b) == same
 
 
+def test_an_adversary_of_the_code_moves_the_encoder_and_not_the_layer_on_it():
+  spec = Spec.of((4, 4, 1), 17, 2, group=Field((), 2))
+  batch = batch_of()
+  batch["x"] = np.random.default_rng(1).integers(17, size=(N, 4, 4, 1)).astype(np.uint8)
+  ways = {}
+  for alpha in (0.0, 1.0):
+    how = dict(predictor_optimizer=STEP, adversary_optimizer=STEP, alpha=alpha, project=False)
+    program = build(spec, latent=3, hidden=(5,), fairness="odds", **how)
+    model = program.stages[0].model
+    state = model.init(jax.random.key(0), batch)
+    after = model.respond(state, batch, jax.random.key(1), "predictor")
+    ways[alpha] = after["params"]["predictor"]
+  changed = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), ways[0.0], ways[1.0])
+  assert max(jax.tree.leaves(changed["head"])) == 0
+  assert max(jax.tree.leaves(changed["encoder"])) > 1e-3
+  code = program.model.encode([after], batch["x"])
+  head = jax.tree.leaves(ways[1.0]["head"])
+  bias, kernel = sorted(head, key=lambda a: a.ndim)
+  np.testing.assert_allclose(
+    program.model.predict([after], batch["x"]), code @ kernel + bias, atol=1e-5
+  )
+
+
 @pytest.mark.parametrize(
   ("spec", "how", "message"),
   [
     (Spec.of((3,), classes=2), {}, "needs data with a group"),
     (Spec.of((3,), group=Field((), 2)), {}, "needs data with a label"),
-    (Spec.of((8, 8, 1), 17, 2, group=Field((), 2)), {}, "of tables of numbers"),
+    (Spec.of((8, 8), 17, 2, group=Field((), 2)), {}, "of tables of numbers"),
     (SPEC, {"positive": 2}, "model.positive=2 is no class"),
     (SPEC, {"alpha": -1.0}, "model.alpha must be 0 or more"),
     (SPEC, {"predictor_optimizer": Optimizer(accumulate=2)}, "accumulate must be 1"),

@@ -28,6 +28,7 @@ CENTRES = CENTRES.T.astype(np.float32)
 VECTORS = Spec.of((2,), None, K, twin=Field((2,)), factors=Field((2,), 4))
 SPRITES = shapes.sprites(8)
 GAME = {"critic_on_real": 0.5, "critic_on_fake": -0.5, "critic_gradient_norm": 1.0}
+GAME["effective_sample_size"] = 50.0
 
 
 def vectors(seed):
@@ -276,6 +277,8 @@ MEASURED = {
   "code_use": (ROUNDED, vectors, VECTORS, {}, {"": EXACT}),
   "disentanglement": (FACTORS, factored, VECTORS, {}, {"": 0.02}),
   "fairness": (FAIR, two_classes, GROUPS, {}, {"": EXACT, "group_auroc": 1e-3}),
+  "group_probe": (FAIR, two_classes, GROUPS, {}, {"": 0.06}),
+  "subgroups": (FAIR, two_classes, GROUPS, {}, {"": EXACT}),
   "segmentation": (PIXELS, images, IMAGES, {}, {"": EXACT}),
   "regions": (HALVES, halves, HALVES_SPEC, {}, {"": EXACT}),
   "restored_accuracy": (RESTORING, images, RESTORED, {}, {"": EXACT}),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from gen_jax import metrics
+from gen_jax.core import UserError, permutation
 from gen_jax.report.measures.table import measure
 from gen_jax.report.scene import Record, Scene
 from gen_jax.run.system import System
@@ -43,6 +46,64 @@ def fairness(scene: Scene) -> dict[str, Record]:
     "false_negative_gap": scene.of_split(gap["false_negative"]),
     "group_auroc": scene.of_split(fresh_adversary(scene)),
   }
+
+
+@measure("group_probe_accuracy", "group_share", needs=("encode",), fields=("group",))
+def group_probe(scene: Scene) -> dict[str, Record]:
+  """How often a linear classifier of the codes reads the group, fitted on one half of the split and
+  asked about the other; beside it the share of the commonest group there, which needs no code.
+
+  Raises:
+    UserError: for codes that are not finite.
+  """
+  code, order = metrics.finite(scene.encoded(), "the codes"), permutation(len(scene.split))
+  z, group = code.reshape(len(code), -1)[order], scene.real["group"][order]
+  half = len(z) // 2
+  errors = metrics.probe_errors(z[:half], group[:half], z[half:], group[half:])
+  share = np.bincount(group[half:]).max() / len(group[half:])
+  facts = {"examples": len(z) - half, "split": scene.settings.split}
+  return {
+    "group_probe_accuracy": {"value": 1 - errors["linear"], **facts},
+    "group_share": {"value": float(share), **facts},
+  }
+
+
+@measure(
+  "rare_group_error", "overall_error", "effective_sample_size", needs=("predict",),
+  fields=("label", "group"),
+)  # fmt: skip
+def subgroups(scene: Scene) -> dict[str, Record]:
+  """Errors of the split by (label, group): of the pair that is rarest in training, and of all.
+  effective_sample_size is the mean over the last tenth of the log's rows, of models that report it.
+
+  Raises:
+    UserError: if the split has no example of the rarest pair.
+  """
+  real, groups = scene.real, scene.spec.fields["group"].levels
+  pair_of = lambda arrays: arrays["label"].astype(np.int64) * groups + arrays["group"]
+  trained = np.bincount(pair_of(scene.train), minlength=scene.spec.classes * groups)
+  rare = int(np.where(trained > 0, trained, trained.max()).argmin())
+  pairs, wrong = pair_of(real), scene.predicted != real["label"]
+  if not (pairs == rare).any():
+    raise UserError(f"label {rare // groups} of group {rare % groups} is not in the split")
+  names = [
+    field.names or tuple(map(str, range(field.levels)))
+    for field in (scene.spec.fields["label"], scene.spec.fields["group"])
+  ]
+  called = lambda pair: f"{names[0][pair // groups]} of {names[1][pair % groups]}"
+  by_pair = {called(pair): float(wrong[pairs == pair].mean()) for pair in np.unique(pairs).tolist()}
+  few = by_pair if len(by_pair) <= 8 else {}
+  facts = {"group": called(rare), "trained_on": int(trained[rare])}
+  out = {
+    "rare_group_error": scene.of_split(wrong[pairs == rare].mean(), **facts),
+    "overall_error": scene.of_split(wrong.mean(), **few),
+  }
+  out["rare_group_error"]["examples"] = int((pairs == rare).sum())
+  sizes = [row["effective_sample_size"] for row in scene.rows if "effective_sample_size" in row]
+  last = sizes[-max(len(sizes) // 10, 1) :]
+  size = {"value": float(np.mean(last)), "examples": len(last), "split": "train"} if last else None
+  none = {"value": None, "why": "this model draws all examples alike", "split": "train"}
+  return {**out, "effective_sample_size": size or none}
 
 
 def fresh_adversary(scene: Scene) -> float:
