@@ -33,7 +33,8 @@ FLOAT32 = (*SHARDED, "vqvae:tiny", "segment:tiny", "realnvp:tiny")
 KIN = (
   "ddpm:tiny_captions", "ae:tiny_perceptual", "dae:tiny", "beta_vae:tiny", "cvae:tiny", "iwae:tiny",
   "gan:tiny_ns", "cgan:tiny", "pacgan:tiny", "stylegan:tiny", "colour:tiny", "kmeans:tiny",
-  "palette:tiny", "pretrain:tiny", "db_vae:tiny",
+  "palette:tiny", "pretrain:tiny", "db_vae:tiny", "maf:tiny", "glow:tiny", "ffjord:tiny",
+  "edm:tiny", "vdm:tiny_digits",
 )  # fmt: skip
 
 
@@ -65,6 +66,28 @@ def pytest_xdist_make_scheduler(config, log):
       return f"{file} {system}" if file.endswith("test_laws.py") else file
 
   return Files(config, log)
+
+
+GROWTH = 2 * 2**30  # bytes that a worker may take on before it forgets its compiled programs
+seen = {"resident": 0}
+
+
+def resident() -> int:
+  """Bytes of memory of this process; 0 where the system does not say."""
+  try:
+    with open("/proc/self/statm") as file:
+      return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+  except OSError:
+    return 0
+
+
+def pytest_runtest_teardown(item, nextitem):
+  """A process that keeps thousands of compiled programs has been seen to crash as it loaded one
+  more."""
+  if nextitem is None or nextitem.path == item.path or resident() < seen["resident"] + GROWTH:
+    return
+  jax.clear_caches()
+  seen["resident"] = resident()
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from gen_jax.app.completion import FIGURES, figures_of_step, mark_complete, miss
 from gen_jax.app.provenance import provenance
 from gen_jax.core import PyTree, UserError
 from gen_jax.report import measures
-from gen_jax.report.export import MARKER
 from gen_jax.report.html import write_report
 from gen_jax.report.scene import Scene
 from gen_jax.run import loop, pictures, processes, sample
@@ -31,7 +30,7 @@ from gen_jax.run.setup import set_up
 from gen_jax.run.states import abstract_states, batches_of
 from gen_jax.run.system import System, Trained
 from gen_jax.run.waiting import waiting
-from gen_jax.run.weights import write_weights
+from gen_jax.run.weights import EXPORTED, write_weights
 
 
 def steps_done(workdir: Path) -> int:
@@ -52,7 +51,7 @@ def train(
   system = set_up(config)
   measures.check(system)
   check_apart(workdir, system)
-  if (workdir / MARKER).exists():
+  if (workdir / EXPORTED).exists():
     raise UserError(
       f"{workdir} is an export, without what training goes on from: give --init_from={workdir} and"
       " another --workdir"

@@ -18,10 +18,9 @@ from gen_jax.report.html.sections import about, figures, grids_of, value_of
 from gen_jax.run import processes
 from gen_jax.run.files import folder_in, read_bytes, write_bytes, write_json, write_text
 from gen_jax.run.system import Trained
-from gen_jax.run.weights import write_weights
+from gen_jax.run.weights import EXPORTED, write_weights
 
 EXPORT = "export"
-MARKER = "export.json"  # by which an export is known from a run folder
 
 
 def export(trained: Trained) -> Path:
@@ -37,7 +36,7 @@ def export(trained: Trained) -> Path:
     if grids:
       write_bytes(folder / "grid.png", read_bytes(grids[-1]))
     write_text(folder / "README.md", card(trained, bool(grids)))
-    write_json(folder / MARKER, {"step": trained.step})
+    write_json(folder / EXPORTED, {"step": trained.step})
   return folder
 
 

@@ -19,7 +19,7 @@ from gen_jax.run.setup import set_up
 from gen_jax.run.states import abstract_states, batches_of
 from gen_jax.run.step import Tally
 from gen_jax.run.system import System, Trained
-from gen_jax.run.weights import WEIGHTS, read_weights
+from gen_jax.run.weights import EXPORTED, read_weights
 from gen_jax.schema import OPTIONS
 
 
@@ -102,7 +102,7 @@ def opened(
 
 def restore(system: System, workdir: Path, checkpoint: str) -> tuple[list[PyTree], int]:
   """The states of the stages so far from the newest or the best checkpoint, and their total step;
-  where a folder has weights and no checkpoints, such as an export, what they are of.
+  of an export, its weights and what they are of.
 
   Raises:
     UserError: if there is none, or it is damaged.
@@ -116,8 +116,7 @@ def restore(system: System, workdir: Path, checkpoint: str) -> tuple[list[PyTree
     shapes = abstract_states(system.program, count, batches_of(system, 1), system.mesh)
     return {"states": shapes, "tally": placed(Tally.zero(meta["terms"]), system.mesh)}
 
-  given_away = checkpoint == "newest" and not remote.checkpoints(workdir).exists()
-  if given_away and (workdir / WEIGHTS).is_file():
+  if checkpoint == "newest" and (workdir / EXPORTED).is_file():
     return read_weights(system, workdir)
   mark = read_record(workdir)["fingerprint"]
   saved = Checkpoints(remote.checkpoints(workdir), writable=False, fingerprint=mark)

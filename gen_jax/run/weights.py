@@ -18,6 +18,7 @@ from gen_jax.run.states import abstract_states, batches_of
 from gen_jax.run.system import System, Trained
 
 WEIGHTS = "weights.safetensors"
+EXPORTED = "export.json"  # by which an export is known from a run folder
 
 
 def export_safetensors(path: str | Path, tree: PyTree, metadata: dict[str, str]) -> None:

@@ -75,6 +75,9 @@ def test_weights_of_another_run_are_refused(tmp_path):
   folder.mkdir()
   for name in ("config.json", "weights.safetensors"):
     (folder / name).write_bytes((tmp_path / "run" / name).read_bytes())
+  with pytest.raises(UserError, match="no checkpoint"):
+    gen_jax.load(folder)
+  (folder / "export.json").write_text("{}")
   model, states = gen_jax.load(folder)
   whole, others = gen_jax.load(tmp_path / "run")
   keys = fold_each(jax.random.key(0), jnp.arange(3))
