@@ -68,26 +68,25 @@ def pytest_xdist_make_scheduler(config, log):
   return Files(config, log)
 
 
-GROWTH = 2 * 2**30  # bytes that a worker may take on before it forgets its compiled programs
-seen = {"resident": 0}
+# Linux gives a process 65,530 maps of memory, of which each compiled program takes some six: a
+# worker that keeps all it has compiled crashes as it loads one more.
+MAPS, EVERY = 20_000, 10
+done = {"tests": 0}
 
 
-def resident() -> int:
-  """Bytes of memory of this process; 0 where the system does not say."""
+def maps() -> int:
+  """How many maps of memory this process has; 0 where the system does not say."""
   try:
-    with open("/proc/self/statm") as file:
-      return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    with open("/proc/self/maps", "rb") as file:
+      return file.read().count(b"\n")
   except OSError:
     return 0
 
 
-def pytest_runtest_teardown(item, nextitem):
-  """A process that keeps thousands of compiled programs has been seen to crash as it loaded one
-  more."""
-  if nextitem is None or nextitem.path == item.path or resident() < seen["resident"] + GROWTH:
-    return
-  jax.clear_caches()
-  seen["resident"] = resident()
+def pytest_runtest_teardown():
+  done["tests"] += 1
+  if done["tests"] % EVERY == 0 and maps() > MAPS:
+    jax.clear_caches()
 
 
 @pytest.fixture
