@@ -27,14 +27,13 @@ import numpy as np
 
 import gen_jax
 from benchmarks.common import refusing, table
-from benchmarks.few_labels import cell
+from benchmarks.few_labels import cell, over_labels
 from gen_jax import config as configs
 from gen_jax import data, metrics
 from gen_jax.app import cli
 from gen_jax.core import UserError, fold_each
 from gen_jax.main import use_compilation_cache
 from gen_jax.models import classifier
-from gen_jax.run.files import write_json
 
 ARMS = ("real", "shift", "samples", "both", "only", "twice")
 MADE = 2000  # samples of a generator
@@ -118,17 +117,8 @@ def main(argv: list[str] | None = None) -> int:
     raise UserError("--labels are whole numbers with commas; --seeds and --steps are 1 or more")
   use_compilation_cache()
   config = cli.load_config(given.generator)
-  found: dict[int, dict[str, list[float]]] = {}
-  for labels in map(int, numbers):
-    errors = found[labels] = {}
-    for seed in range(given.seeds):
-      each = errors_of(config, labels, seed, given.steps)
-      for name, value in each.items():
-        errors.setdefault(name, []).append(value)
-      print(f"{labels} images, seed {seed}: {each}", file=sys.stderr, flush=True)
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(given.out, {str(n): e for n, e in found.items()})
-  print(markdown(found), end="")
+  each = lambda labels, seed: errors_of(config, labels, seed, given.steps)
+  print(markdown(over_labels(map(int, numbers), given.seeds, each, given.out)), end="")
   return 0
 
 

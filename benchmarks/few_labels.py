@@ -15,6 +15,7 @@ import argparse
 import math
 import sys
 import warnings
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import jax
@@ -92,6 +93,24 @@ def markdown(found: dict[int, dict[str, list[float]]]) -> str:
   return table(("labels a class", *names), lines)
 
 
+def over_labels(
+  labels: Iterable[int], seeds: int, errors_of: Callable[[int, int], dict[str, float]], out: Path
+) -> dict[int, dict[str, list[float]]]:
+  """{labels: {name: values [seeds]}} of errors_of(labels, seed), also as JSON in `out`, which is
+  written anew after each number of labels."""
+  found: dict[int, dict[str, list[float]]] = {}
+  out.parent.mkdir(parents=True, exist_ok=True)
+  for n in labels:
+    values = found[n] = {}
+    for seed in range(seeds):
+      each = errors_of(n, seed)
+      for name, value in each.items():
+        values.setdefault(name, []).append(value)
+      print(f"{n} a class, seed {seed}: {each}", file=sys.stderr, flush=True)
+    write_json(out, {str(n): e for n, e in found.items()})
+  return found
+
+
 @refusing
 def main(argv: list[str] | None = None) -> int:
   parser = argparse.ArgumentParser(prog="benchmarks.few_labels")
@@ -107,17 +126,12 @@ def main(argv: list[str] | None = None) -> int:
   config = cli.load_config(given.config)
   if isinstance(config.train.steps, int):
     raise UserError(f"--config={given.config}: give a variant with two stages, not scratch")
-  found: dict[int, dict[str, list[float]]] = {}
-  for labels in map(int, numbers):
-    errors = found[labels] = {}
-    for seed in range(given.seeds):
-      each = {form: error_of(config, form, labels, seed) for form in FORMS}
-      each |= without_nets(config, labels, seed) if labels else {}
-      for name, value in each.items():
-        errors.setdefault(name, []).append(value)
-      print(f"{labels} labels, seed {seed}: {each}", file=sys.stderr, flush=True)
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(given.out, {str(n): e for n, e in found.items()})
+
+  def errors_of(labels, seed):
+    each = {form: error_of(config, form, labels, seed) for form in FORMS}
+    return each | (without_nets(config, labels, seed) if labels else {})
+
+  found = over_labels(map(int, numbers), given.seeds, errors_of, given.out)
   print(markdown(found), end="")
   return 0
 

@@ -2,7 +2,7 @@
 
 Source: Amini et al. 2019. Is a sprite a heart? In training 95% of hearts are of warm colours, in
 the test split half are; no colour is told. The rules of drawing (`plain` for none) beside each
-other, and what five seeds came to, stand in docs/representations.md:
+other; what has been measured so far stands in docs/representations.md:
 
   launch/run.sh --config configs/db_vae.py[:plain|max|product]
   launch/run.sh --config configs/db_vae.py --sweep variant=plain,max,product,tempered \

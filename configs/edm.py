@@ -4,6 +4,8 @@ Source: Karras et al. 2022 (arXiv:2206.00364), whose times of training, grid and
 
 Three octaves of the points are seen beside them: without, the network of a density with many modes
 stays at the Gaussian fit, which the preconditioning starts from.
+
+  launch/run.sh --config configs/edm.py[:checkerboard|digits]
 """
 
 from gen_jax.config import experiment, merge, tiny, variant

@@ -1,4 +1,12 @@
-"""Flow matching: straight paths between data and noise, and exact densities, in the plane."""
+"""Flow matching: straight paths between data and noise, and exact densities, in the plane.
+
+Source: Lipman et al. 2023 (arXiv:2210.02747); Liu et al. 2023 (arXiv:2209.03003). `optimal` pairs
+data and noise within a batch by optimal transport (Tong et al. 2023, arXiv:2302.00482).
+
+  launch/run.sh --config configs/flow_matching.py[:optimal]
+
+and `:moons`, `:swissroll`, `:checkerboard`, `:rings`, `:digits`.
+"""
 
 from gen_jax.config import experiment, merge, tiny, variant
 

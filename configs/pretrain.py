@@ -3,7 +3,7 @@
 Source: Hinton & Salakhutdinov 2006; Vincent et al. 2010. Forms: `finetuned`, `code` (a classifier
 of the frozen code), `joined` (of picture and code), `scratch` (no autoencoder, as many steps). The
 table of all of them over labels and seeds, with label spreading beside, by
-`python -m benchmarks.few_labels`; its figures stand in docs/representations.md.
+`python -m benchmarks.few_labels`; what has been measured so far stands in docs/representations.md.
 
   launch/run.sh --config configs/pretrain.py[:code|joined|scratch] --config.model.labels=5
 """

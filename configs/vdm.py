@@ -2,6 +2,8 @@
 
 Source: Kingma et al. 2021 (arXiv:2107.00630). The first log-SNR is moderate in the plane: where the
 noise is far below the data's own detail nothing can be learnt of it.
+
+  launch/run.sh --config configs/vdm.py[:checkerboard|digits]
 """
 
 from gen_jax.config import experiment, merge, tiny, variant

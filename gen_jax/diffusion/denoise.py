@@ -50,7 +50,7 @@ KINDS: dict[str, Callable[[Level, float], Row]] = {
   "velocity": lambda level, sigma_data: (level.d_alpha, level.d_sigma),
   "edm": edm,
 }
-Kind = Literal["x0", "eps", "v", "velocity", "edm"]
+Kind = Literal[*KINDS]
 
 
 def target(kind: Kind, x0: Array, eps: Array, level: Level, sigma_data: float = 1.0) -> Array:

@@ -58,10 +58,6 @@ class Solver(NamedTuple):
   lift: Callable[[Array, PyTree, Array], tuple[Array, Level]] | None = None
   correct: Callable[[Array, Prediction, Prediction, PyTree], Array] | None = None
 
-  def calls(self, steps: int) -> int:
-    """How often the network is asked in that many steps."""
-    return steps if self.correct is None else 2 * steps - 1
-
 
 def transitions(levels: Level) -> Transition:
   """The posterior of every step."""

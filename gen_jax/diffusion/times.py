@@ -21,6 +21,7 @@ from jax.scipy.special import ndtri
 
 from gen_jax.core import Array
 from gen_jax.diffusion.path import Path
+from gen_jax.losses.diffusion import ranks
 
 
 def strata(key: Array, count: int, mask: Array | None = None, dtype=jnp.float32) -> Array:
@@ -30,11 +31,7 @@ def strata(key: Array, count: int, mask: Array | None = None, dtype=jnp.float32)
     get does not matter.
   """
   u = jax.random.uniform(key, (count,), dtype)
-  if mask is None:
-    rank, total = jnp.arange(count), count
-  else:
-    rank = jnp.maximum(jnp.cumsum(mask, dtype=jnp.int32) - 1, 0)
-    total = jnp.maximum(rank[-1] + 1, 1)
+  rank, total = ranks(count, mask)
   tiny = jnp.finfo(dtype).eps
   return jnp.clip((rank + u) / total, tiny, 1 - tiny).astype(dtype)
 

@@ -38,12 +38,7 @@ METHODS: dict[str, Tableau] = {
     (0.0, 0.5, 0.5, 1.0), ((), (0.5,), (0.0, 0.5), (0.0, 0.0, 1.0)), (1 / 6, 1 / 3, 1 / 3, 1 / 6)
   ),
 }
-Method = Literal["euler", "heun", "midpoint", "rk4"]
-
-
-def calls(method: Method, steps: int) -> int:
-  """How often the field is evaluated in that many steps."""
-  return len(METHODS[method].c) * steps
+Method = Literal[*METHODS]
 
 
 def step(f: Field, t: Array, h: Array, x: PyTree, method: Method = "rk4") -> PyTree:

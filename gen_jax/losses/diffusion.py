@@ -47,6 +47,15 @@ def squared_error(prediction: Array, target: Array) -> Array:
   return jnp.mean((prediction - target) ** 2, axis=tuple(range(1, target.ndim)))
 
 
+def ranks(count: int, mask: Array | None) -> tuple[Array, Array | int]:
+  """(which stratum each of `count` entries has, how many strata there are): one for each entry that
+  mask [count] has True, whatever the others get; for each of all where it is None."""
+  if mask is None:
+    return jnp.arange(count), count
+  rank = jnp.maximum(jnp.cumsum(mask, dtype=jnp.int32) - 1, 0)
+  return rank, jnp.maximum(mask.sum(dtype=jnp.int32), 1)
+
+
 def stratified(key: Array, count: int, n: int, mask: Array | None = None) -> Array:
   """count integers in 0..n-1, one uniform draw in each of `count` equal strata; int32 [count].
 
@@ -57,10 +66,6 @@ def stratified(key: Array, count: int, n: int, mask: Array | None = None) -> Arr
     these, and theirs alone; what the others are drawn from does not matter.
   """
   u = jax.random.uniform(key, (count,))
-  if mask is None:
-    rank, strata = jnp.arange(count), count
-  else:
-    rank = jnp.cumsum(mask, dtype=jnp.int32) - 1
-    strata = jnp.maximum(rank[-1] + 1, 1)
-  i = jnp.floor((rank + u) * (n / strata)).astype(jnp.int32)
+  rank, total = ranks(count, mask)
+  i = jnp.floor((rank + u) * (n / total)).astype(jnp.int32)
   return jnp.clip(i, 0, n - 1)

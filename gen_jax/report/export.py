@@ -12,7 +12,6 @@ from typing import Any
 import yaml
 
 from gen_jax.data import is_text
-from gen_jax.report.compare import number
 from gen_jax.report.folder import read_run
 from gen_jax.report.html.sections import about, figures, grids_of, value_of
 from gen_jax.run import processes
@@ -69,7 +68,7 @@ def front_matter(trained: Trained, name: str, measured: Mapping[str, Any]) -> di
   task = "unconditional-image-generation" if image else "other"
   task = "text-generation" if is_text(spec.x) else task
   metrics = [
-    {"type": k, "name": k, "value": float(number(r["value"]))} for k, r in sorted(measured.items())
+    {"type": k, "name": k, "value": float(r["value"])} for k, r in sorted(measured.items())
   ]
   data = {"name": config["data"]["name"], "type": config["data"]["name"]}
   result = {"task": {"type": task}, "dataset": data, "metrics": metrics}

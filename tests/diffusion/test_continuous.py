@@ -143,14 +143,13 @@ def test_a_churn_keeps_the_law_of_x_t():
 
 
 @pytest.mark.parametrize("solver", [euler(), heun(), heun(PATHS["edm"](), Churn(4.0))])
-def test_frames_lead_to_the_same_sample_and_calls_are_counted(solver):
+def test_frames_lead_to_the_same_sample(solver):
   p = PATHS["edm"]()
   levels = table(p, grids.rho(p, 9))
   final = follow(mixture, levels, solver, scale=80.0)
   path = follow(mixture, levels, solver, scale=80.0, frames=4)
   assert path.shape == (5, 30) and np.isfinite(path).all()
   np.testing.assert_array_equal(path[-1], final)
-  assert solver.calls(9) == (17 if solver.correct else 9)
 
 
 @pytest.mark.parametrize("name", ["linear", "cosine", "vp", "edm"])

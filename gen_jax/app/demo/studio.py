@@ -21,7 +21,7 @@ import numpy as np
 
 from gen_jax import config as configs
 from gen_jax import data, metrics
-from gen_jax.app.tasks import given_field
+from gen_jax.app.tasks import given_field, taker
 from gen_jax.core import UserError, fold_each, permutation
 from gen_jax.data import is_text
 from gen_jax.report.uses import USES, Use
@@ -92,16 +92,12 @@ class Studio:
       raise UserError(f"the number of samples must be 1 to {MOST}, not {n}")
     with self.lock:
       trained = self.with_options(options)
-      model, spec, system = trained.model, trained.spec, trained.system
+      model, spec = trained.model, trained.spec
       values = parse_given(model, spec, {k: v for k, v in given.items() if v.strip()})
       cond = conditions(
         model, spec, n, split=trained.source.splits["train"], given=values, spread=True
       )
-      size = sample.chunk_size(system.experiment.evaluate.batch_size, system.mesh)
-      x = sample.draw(
-        drawer_of(model.sample, system.mesh), trained.states, sample.sample_keys(seed), n, cond,
-        chunk=size, mesh=system.mesh,
-      )  # fmt: skip
+      x = taker(trained, seed)(drawer_of(model.sample, trained.system.mesh), n=n, cond=cond)
     said = captions(spec, cond)
     if is_text(spec.x):
       words = data.Vocabulary(spec.x.names).decode

@@ -78,8 +78,7 @@ def docstring(builder: str) -> str:
 
 def state(run: Run) -> str:
   """How far the run has come, in words."""
-  lengths = run.config["train"]["steps"]
-  total = sum(lengths) if isinstance(lengths, list | tuple) else lengths
+  total = sum(run.lengths)
   if run.complete:
     return f"complete at step {run.complete.get('step')}"
   if not run.trained:
