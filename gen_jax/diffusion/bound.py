@@ -1,4 +1,13 @@
-"""The variational bound of a Gaussian diffusion model, estimated per example with any denoiser."""
+"""The variational bound of a Gaussian diffusion model, estimated per example with any denoiser.
+
+  -log p(x_0) <= L_T + sum_{t > s} L_{t-1} + L_decoder,  L_{t-1} = KL(q(x_{t-1} | x_t, x_0) || p)
+
+The decoder is p(x_0 | x_1), a Gaussian integrated over each grey level's bin, and s = 1 (Ho et al.
+2020, eq. 5 and 13); or, at any time s, the posterior of a pixel under equally likely grey levels:
+p(x_0 = k | x_s), a softmax over k of -(x_s / alpha_s - x_k)^2 alpha_s^2 / (2 sigma_s^2) (Kingma et
+al. 2021, arXiv:2107.00630, section 3.3). Far below the spacing of the grey levels a network that
+does not know of them pays for noise that says nothing more of the pixel.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +15,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gen_jax.core import Array
 from gen_jax.diffusion.algebra import (
@@ -19,6 +29,8 @@ from gen_jax.diffusion.algebra import (
   forms,
   posterior,
 )
+from gen_jax.diffusion.continuous_bound import softmax_decoder
+from gen_jax.diffusion.path import discrete
 from gen_jax.diffusion.schedule import Schedule
 from gen_jax.losses.diffusion import (
   discretized_gaussian_nll,
@@ -46,9 +58,13 @@ def variational_bound(
   kind: Kind = "eps",
   times: int = 0,
   variance: Variance = "large",
+  first: int = 0,
   clip: bool = True,
 ) -> dict[str, Array]:
   """L_T, L_t, L_0 in nats and simple_loss, each [B] (Ho et al. 2020, eq. 5, 13 and 14).
+
+  L_t is the sum of L_{t-1} over t > s, L_0 the decoder's, and simple_loss a mean over the times at
+  which the network is asked: 1..T, or s+1..T before a softmax.
 
   Args:
     predict: (x_t [B, ...], t int32 [B]) -> Prediction.
@@ -58,9 +74,10 @@ def variational_bound(
     keys: [B], for the noise and the times of each example.
     levels: number of grey levels.
     kind: which form of the prediction simple_loss is the squared error of.
-    times: L_t, the sum of L_1..L_{T-1}, is estimated without bias from that many timesteps of each
-      example, one in each of as many equal strata; 0 takes all.
+    times: L_t is estimated without bias from that many timesteps of each example, one in each of as
+      many equal strata; 0 takes all.
     variance: of p(x_{t-1} | x_t): "large", beta_t, or "small", the posterior's.
+    first: s of the softmax over grey levels, 1..T-1; 0 for the network's own decoder at s = 1.
     clip: keep the predicted x_0 inside [-1, 1].
   """
   real, last = x0.dtype, schedule.steps
@@ -70,12 +87,16 @@ def variational_bound(
   table = posterior(a[1:], s[1:], a[:-1], s[:-1])
   q = Transition(*(jnp.asarray(column, real) for column in table))
   var_p = q.forward_var if variance == "large" else q.var
-  count = times or last - 1
+  start = max(first, 1)
+  count = times or last - start
+
+  def noise(i):
+    normal = lambda key: jax.random.normal(jax.random.fold_in(key, i), x0.shape[1:], real)
+    return jax.vmap(normal)(keys)
 
   def at(t, i):
     """Means of q(x_{t-1} | x_t, x_0) and p(x_{t-1} | x_t) at times t [B], and the squared error."""
-    normal = lambda key: jax.random.normal(jax.random.fold_in(key, i), x0.shape[1:], real)
-    eps = jax.vmap(normal)(keys)
+    eps = noise(i)
     x_t = corrupt(x0, eps, alpha[t], sigma[t])
     p, truth = predict(x_t, t), forms(x0, eps, alpha[t], sigma[t])
     error = squared_error(getattr(p, kind), getattr(truth, kind))
@@ -89,18 +110,20 @@ def variational_bound(
     kl = gaussian_kl(mean_q, expand(q.var[now - 1], x0), mean_p, expand(var_p[now - 1], x0))
     return sums[0] + sum_dims(kl), sums[1] + error
 
-  strata = jax.vmap(lambda key: stratified(jax.random.fold_in(key, count + 1), count, last - 1))
-  t = 2 + strata(keys)
+  strata = jax.vmap(lambda key: stratified(jax.random.fold_in(key, count + 1), count, last - start))
+  t = start + 1 + strata(keys)
   zero = jnp.zeros(len(x0), real)
   kl, error = jax.lax.fori_loop(0, count, add, (zero, zero))
-  weight = (last - 1) / count
+  weight = (last - start) / count
+  bound = {"L_T": prior_kl(x0, alpha[-1], sigma[-1]), "L_t": weight * kl}
 
+  if first:
+    level = jax.tree.map(lambda a: jnp.asarray(a, real), discrete(schedule, np.asarray(first)))
+    z = corrupt(x0, noise(count), level.alpha, level.sigma)
+    decoder = softmax_decoder(k, z, level, levels)
+    return bound | {"L_0": decoder, "simple_loss": error / count}
   # p(x_0 | x_1) has the posterior variance of t = 2, the smallest that is not 0, as in the paper's
   # code: with beta_1 the decoder is needlessly blurred.
   _, mean, error_1 = at(jnp.ones(len(x0), jnp.int32), count)
-  return {
-    "L_T": prior_kl(x0, alpha[-1], sigma[-1]),
-    "L_t": weight * kl,
-    "L_0": discretized_gaussian_nll(k, mean, jnp.sqrt(q.var[1]), levels),
-    "simple_loss": (weight * error + error_1) / last,
-  }
+  decoder = discretized_gaussian_nll(k, mean, jnp.sqrt(q.var[1]), levels)
+  return bound | {"L_0": decoder, "simple_loss": (weight * error + error_1) / last}

@@ -50,6 +50,44 @@ def test_bounds_the_entropy_from_above_and_nearly_touches_it(name, variance):
   assert gap < {"small": 0.35, "large": 1.6}[variance]
 
 
+def test_a_decoder_of_grey_levels_ends_the_bound_where_it_reads_them():
+  # It knows what the best network finds out, at once: the entropy stays, from ever later steps on.
+  p = [0.2] * LEVELS
+  s = schedule.cosine(200)
+  k, whole = bound(s, p, n=500, variance="small")
+  total = lambda terms: np.asarray(terms["L_T"] + terms["L_t"] + terms["L_0"], np.float64)
+  exact = 4 * np.log(LEVELS)
+  for first in (1, 10, 60):
+    _, terms = bound(s, p, n=500, variance="small", first=first)
+    gap, error = total(terms).mean() - exact, total(terms).std() / 500**0.5
+    assert -4 * error < gap < 0.3, first
+    assert terms["L_t"].mean() <= whole["L_t"].mean() + 1e-3
+  # At 60 the levels are no longer told apart, and much of the entropy is the decoder's.
+  assert terms["L_0"].mean() > 0.2 and abs(gap) < 4 * error + 0.05
+
+
+def test_a_late_decoder_spares_what_a_network_ignorant_of_levels_pays():
+  # Gaussian beliefs about pixels that are points: they cost at every step below the spacing.
+  s, n = schedule.cosine(1000), 500
+  alpha, sigma = jnp.asarray(s.alpha, jnp.float32), jnp.asarray(s.sigma, jnp.float32)
+  k = jax.random.choice(jax.random.key(1), LEVELS, (n, 4))
+
+  def predict(x_t, t):
+    a, b = alpha[t][:, None], sigma[t][:, None]
+    return convert(0.5 * a / (0.5 * a**2 + b**2) * x_t, "x0", x_t, alpha[t], sigma[t])
+
+  keys, totals = fold_each(jax.random.key(2), jnp.arange(n)), []
+  for first in (0, 50):
+    terms = jax.jit(
+      lambda first=first: variational_bound(
+        predict, s, k, centre(k, LEVELS), keys, levels=LEVELS, times=50, first=first
+      )
+    )()
+    totals.append(float((terms["L_T"] + terms["L_t"] + terms["L_0"]).mean()))
+  # The spacing is 0.5, and sigma / alpha 0.09 there: log(0.09 / 0.0064) nats of each of 4 pixels.
+  assert totals[0] - totals[1] == pytest.approx(4 * np.log(sigma[50] / sigma[1]), rel=0.15)
+
+
 def test_the_gap_closes_as_steps_are_added():
   p = [0.4, 0.1, 0.05, 0.25, 0.2]
   gaps = []

@@ -182,6 +182,8 @@ def test_the_paths_that_samples_take_have_forty_frames_at_most():
     (dict(condition_dropout=1.5), "model.condition_dropout must be in \\[0, 1\\], not 1.5"),
     (dict(condition_dropout=-0.1), "model.condition_dropout must be in \\[0, 1\\]"),
     (dict(likelihood=Likelihood(times=10)), "0 \\(all\\) or between 1 and 9, not 10"),
+    (dict(likelihood=Likelihood(first=10)), "decoder\\) or between 1 and 9, not 10"),
+    (dict(likelihood=Likelihood(times=8, first=3)), "between 1 and 7, not 8"),
     (dict(likelihood=Likelihood(times=-1)), "likelihood.times must be 0 or more, not -1"),
     (dict(heads=3), "heads=3 must divide the channels, multiples of 8"),
     (dict(heads=0), "model.heads must be 1 or more, not 0"),
