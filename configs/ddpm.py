@@ -29,6 +29,7 @@ from gen_jax.config import experiment, merge, tiny, variant
 
 LABELLED = (
   "likelihood", "frechet", "prdc", "sample_accuracy", "trained_on_samples", "memorisation",
+  "function_evaluations",
 )  # fmt: skip
 
 SMALL = dict(
@@ -56,7 +57,7 @@ PAPER = dict(
   ),
   likelihood=dict(times=100),
   evaluate=dict(samples=10_000, classifier_steps=6000),
-  measures=("likelihood", "frechet", "prdc", "memorisation"),
+  measures=("likelihood", "frechet", "prdc", "memorisation", "function_evaluations"),
 )  # fmt: skip
 
 CAPTIONS = merge(

@@ -24,7 +24,7 @@ PLANE = dict(
   sample=dict(solver="heun", grid="rho", steps=18),
   likelihood=dict(steps=32),
   evaluate=dict(samples=5000, batch_size=2000, split="validation"),
-  measures=("likelihood", "kl", "distances"),
+  measures=("likelihood", "kl", "distances", "function_evaluations"),
 )  # fmt: skip
 
 DIGITS = dict(
@@ -40,7 +40,9 @@ DIGITS = dict(
   train=dict(steps=1800, log_every=50, sample_every=600, checkpoint_every=300),
   sample=dict(solver="heun", grid="rho", steps=18),
   evaluate=dict(samples=1500),
-  measures=("likelihood", "frechet", "prdc", "sample_accuracy", "memorisation"),
+  measures=(
+    "likelihood", "frechet", "prdc", "sample_accuracy", "memorisation", "function_evaluations",
+  ),
 )  # fmt: skip
 
 VARIANTS = {

@@ -24,7 +24,7 @@ PLANE = dict(
     checkpoint_every=500, best="nll",
   ),
   evaluate=dict(samples=5000, batch_size=2000),
-  measures=("likelihood",),
+  measures=("likelihood", "kl"),
 )  # fmt: skip
 
 VARIANTS = {

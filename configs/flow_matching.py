@@ -21,7 +21,7 @@ PLANE = dict(
   ),
   sample=dict(solver="heun", steps=25),
   evaluate=dict(samples=5000, batch_size=2000, split="validation"),
-  measures=("likelihood", "kl", "distances"),
+  measures=("likelihood", "kl", "distances", "function_evaluations"),
 )  # fmt: skip
 
 DIGITS = merge(
@@ -37,7 +37,9 @@ DIGITS = merge(
     ),
     sample=dict(solver="euler", steps=50),
     evaluate=dict(samples=1500, batch_size=128, split="test"),
-    measures=("likelihood", "frechet", "prdc", "sample_accuracy", "memorisation"),
+    measures=(
+    "likelihood", "frechet", "prdc", "sample_accuracy", "memorisation", "function_evaluations",
+  ),
   ),
 )  # fmt: skip
 

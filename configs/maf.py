@@ -22,7 +22,7 @@ PLANE = dict(
     checkpoint_every=1000, best="nll",
   ),
   evaluate=dict(samples=5000, batch_size=2000),
-  measures=("likelihood",),
+  measures=("likelihood", "kl"),
 )  # fmt: skip
 SPLINE = merge(PLANE, dict(model=dict(map="spline", mixing="lu", width=64)))
 

@@ -18,7 +18,7 @@ PLANE = dict(
     steps=4000, steps_per_call=50, log_every=250, sample_every=2000, checkpoint_every=1000
   ),
   evaluate=dict(samples=5000, batch_size=2000, split="validation"),
-  measures=("likelihood", "kl", "distances"),
+  measures=("likelihood", "kl", "distances", "function_evaluations"),
 )  # fmt: skip
 
 DIGITS = dict(
@@ -37,7 +37,9 @@ DIGITS = dict(
   ),
   likelihood=dict(times=40),
   evaluate=dict(samples=1500),
-  measures=("likelihood", "frechet", "prdc", "sample_accuracy", "memorisation"),
+  measures=(
+    "likelihood", "frechet", "prdc", "sample_accuracy", "memorisation", "function_evaluations",
+  ),
 )  # fmt: skip
 
 SMALL = dict(

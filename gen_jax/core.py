@@ -160,6 +160,7 @@ class Model(NamedTuple):
   weights: names of the entries of `state` that are the learnt model; the others belong to the
     optimiser. They are what is exported and what a warm start takes over.
   passes: it learns from whole passes, so that each epoch must end in a batch of its own.
+  calls: how often a sample, given its condition, asks the network; 0 where no solver draws it.
   stride: predict, observe and transform take images of any height and width that are multiples of
     this; 0 for those of the spec only.
   context: what they give at a pixel depends on no pixel of what they are given that is farther away
@@ -188,6 +189,7 @@ class Model(NamedTuple):
   cond: tuple[str, ...] = ()
   weights: tuple[str, ...] = ()
   passes: bool = False
+  calls: int = 0
   stride: int = 0
   context: int | None = None
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import subprocess
 import sys
 
 import jax
@@ -19,6 +20,7 @@ from benchmarks import (
   pairs,
   processes,
   profiles,
+  samplers,
   scaling,
   starts,
 )
@@ -208,3 +210,36 @@ def test_limits_levels_are_as_probable_as_they_are_frequent():
   table = np.exp(limits.log_table(clean))
   np.testing.assert_allclose(table.sum(0), 1, rtol=1e-9)
   np.testing.assert_allclose(table[::-1, 0], table[:, 2], rtol=1e-9)
+
+
+def test_the_table_of_samplers():
+  cell = samplers.Cell
+  found = {
+    "ddim, uniform": {4: cell(0.2, 0.0269, 4), 8: cell(0.1, 0.006, 8)},
+    "ancestral, rho": {4: "needs 3 steps or more", 8: cell(None, 0.01, 8)},
+  }
+  lines = samplers.markdown(found, [4, 8], 0.001).splitlines()
+  assert lines[0] == "| solver, grid (training data 0.001) | 4 calls | 8 calls |"
+  assert lines[2] == "| ddim, uniform | 0.2000 / 0.0269 (4) | 0.1000 / 0.006 (8) |"
+  assert lines[3] == "| ancestral, rho | - | 0.01 (8) |"
+
+
+def test_samplers_are_asked_for_by_what_there_is(tmp_path, capsys):
+  assert samplers.main([str(tmp_path), "--calls", "4,x"]) == 2
+  assert "--calls takes whole numbers" in capsys.readouterr().err
+  assert samplers.main([str(tmp_path)]) == 2
+  assert "config.json" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_solvers_come_nearer_to_the_fine_solution(tmp_path):
+  config, run = "configs/flow_matching.py:tiny", str(tmp_path / "run")
+  longer = ["--config.train.steps=200", "--config.train.validate_every=0"]
+  command = [sys.executable, "-m", "gen_jax.main", "--config", config, "--workdir", run, *longer]
+  subprocess.run(command, check=True, capture_output=True)
+  only = ["--samples", "100", "--calls", "8,32", "--only", "ddim,heun", "--grids", "uniform"]
+  assert samplers.main([run, *only]) == 0
+  rows = json.loads((tmp_path / "run/samplers/samplers.json").read_text())["rows"]
+  assert rows["ddim, uniform"]["32"]["rms"] < rows["ddim, uniform"]["8"]["rms"] / 2
+  assert rows["heun, uniform"]["8"]["calls"] == 7
+  assert (tmp_path / "run/samplers/samplers.png").exists()

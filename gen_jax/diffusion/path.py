@@ -170,6 +170,17 @@ PATHS: dict[str, Callable[[], Path]] = {
 }  # fmt: skip
 
 
+def scheduled(schedule: Schedule) -> Path:
+  """A schedule as a path through its integer times; time_of gives the nearest of them."""
+  log_snr = discrete(schedule, np.arange(1, schedule.steps + 1)).log_snr
+
+  def time_of(l):
+    return 1 + np.abs(log_snr - np.asarray(l)[..., None]).argmin(-1)
+
+  level = lambda t: discrete(schedule, np.round(t).astype(np.int32))
+  return Path(level, time_of, 1.0, float(schedule.steps))
+
+
 def discrete(schedule: Schedule, t: np.ndarray) -> Level:
   """The table [S] of a schedule at integer times t [S]: its own entries, to the last bit."""
   alpha, sigma = schedule.alpha[t], schedule.sigma[t]

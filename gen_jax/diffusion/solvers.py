@@ -32,7 +32,8 @@ from jax import lax
 
 from gen_jax.core import Array, PyTree, UserError
 from gen_jax.diffusion.algebra import Prediction, Transition, Variance, posterior
-from gen_jax.diffusion.path import Level, discrete
+from gen_jax.diffusion.grids import GRIDS
+from gen_jax.diffusion.path import Level, discrete, scheduled
 from gen_jax.diffusion.schedule import Schedule
 
 Denoiser = Callable[[Array, Level], Prediction]  # (x_t [n, ...], level of scalars) -> prediction
@@ -178,15 +179,28 @@ SOLVERS: dict[str, Callable[[Variance, float], Solver]] = {
 }  # fmt: skip
 
 
-def times(schedule: Schedule, steps: int) -> np.ndarray:
-  """steps + 1 integer times from T down to 0, evenly spaced: int32 [steps + 1].
+def times(schedule: Schedule, steps: int, grid: str = "uniform") -> np.ndarray:
+  """Integer times from T down to 0, spaced by one of GRIDS: int32 [steps + 1].
+
+  Other grids than the uniform one begin after T, where x_T is noise, and several of their times may
+  fall on one integer, which is taken once.
 
   Raises:
-    UserError: for fewer than 1 or more than T steps.
+    UserError: for fewer than 1 or more than T steps, or fewer than 3 on such a grid.
   """
   if not 1 <= steps <= schedule.steps:
     raise UserError(f"sampling takes 1 to {schedule.steps} steps (the timesteps), not {steps}")
-  return np.round(np.linspace(schedule.steps, 0, steps + 1)).astype(np.int32)
+  path, uniform = scheduled(schedule), grid == "uniform"
+  if steps < 3 and not uniform:
+    raise UserError(f"this grid of times needs 3 steps or more, not {steps}: take uniform")
+  t = GRIDS[grid](path, steps) if uniform else np.append(path.last, GRIDS[grid](path, steps - 1))
+  t = np.round(t).astype(np.int32)
+  return t[np.append(True, np.diff(t) < 0)]
+
+
+def calls(solver: Solver, steps: int) -> int:
+  """How often so many steps ask the network."""
+  return 2 * steps - 1 if solver.correct is not None else steps
 
 
 def solver_of(method: str, variance: Variance = "large", eta: float = 0.0) -> Solver:
@@ -218,6 +232,7 @@ def solve(
   *,
   steps: int,
   solver: Solver,
+  grid: str = "uniform",
   frames: int = 0,
   dtype=jnp.float32,
 ) -> Array:
@@ -227,11 +242,12 @@ def solve(
     denoise: (x_t, t) -> Prediction; t is an int32 scalar.
     schedule: the noise schedule, T noise levels.
     steps: number of denoiser calls, 1..T.
+    grid: of `times`.
 
   Raises:
     UserError: for steps outside 1..T.
   """
-  levels = discrete(schedule, times(schedule, steps))
+  levels = discrete(schedule, times(schedule, steps, grid))
   at = lambda x, level: denoise(x, level.t)
   return follow(at, levels, keys, shape, solver=solver, frames=frames, dtype=dtype)
 

@@ -25,7 +25,8 @@ from gen_jax.core import Array, Program, PyTree, Spec, UserError, centre, quanti
 from gen_jax.diffusion import schedule as schedules
 from gen_jax.diffusion.algebra import Prediction, Variance, convert, corrupt, forms
 from gen_jax.diffusion.bound import clip_x0, variational_bound
-from gen_jax.diffusion.solvers import SOLVERS, solve, solver_of
+from gen_jax.diffusion.grids import GRIDS
+from gen_jax.diffusion.solvers import SOLVERS, solve, solver_of, times
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.losses.diffusion import squared_error, stratified
@@ -50,6 +51,7 @@ class Sampler:
   method: ancestral (alg. 2), ddim, or dpmpp_2m and dpmpp_3m, whose errors fall with the square and
     the cube of the steps, or sde_2m, which adds noise as ancestral does.
   steps: number of network calls, 0 for one at each of the T timesteps.
+  grid: of the timesteps that are kept (`diffusion.grids`); uniform in t is the paper's.
   variance: of an ancestral step: large is beta_t, small the posterior's (section 3.2).
   eta: stochasticity of ddim, 0 to 1.
   guidance: w of (1 + w) eps(x, cond) - w eps(x, no cond); 0 for none.
@@ -58,6 +60,7 @@ class Sampler:
 
   method: Literal[*SOLVERS] = "ancestral"
   steps: Natural = 0
+  grid: Literal[*GRIDS] = "uniform"
   variance: Variance = "large"
   eta: Share = 0.0
   guidance: float = 0.0
@@ -251,8 +254,9 @@ def build(
       return clip_x0(p, x_t, alpha[t], sigma[t]) if sample.clip else p
 
     x = solve(
-      denoise, noise, keys, spec.shape, steps=steps, solver=solver, frames=frames, dtype=real
-    )
+      denoise, noise, keys, spec.shape, steps=steps, solver=solver, grid=sample.grid,
+      frames=frames, dtype=real,
+    )  # fmt: skip
     return quantize(x, spec.levels)
 
   model = game(
@@ -264,6 +268,7 @@ def build(
     trajectory=lambda state, keys, cond=None: draw(state, keys, cond, min(steps, 40)),
     log_prob=log_prob,
     cond=(condition,) if nothing else (),
+    calls=(len(times(noise, steps, sample.grid)) - 1) * (2 if sample.guidance else 1),
   )
   return single(model)
 

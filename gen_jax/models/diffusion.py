@@ -134,6 +134,11 @@ def solver_of(sample: Sampler, path: Path) -> solvers.Solver:
   return solvers.solver_of(sample.solver, "small", sample.eta)
 
 
+def calls(sample: Sampler, solver: solvers.Solver) -> int:
+  """How often a sample asks the network: twice at a time with guidance."""
+  return solvers.calls(solver, sample.steps) * (2 if sample.guidance else 1)
+
+
 @builder
 def build(
   spec: Spec,
@@ -275,6 +280,7 @@ def build(
     trajectory=lambda state, keys, cond=None: draw(state, keys, cond, min(sample.steps, 40)),
     log_prob=log_prob if vectors else None,
     cond=("label",) if conditional else (),
+    calls=calls(sample, solver_of(sample, route)),
   )
   return single(model)
 

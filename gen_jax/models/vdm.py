@@ -254,5 +254,6 @@ def build(
     trajectory=lambda state, keys, cond=None: draw(state, keys, cond, min(sample.steps, 40)),
     log_prob=log_prob,
     cond=("label",) if conditional else (),
+    calls=sample.steps * (2 if sample.guidance else 1),
   )
   return single(model)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from gen_jax.core import UserError, fold_each
-from gen_jax.diffusion import schedule, solvers
+from gen_jax.diffusion import flow_solvers, schedule, solvers
 from gen_jax.diffusion.algebra import convert
+from gen_jax.diffusion.path import PATHS, table
 
 N = 40_000
 every_solver = pytest.mark.parametrize("method", solvers.SOLVERS)
@@ -166,9 +167,39 @@ def test_times_cover_the_schedule():
     assert t[0] == 1000 and t[-1] == 0 and (np.diff(t) < 0).all() and len(t) == steps + 1
 
 
+def test_other_grids_are_even_in_the_noise_that_integers_allow():
+  s = schedule.cosine(1000)
+  ratio = s.sigma[1:] / s.alpha[1:]
+  for grid, power in (("log_snr", np.log), ("rho", lambda r: r ** (1 / 7))):
+    t = solvers.times(s, 17, grid)
+    assert t[0] == 1000 and t[-1] == 0 and (np.diff(t) < 0).all() and len(t) <= 18
+    assert ratio[t[1] - 1] == pytest.approx(80, rel=0.1) and t[-2] == 1
+    steps = np.diff(power(ratio[t[1:-1] - 1]))
+    np.testing.assert_allclose(steps, steps.mean(), rtol=0.2)
+
+
+def test_calls_are_counted_as_they_are_made():
+  made = []
+
+  def denoise(x, level):
+    jax.debug.callback(lambda: made.append(1))
+    return convert(0 * x, "x0", x, level.alpha, level.sigma)
+
+  for solver in (solvers.solver_of("dpmpp_3m"), flow_solvers.heun()):
+    made.clear()
+    levels = table(PATHS["vp"](), np.linspace(1, 0, 6))
+    x = solvers.follow(
+      denoise, levels, fold_each(jax.random.key(0), jnp.arange(2)), (), solver=solver
+    )
+    jax.block_until_ready(x)
+    jax.effects_barrier()
+    assert len(made) == solvers.calls(solver, 5)
+
+
 @pytest.mark.parametrize(
   "kwargs,message",
   [
+    ({"steps": 2, "grid": "rho"}, "3 steps or more, not 2"),
     ({"steps": 0}, "1 to 20 steps"),
     ({"steps": 21}, "1 to 20 steps"),
     ({"steps": 5, "method": "euler"}, "sampler 'euler'"),

@@ -14,7 +14,8 @@ def settings(data=(), **evaluate):
   """Of an experiment."""
   evaluate = {"split": "test", "batch_size": 8, "samples": 40, "neighbours": 3, **evaluate}
   return types.SimpleNamespace(
-    config={"seed": 0, "model": {}, "likelihood": {}, "measures": ()}, data=dict(data),
+    config={"seed": 0, "model": {}, "sample": {}, "likelihood": {}, "measures": ()},
+    data=dict(data),
     evaluate=types.SimpleNamespace(**evaluate),
   )  # fmt: skip
 

@@ -258,6 +258,9 @@ EXACT = 1e-5  # of what is a function of the examples as a set, up to rounding; 
 MEASURED = {
   "likelihood": (TWINS, vectors, VECTORS, {}, {"square": EXACT, "noisy": 0.2}),
   "kl": (TWINS, vectors, VECTORS, {}, {"": EXACT}),
+  "function_evaluations": (
+    TWINS._replace(calls=7), vectors, VECTORS, {}, {"function_evaluations": 0}
+  ),
   "distances": (
     TWINS, vectors, VECTORS, {}, {"energy_distance": 0.3, "sliced_wasserstein": 0.6}
   ),

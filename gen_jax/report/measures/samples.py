@@ -111,6 +111,19 @@ def memorisation(scene: Scene) -> dict[str, Record]:
   }
 
 
+def uncounted(system: System) -> str:
+  """One pass of a decoder, a GAN's generator or a flow is no count to compare."""
+  solved = system.program.model.calls
+  return "" if solved else "counts the calls of a solver, and none draws this model's samples"
+
+
+@measure("function_evaluations", needs=("sample",), obstacle=uncounted)
+def function_evaluations(scene: Scene) -> dict[str, Record]:
+  """How often the network is asked for a sample; guidance asks it twice."""
+  facts = {"says": "network calls a sample", **scene.system.config["sample"]}
+  return {"function_evaluations": {"value": float(scene.model.calls), **facts}}
+
+
 def no_vectors(system: System) -> str:
   """Distances of vectors, in the data's own units."""
   if len(system.spec.shape) != 1 or system.spec.levels is not None:
