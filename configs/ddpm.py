@@ -19,6 +19,9 @@ Source: Ho, Jain & Abbeel 2020 (arXiv:2006.11239); `cifar10` is the paper's sett
       trained_on_samples_accuracy 0.866, precision 0.79, recall 0.96, coverage 0.35, Frechet
       distance 20.8, nearest_train_ratio 1.14
 
+  --config configs/ddpm.py:improved   learns the variances of its steps too, from the bound
+      (Nichol & Dhariwal 2021, arXiv:2102.09672): bounds and samples of few steps gain
+
   --config configs/ddpm.py:captions   16x16 sprites from sentences; afterwards
       --mode=sample --cond.caption="a large red heart at the top"
 
@@ -76,6 +79,15 @@ CAPTIONS = merge(
   ),
 )  # fmt: skip
 
+IMPROVED = merge(
+  SMALL,
+  dict(
+    model=dict(learned_variance=True),
+    sample=dict(method="ancestral", variance="learned"),
+    likelihood=dict(variance="learned"),
+  ),
+)
+
 VARIANTS = {
   "digits": SMALL,
   "mnist": merge(
@@ -97,6 +109,7 @@ VARIANTS = {
       evaluate=dict(samples=20_000, batch_size=100, classifier_steps=4000),
     ),
   ),
+  "improved": IMPROVED,
   "cifar10": PAPER,
   "folder": merge(
     PAPER,
@@ -130,6 +143,16 @@ VARIANTS = {
       data=dict(batch_size=16),
       sample=dict(steps=4),
       likelihood=dict(times=2),
+    ),
+  ),
+  "tiny_improved": tiny(
+    IMPROVED,
+    dict(
+      model=dict(timesteps=20, width=8, multipliers=(1,), optimizer=dict(warmup=2, decay_steps=8)),
+      data=dict(batch_size=16),
+      sample=dict(steps=4),
+      likelihood=dict(times=2),
+      measures=("likelihood",),
     ),
   ),
   "captions": CAPTIONS,

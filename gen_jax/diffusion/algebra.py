@@ -9,6 +9,10 @@
                   any s < t: Kingma et al. 2021, appendix A.2)
                   mean = alpha_ts sigma_s^2 / sigma_t^2 x_t + alpha_s sigma_ts^2 / sigma_t^2 x_0
                   var  = sigma_ts^2 sigma_s^2 / sigma_t^2
+  reverse         p(x_s | x_t) = N(mean at the predicted x_0, var_p I),                  (6)
+                  log var_p = w log sigma_ts^2 + (1 - w) log var:  w = 1 is "large", w = 0 "small",
+                  and "learned" is the network's w of each pixel
+                  (Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 15)
 
 alpha and sigma are scalars, or [B] for one value per example.
 """
@@ -22,16 +26,20 @@ import jax.numpy as jnp
 from gen_jax.core import Array
 
 Kind = Literal["eps", "x0", "v", "score"]
-Variance = Literal["large", "small"]  # of p(x_s | x_t): that of q(x_t | x_s), or the posterior's
+Variance = Literal["large", "small", "learned"]  # of p(x_s | x_t), equation (6)
 
 
 class Prediction(NamedTuple):
-  """The same statement about x_t [B, ...] in its four forms, each [B, ...]."""
+  """The same statement about x_t [B, ...] in its four forms, each [B, ...].
+
+  share: w [B, ...] of a learned variance, equation (6), where there is one.
+  """
 
   x0: Array
   eps: Array
   v: Array
   score: Array
+  share: Array | None = None
 
 
 def expand(a: Array, x: Array) -> Array:
@@ -99,3 +107,10 @@ def posterior(alpha_t: Array, sigma_t: Array, alpha_s: Array, sigma_s: Array) ->
     var=forward_var * ratio,
     forward_var=forward_var,
   )
+
+
+def reverse_variance(p: Prediction, variance: Variance, small: Array, large: Array) -> Array:
+  """var_p of equation (6) between the posterior's variance and the forward step's, both above 0."""
+  if variance != "learned":
+    return large if variance == "large" else small
+  return jnp.exp(p.share * jnp.log(large) + (1 - p.share) * jnp.log(small))

@@ -28,6 +28,7 @@ from gen_jax.diffusion.algebra import (
   expand,
   forms,
   posterior,
+  reverse_variance,
 )
 from gen_jax.diffusion.continuous_bound import softmax_decoder
 from gen_jax.diffusion.path import discrete
@@ -44,7 +45,38 @@ from gen_jax.losses.likelihoods import sum_dims
 
 def clip_x0(p: Prediction, x_t: Array, alpha: Array, sigma: Array) -> Prediction:
   """The prediction with its x_0 kept inside [-1, 1]."""
-  return convert(jnp.clip(p.x0, -1, 1), "x0", x_t, alpha, sigma)
+  return convert(jnp.clip(p.x0, -1, 1), "x0", x_t, alpha, sigma)._replace(share=p.share)
+
+
+def transitions(schedule: Schedule, dtype) -> Transition:
+  """q(x_{t-1} | x_t, x_0) of t = 1..T, entry t - 1 [T]: in float64 until it is cast, as neighbours
+  differ by little."""
+  a, s = schedule.alpha, schedule.sigma
+  table = posterior(a[1:], s[1:], a[:-1], s[:-1])
+  return Transition(*(jnp.asarray(column, dtype) for column in table))
+
+
+def term(
+  p: Prediction, k: Array, x0: Array, x_t: Array, t: Array, q: Transition, levels: int
+) -> Array:
+  """L_{t-1} at t [B] above 1, and the decoder's L_0 at 1, in nats [B], of a learned variance.
+
+  The mean has no gradient: it is learnt from L_simple, which weighs the times for samples (Nichol &
+  Dhariwal 2021, section 3.1). The posterior's variance of t = 1, which is 0, is that of t = 2.
+
+  Args:
+    p: of x_t [B, ...], with a share.
+    k, x0: integers 0..levels-1 [B, ...], and the same in [-1, 1].
+    x_t: at times t [B].
+    q: of `transitions`.
+    levels: number of grey levels.
+  """
+  from_t, from_0 = expand(q.from_t[t - 1], x0), expand(q.from_0[t - 1], x0)
+  small = expand(q.var[jnp.maximum(t, 2) - 1], x0)
+  var_p = reverse_variance(p, "learned", small, expand(q.forward_var[t - 1], x0))
+  mean_p = jax.lax.stop_gradient(from_t * x_t + from_0 * p.x0)
+  kl = sum_dims(gaussian_kl(from_t * x_t + from_0 * x0, small, mean_p, var_p))
+  return jnp.where(t > 1, kl, discretized_gaussian_nll(k, mean_p, jnp.sqrt(var_p), levels))
 
 
 def variational_bound(
@@ -76,17 +108,13 @@ def variational_bound(
     kind: which form of the prediction simple_loss is the squared error of.
     times: L_t is estimated without bias from that many timesteps of each example, one in each of as
       many equal strata; 0 takes all.
-    variance: of p(x_{t-1} | x_t): "large", beta_t, or "small", the posterior's.
+    variance: of p(x_{t-1} | x_t): "large", beta_t, "small", the posterior's, or "learned".
     first: s of the softmax over grey levels, 1..T-1; 0 for the network's own decoder at s = 1.
     clip: keep the predicted x_0 inside [-1, 1].
   """
   real, last = x0.dtype, schedule.steps
   alpha, sigma = jnp.asarray(schedule.alpha, real), jnp.asarray(schedule.sigma, real)
-  # q(x_{t-1} | x_t, x_0) for t = 1..T, in float64 until here: neighbours differ by little.
-  a, s = schedule.alpha, schedule.sigma
-  table = posterior(a[1:], s[1:], a[:-1], s[:-1])
-  q = Transition(*(jnp.asarray(column, real) for column in table))
-  var_p = q.forward_var if variance == "large" else q.var
+  q = transitions(schedule, real)
   start = max(first, 1)
   count = times or last - start
 
@@ -95,19 +123,23 @@ def variational_bound(
     return jax.vmap(normal)(keys)
 
   def at(t, i):
-    """Means of q(x_{t-1} | x_t, x_0) and p(x_{t-1} | x_t) at times t [B], and the squared error."""
+    """Means of q(x_{t-1} | x_t, x_0) and p(x_{t-1} | x_t) at times t [B], the squared error, and
+    p's variance as a function of the posterior's."""
     eps = noise(i)
     x_t = corrupt(x0, eps, alpha[t], sigma[t])
     p, truth = predict(x_t, t), forms(x0, eps, alpha[t], sigma[t])
     error = squared_error(getattr(p, kind), getattr(truth, kind))
     p = clip_x0(p, x_t, alpha[t], sigma[t]) if clip else p
     from_t, from_0 = expand(q.from_t[t - 1], x0), expand(q.from_0[t - 1], x0)
-    return from_t * x_t + from_0 * x0, from_t * x_t + from_0 * p.x0, error
+    large = expand(q.forward_var[t - 1], x0)
+    var_p = lambda small: reverse_variance(p, variance, expand(small, x0), large)
+    return from_t * x_t + from_0 * x0, from_t * x_t + from_0 * p.x0, error, var_p
 
   def add(i, sums):
     now = t[:, i]
-    mean_q, mean_p, error = at(now, i)
-    kl = gaussian_kl(mean_q, expand(q.var[now - 1], x0), mean_p, expand(var_p[now - 1], x0))
+    mean_q, mean_p, error, var_p = at(now, i)
+    small = q.var[now - 1]
+    kl = gaussian_kl(mean_q, expand(small, x0), mean_p, var_p(small))
     return sums[0] + sum_dims(kl), sums[1] + error
 
   strata = jax.vmap(lambda key: stratified(jax.random.fold_in(key, count + 1), count, last - start))
@@ -123,7 +155,8 @@ def variational_bound(
     decoder = softmax_decoder(k, z, level, levels)
     return bound | {"L_0": decoder, "simple_loss": error / count}
   # p(x_0 | x_1) has the posterior variance of t = 2, the smallest that is not 0, as in the paper's
-  # code: with beta_1 the decoder is needlessly blurred.
-  _, mean, error_1 = at(jnp.ones(len(x0), jnp.int32), count)
-  decoder = discretized_gaussian_nll(k, mean, jnp.sqrt(q.var[1]), levels)
+  # code: with beta_1 the decoder is needlessly blurred. A learned one is between the two.
+  _, mean, error_1, var_p = at(jnp.ones(len(x0), jnp.int32), count)
+  var_1 = var_p(q.var[1]) if variance == "learned" else q.var[1]
+  decoder = discretized_gaussian_nll(k, mean, jnp.sqrt(var_1), levels)
   return bound | {"L_0": decoder, "simple_loss": (weight * error + error_1) / last}

@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Array
@@ -103,8 +104,7 @@ def guided(with_condition: Denoise, without: Denoise, w: float) -> Denoise:
 
   def extrapolated(x_t, level):
     p, q = with_condition(x_t, level), without(x_t, level)
-    mixed = lambda a, b: (1 + w) * a - w * b
-    return Prediction(*(mixed(a, b) for a, b in zip(p, q, strict=True)))
+    return jax.tree.map(lambda a, b: (1 + w) * a - w * b, p, q)
 
   return extrapolated
 

@@ -4,7 +4,8 @@ A step leads from x_t to x_s, s < t:
 
   ancestral   x_s = posterior mean at the predicted x_0 + sqrt(variance) noise
               (Ho et al. 2020, algorithm 2; strided: Nichol & Dhariwal 2021, section 4)
-              variance "small" is the posterior's, "large" the forward's (beta_t for s = t - 1)
+              variance "small" is the posterior's, "large" the forward's (beta_t for s = t - 1),
+              "learned" what the network says between the two, in logs
   ddim        x_s = alpha_s x_0 + sqrt(sigma_s^2 - c^2) eps + c noise, c^2 = eta^2 posterior var
               (Song et al. 2021, eq. 12 and 16); eta 0 is deterministic, eta 1 is ancestral small
   dpmpp_2m    x_s = sigma_s / sigma_t x_t - alpha_s (e^-h - 1) D,  h = lambda_s - lambda_t,
@@ -31,7 +32,13 @@ import numpy as np
 from jax import lax
 
 from gen_jax.core import Array, PyTree, UserError
-from gen_jax.diffusion.algebra import Prediction, Transition, Variance, posterior
+from gen_jax.diffusion.algebra import (
+  Prediction,
+  Transition,
+  Variance,
+  posterior,
+  reverse_variance,
+)
 from gen_jax.diffusion.grids import GRIDS
 from gen_jax.diffusion.path import Level, discrete, scheduled
 from gen_jax.diffusion.schedule import Schedule
@@ -73,10 +80,10 @@ def nothing(x: Array) -> tuple[()]:
 
 def ancestral(variance: Variance, eta: float) -> Solver:
   """Draws of p(x_s | x_t). At s = 0 the mean: the last step adds no noise."""
-  large = variance == "large"
 
   def step(x, memory, p, q, noise):
-    spread = jnp.where(q.var > 0, q.forward_var if large else q.var, 0)
+    small = jnp.where(q.var > 0, q.var, q.forward_var) if variance == "learned" else q.var
+    spread = jnp.where(q.var > 0, reverse_variance(p, variance, small, q.forward_var), 0)
     return q.from_t * x + q.from_0 * p.x0 + jnp.sqrt(spread) * noise, memory
 
   return Solver(transitions, nothing, step, True)
@@ -208,7 +215,7 @@ def solver_of(method: str, variance: Variance = "large", eta: float = 0.0) -> So
 
   Args:
     method: one of SOLVERS.
-    variance: "large" or "small", of ancestral steps.
+    variance: "large", "small" or "learned", of ancestral steps.
     eta: of ddim, 0 to 1.
 
   Raises:

@@ -5,9 +5,9 @@
   bound      -log p(x_0) <= L_T + sum_t L_{t-1} + L_0                                    (eq. 5)
   sample     x_{t-1} ~ p_theta(x_{t-1} | x_t), from x_T ~ N(0, I)                        (alg. 2)
 
-with, as options, the cosine schedule (Nichol & Dhariwal 2021), x_0 and v prediction (Salimans & Ho
-2022), DDIM sampling (Song et al. 2021), labels or captions dropped at random in training and
-classifier-free guidance (Ho & Salimans 2022).
+with, as options, the cosine schedule and learned variances (Nichol & Dhariwal 2021), x_0 and v
+prediction (Salimans & Ho 2022), DDIM sampling (Song et al. 2021), labels or captions dropped at
+random in training and classifier-free guidance (Ho & Salimans 2022).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from annotated_types import Ge, MinLen
 from gen_jax.core import Array, Program, PyTree, Spec, UserError, centre, quantize, single
 from gen_jax.diffusion import schedule as schedules
 from gen_jax.diffusion.algebra import Prediction, Variance, convert, corrupt, forms
-from gen_jax.diffusion.bound import clip_x0, variational_bound
+from gen_jax.diffusion.bound import clip_x0, term, transitions, variational_bound
 from gen_jax.diffusion.grids import GRIDS
 from gen_jax.diffusion.solvers import SOLVERS, solve, solver_of, times
 from gen_jax.learn.game import Player, averaged, game, minimise
@@ -41,7 +41,7 @@ from gen_jax.models.common import (
 )
 from gen_jax.nets.text import TextEncoder
 from gen_jax.nets.unet import UNet
-from gen_jax.schema import Below, Count, Decay, Dtype, Natural, Share, builder
+from gen_jax.schema import Below, Count, Decay, Dtype, Natural, NonNegative, Share, builder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,8 @@ class Sampler:
     the cube of the steps, or sde_2m, which adds noise as ancestral does.
   steps: number of network calls, 0 for one at each of the T timesteps.
   grid: of the timesteps that are kept (`diffusion.grids`); uniform in t is the paper's.
-  variance: of an ancestral step: large is beta_t, small the posterior's (section 3.2).
+  variance: of an ancestral step: large is beta_t, small the posterior's (section 3.2), learned what
+    the network says between them.
   eta: stochasticity of ddim, 0 to 1.
   guidance: w of (1 + w) eps(x, cond) - w eps(x, no cond); 0 for none.
   clip: keep the predicted x_0 inside [-1, 1].
@@ -106,12 +107,19 @@ def encoder(spec: Spec, text: Text, dtype: str) -> TextEncoder:
 Predict = Callable[[PyTree, Array, Array, Array | None], Prediction]
 
 
+def with_share(output: Array, channels: int) -> tuple[Array, Array | None]:
+  """The first `channels` of what a network gives, and of the others, if there are any, the share w
+  in 0..1 of a learned variance, for -1..1 (Nichol & Dhariwal 2021, eq. 15)."""
+  output, v = output[..., :channels], output[..., channels:]
+  return output, (v + 1) / 2 if v.shape[-1] else None
+
+
 def predictor(net: UNet, prediction: str, alpha: Array, sigma: Array) -> Predict:
   """The network whose output means `prediction`, under the schedule alpha, sigma [T + 1]."""
 
   def predict(params, x_t, t, cond):
-    output = net.apply({"params": params}, x_t, t, cond)
-    return convert(output, prediction, x_t, alpha[t], sigma[t])
+    output, share = with_share(net.apply({"params": params}, x_t, t, cond), x_t.shape[-1])
+    return convert(output, prediction, x_t, alpha[t], sigma[t])._replace(share=share)
 
   return predict
 
@@ -120,6 +128,7 @@ def guided(predict: Predict, w: float, nothing: int, alpha: Array, sigma: Array)
   """Classifier-free guidance (Ho & Salimans 2022, eq. 6): (1 + w) eps(x, cond) - w eps(x, none).
 
   nothing: in every place of cond stands for none. Without cond, or with w = 0, `predict` as it is.
+  A learned variance stays that of cond.
   """
 
   def extrapolated(params, x_t, t, cond):
@@ -129,7 +138,8 @@ def guided(predict: Predict, w: float, nothing: int, alpha: Array, sigma: Array)
     p = predict(params, jnp.concatenate([x_t, x_t]), jnp.concatenate([t, t]), both)
     with_cond, without = jnp.split(p.eps, 2)
     eps = (1 + w) * with_cond - w * without
-    return convert(eps, "eps", x_t, alpha[t], sigma[t])
+    share = None if p.share is None else jnp.split(p.share, 2)[0]
+    return convert(eps, "eps", x_t, alpha[t], sigma[t])._replace(share=share)
 
   return extrapolated
 
@@ -141,6 +151,8 @@ def build(
   prediction: Literal["eps", "x0", "v"] = "eps",
   schedule: Literal[*schedules.SCHEDULES] = "linear",
   timesteps: Annotated[int, Ge(2), Below(2**20)] = 1000,
+  learned_variance: bool = False,
+  vlb_weight: NonNegative = 0.001,
   condition: Literal["none", "label", "caption"] = "none",
   condition_dropout: Share = 0.1,
   text: Text = Text(),
@@ -166,6 +178,10 @@ def build(
     prediction: what the network's output means.
     schedule: of the noise.
     timesteps: T.
+    learned_variance: whether the network gives the variance of each pixel of p(x_{t-1} | x_t) too,
+      learnt from the bound alone; `sample.variance` and `likelihood.variance` say who uses it.
+    vlb_weight: lambda of L_hybrid = L_simple + lambda L_vlb, L_vlb in bits/dim (Nichol & Dhariwal
+      2021, eq. 16).
     condition: what images are conditioned on.
     condition_dropout: share of conditions hidden in training, so that the unconditional model is
       learnt too.
@@ -182,11 +198,11 @@ def build(
       noise in so few timesteps, or an option is out of range.
   """
   check(spec, multipliers, condition, heads, width)
-  check_options(sample, likelihood, timesteps, condition)
+  check_options(sample, likelihood, timesteps, condition, learned_variance)
   nothing = spec.fields[condition].levels if condition != "none" else 0
   net = UNet(
-    channels=spec.shape[-1], width=width, multipliers=multipliers, blocks=blocks,
-    attention=attention, heads=heads, dropout=dropout,
+    channels=spec.shape[-1] * (2 if learned_variance else 1), width=width,
+    multipliers=multipliers, blocks=blocks, attention=attention, heads=heads, dropout=dropout,
     classes=spec.classes if condition == "label" else 0,
     text=encoder(spec, text, dtype) if condition == "caption" else None,
     dtype=jnp.dtype(dtype), remat=remat,
@@ -195,7 +211,7 @@ def build(
   real = jnp.promote_types(dtype, jnp.float32)
   scaled = scaling(spec, real, centre)
   alpha, sigma = jnp.asarray(noise.alpha, real), jnp.asarray(noise.sigma, real)
-  predict = predictor(net, prediction, alpha, sigma)
+  predict, q = predictor(net, prediction, alpha, sigma), transitions(noise, real)
   steps, solver = sample.steps or timesteps, solver_of(sample.method, sample.variance, sample.eta)
 
   def given(cond):
@@ -220,8 +236,14 @@ def build(
     output = net.apply(
       {"params": params["unet"]}, x_t, t, cond, train=True, rngs={"dropout": dropout_key}
     )
+    output, share = with_share(output, x0.shape[-1])
     target = getattr(forms(x0, eps, alpha[t], sigma[t]), prediction)
-    return squared_error(output, target), (mutable["unet"], {})
+    value = squared_error(output, target)
+    if learned_variance:
+      p = convert(output, prediction, x_t, alpha[t], sigma[t])._replace(share=share)
+      nats = term(p, batch["x"], x0, x_t, t, q, spec.levels)
+      value = value + vlb_weight * timesteps * bits_per_dim(nats, spec)
+    return value, (mutable["unet"], {})
 
   def bound(state, x, keys, cond):
     """The terms of the variational bound of x [B, ...] in nats, each [B], and simple_loss."""
@@ -287,8 +309,13 @@ def check(spec: Spec, multipliers: tuple, condition: str, heads: int, width: int
     raise UserError(f"model.heads={heads} must divide the channels, multiples of {width}")
 
 
-def check_options(sample: Sampler, likelihood: Likelihood, timesteps: int, condition: str) -> None:
-  """Refuses more steps or times than there are, and guidance by what is not learnt."""
+def check_options(
+  sample: Sampler, likelihood: Likelihood, timesteps: int, condition: str, learned_variance: bool
+) -> None:
+  """Refuses more steps or times than there are, and guidance or variances that are not learnt."""
+  for group, variance in (("sample", sample.variance), ("likelihood", likelihood.variance)):
+    if variance == "learned" and not learned_variance:
+      raise UserError(f"{group}.variance=learned needs model.learned_variance=True")
   if likelihood.first >= timesteps:
     raise UserError(
       "likelihood.first must be 0 (the network's decoder) or between 1 and"

@@ -90,6 +90,7 @@ THREE_STAGES_OF_CAPTIONS = {
 SYSTEMS = (
   System("ddpm:tiny"),
   System("ddpm:tiny_captions"),
+  System("ddpm:tiny_improved"),
   System("flow_matching:tiny"),
   System("edm:tiny"),
   System("vdm:tiny", SMALL_STEPS),

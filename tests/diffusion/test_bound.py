@@ -9,22 +9,33 @@ from scipy.special import logsumexp
 from gen_jax.core import centre, fold_each
 from gen_jax.diffusion import schedule
 from gen_jax.diffusion.algebra import convert
-from gen_jax.diffusion.bound import variational_bound
+from gen_jax.diffusion.bound import term, transitions, variational_bound
 
 LEVELS = 5
 
 
 def discrete_denoiser(s, p):
-  """E[x_0 | x_t] for independent pixels with P(level k) = p[k]: Bayes' rule, exact."""
+  """E[x_0 | x_t] for independent pixels with P(level k) = p[k]: Bayes' rule, exact; its share is
+  that of the variance of x_{t-1} given x_t, of every pixel."""
+  q = transitions(s, jnp.float32)
   alpha, sigma = jnp.asarray(s.alpha, jnp.float32), jnp.asarray(s.sigma, jnp.float32)
   grid, log_p = centre(jnp.arange(LEVELS), LEVELS), jnp.log(jnp.asarray(p, jnp.float32))
 
   def predict(x_t, t):
     a, b = alpha[t][:, None, None], sigma[t][:, None, None]
     weight = jax.nn.softmax(log_p - (x_t[..., None] - a * grid) ** 2 / (2 * b**2), axis=-1)
-    return convert((weight * grid).sum(-1), "x0", x_t, alpha[t], sigma[t])
+    x0 = (weight * grid).sum(-1)
+    spread = (weight * (grid - x0[..., None]) ** 2).sum(-1)
+    small, large = (v[jnp.maximum(t, 2) - 1][:, None] for v in (q.var, q.forward_var))
+    exact = small + q.from_0[t - 1][:, None] ** 2 * spread
+    share = jnp.log(exact / small) / jnp.log(large / small)
+    return convert(x0, "x0", x_t, alpha[t], sigma[t])._replace(share=share)
 
   return predict
+
+
+def total(terms):
+  return np.asarray(terms["L_T"] + terms["L_t"] + terms["L_0"], np.float64)
 
 
 def bound(s, p, n=400, dims=4, **kwargs):
@@ -55,7 +66,6 @@ def test_a_decoder_of_grey_levels_ends_the_bound_where_it_reads_them():
   p = [0.2] * LEVELS
   s = schedule.cosine(200)
   k, whole = bound(s, p, n=500, variance="small")
-  total = lambda terms: np.asarray(terms["L_T"] + terms["L_t"] + terms["L_0"], np.float64)
   exact = 4 * np.log(LEVELS)
   for first in (1, 10, 60):
     _, terms = bound(s, p, n=500, variance="small", first=first)
@@ -88,6 +98,39 @@ def test_a_late_decoder_spares_what_a_network_ignorant_of_levels_pays():
   assert totals[0] - totals[1] == pytest.approx(4 * np.log(sigma[50] / sigma[1]), rel=0.15)
 
 
+def test_the_true_variances_of_steps_are_the_best_bound():
+  p, steps = [0.4, 0.1, 0.05, 0.25, 0.2], 25
+  k, learned = bound(schedule.cosine(steps), p, n=2000, variance="learned")
+  others = [
+    total(bound(schedule.cosine(steps), p, n=2000, variance=v)[1]) for v in ("small", "large")
+  ]
+  exact = -np.log(p)[np.asarray(k)].sum(-1)
+  gap = (total(learned) - exact).mean()
+  assert 0 < gap < 0.8 * min((other - exact).mean() for other in others)
+
+
+def test_the_term_of_a_learned_variance_is_least_where_the_error_says():
+  # d KL / d log var_p = (1 - (var_q + (mean_q - mean_p)^2) / var_p) / 2, and no gradient of x_0.
+  s = schedule.cosine(50)
+  q, t = transitions(s, jnp.float32), jnp.array([30])
+  alpha, sigma = (jnp.asarray(a, jnp.float32)[t] for a in (s.alpha, s.sigma))
+  k = jnp.array([[1, 3]])
+  x0, x_t = centre(k, LEVELS), jnp.array([[0.3, -0.7]])
+
+  def value(output, share):
+    p = convert(output, "eps", x_t, alpha, sigma)._replace(share=share)
+    return term(p, k, x0, x_t, t, q, LEVELS).sum()
+
+  output = jnp.array([[0.4, -0.2]])
+  x0_hat = convert(output, "eps", x_t, alpha, sigma).x0
+  best = q.var[29] + (q.from_0[29] * (x0 - x0_hat)) ** 2
+  share = jnp.log(best / q.var[29]) / jnp.log(q.forward_var[29] / q.var[29])
+  of_mean, of_share = jax.grad(value, (0, 1))(output, share)
+  np.testing.assert_array_equal(of_mean, 0)
+  np.testing.assert_allclose(of_share, 0, atol=1e-5)
+  assert (jax.grad(value, 1)(output, share + 0.1) > 0).all()
+
+
 def test_the_gap_closes_as_steps_are_added():
   p = [0.4, 0.1, 0.05, 0.25, 0.2]
   gaps = []
@@ -103,10 +146,10 @@ def test_few_stratified_times_estimate_the_same_sum():
   s = schedule.cosine(200)
   _, all_times = bound(s, p, n=2000)
   _, few = bound(s, p, n=2000, times=10)
-  for term in ("L_t", "simple_loss"):
-    a, b = (np.asarray(x[term], np.float64) for x in (all_times, few))
+  for name in ("L_t", "simple_loss"):
+    a, b = (np.asarray(x[name], np.float64) for x in (all_times, few))
     error = np.hypot(a.std(), b.std()) / len(a) ** 0.5
-    assert abs(a.mean() - b.mean()) < 4 * error, term
+    assert abs(a.mean() - b.mean()) < 4 * error, name
 
 
 def test_l_t_of_gaussian_data_in_closed_form():

@@ -7,7 +7,7 @@ import pytest
 
 from gen_jax.core import UserError, fold_each
 from gen_jax.diffusion import flow_solvers, schedule, solvers
-from gen_jax.diffusion.algebra import convert
+from gen_jax.diffusion.algebra import convert, posterior
 from gen_jax.diffusion.path import PATHS, table
 
 N = 40_000
@@ -24,6 +24,26 @@ def optimal(s, mean, std):
     return convert(x0, "x0", x_t, a, b)
 
   return denoise
+
+
+def test_steps_of_the_true_variance_have_the_law_of_the_data():
+  # Of Gaussian data p(x_s | x_t) is a Gaussian: as wide as it is, any few steps are exact, but for
+  # the last, which adds no noise.
+  s, mean, std = schedule.cosine(1000), 0.3, 0.6
+  t = solvers.times(s, 6)
+  plain = optimal(s, mean, std)
+  a, b, a_s, b_s = s.alpha[t[:-1]], s.sigma[t[:-1]], s.alpha[t[1:]], s.sigma[t[1:]]
+  q = posterior(a, b, a_s, b_s)
+  left = std**2 * b**2 / (a**2 * std**2 + b**2)  # of x_0 given x_t
+  with np.errstate(divide="ignore", invalid="ignore"):
+    share = np.log((q.var + q.from_0**2 * left) / q.var) / np.log(q.forward_var / q.var)
+  share = jnp.asarray(np.nan_to_num(share), jnp.float32)
+  of_time = jnp.zeros(1001).at[t[:-1]].set(share)
+  denoise = lambda x, t: plain(x, t)._replace(share=of_time[t])
+  x = draw(s, denoise, steps=6, variance="learned")
+  variance = std**2 - left[-1]
+  assert abs(x.mean() - mean) < 5 * std / N**0.5
+  assert abs(x.var() / variance - 1) < 5 * (2 / N) ** 0.5
 
 
 def draw(s, denoise, n=N, method="ancestral", variance="large", eta=0.0, **kwargs):
@@ -203,7 +223,7 @@ def test_calls_are_counted_as_they_are_made():
     ({"steps": 0}, "1 to 20 steps"),
     ({"steps": 21}, "1 to 20 steps"),
     ({"steps": 5, "method": "euler"}, "sampler 'euler'"),
-    ({"steps": 5, "variance": "learned"}, "variance 'learned'"),
+    ({"steps": 5, "variance": "wide"}, "variance 'wide'"),
     ({"steps": 5, "method": "ddim", "eta": 1.5}, "eta of DDIM"),
   ],
 )

@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from gen_jax.core import Spec, UserError, fold_each
 from gen_jax.diffusion import schedule
+from gen_jax.learn.optimizer import Optimizer
 from gen_jax.models import ddpm
 from gen_jax.models.ddpm import Likelihood, Sampler
 
@@ -93,6 +94,22 @@ def test_the_bound_adds_up_and_is_the_log_probability(state, monkeypatch):
   np.testing.assert_array_equal(others["L_T"], terms["L_T"])  # the prior sees no network
   again, _ = both(state, batch(), keys(1))
   assert (again["bits_per_dim"] != terms["bits_per_dim"]).all()
+
+
+def test_the_bound_teaches_the_variance_and_nothing_else():
+  sgd = Optimizer(name="sgd", learning_rate=1.0)
+
+  def moved(**options):
+    model = model_of(learned_variance=True, optimizer=sgd, **options)
+    state = model.init(jax.random.key(0), batch())
+    one = jax.tree.map(lambda a: a[None], batch())
+    after = jax.jit(model.update)(state, one, jax.random.key(3), 0)[0]
+    kernel = lambda s: s["params"]["unet"]["Dense_1"]["kernel"]
+    return np.asarray(kernel(after) - kernel(state))
+
+  without, with_bound = moved(vlb_weight=0.0), moved()
+  np.testing.assert_allclose(with_bound[:, 0], without[:, 0], rtol=1e-5, atol=1e-7)
+  assert (without[:, 1] == 0).all() and (with_bound[:, 1] != 0).all()
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +199,8 @@ def test_the_paths_that_samples_take_have_forty_frames_at_most():
     (dict(condition_dropout=1.5), "model.condition_dropout must be in \\[0, 1\\], not 1.5"),
     (dict(condition_dropout=-0.1), "model.condition_dropout must be in \\[0, 1\\]"),
     (dict(likelihood=Likelihood(times=10)), "0 \\(all\\) or between 1 and 9, not 10"),
+    (dict(sample=Sampler(variance="learned")), "sample.variance=learned needs model.learned"),
+    (dict(likelihood=Likelihood(variance="learned")), "likelihood.variance=learned needs model"),
     (dict(likelihood=Likelihood(first=10)), "decoder\\) or between 1 and 9, not 10"),
     (dict(likelihood=Likelihood(times=8, first=3)), "between 1 and 7, not 8"),
     (dict(likelihood=Likelihood(times=-1)), "likelihood.times must be 0 or more, not -1"),
