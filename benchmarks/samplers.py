@@ -37,7 +37,7 @@ from gen_jax.run.folder import recorded
 from gen_jax.run.load import opened
 
 DETERMINISTIC = ("ddim", "dpmpp_2m", "dpmpp_3m", "euler", "heun")
-RANDOM = ("ancestral", "sde_2m")
+RANDOM = ("ancestral", "sde_2m", "euler_maruyama")
 FINE = 240  # steps of the solution
 LEVELS = 2**16  # of grey, so many that no rounding is seen
 PAIRED = 4000  # examples that the energy distance is taken to
@@ -83,8 +83,7 @@ class Bench:
     """The model that draws so."""
     deterministic = {"eta": 0.0} if "eta" in self.config["sample"] else {}
     given = {self.name: solver, "grid": grid, "steps": steps, **deterministic}
-    if solver != "heun" and "churn" in self.config["sample"]:
-      given["churn"] = 0.0
+    given |= {name: 0 for name in ("churn", "corrections") if name in self.config["sample"]}
     config = configs.parse(configs.merge(self.config, {"sample": given})).config
     return configs.build(config, self.fine).model
 

@@ -5,6 +5,7 @@
 
   x0        a, b = 1, 0
   eps       a, b = 0, 1
+  score     a, b = 0, -1: sigma times the score, as Song et al. 2021 (arXiv:2011.13456) weigh it
   v         a, b = -sigma, alpha
             (Salimans & Ho 2022, arXiv:2202.00512, appendix D)
   velocity  a, b = alpha', sigma', which is dx_t/dt
@@ -47,6 +48,7 @@ def edm(level: Level, sigma_data: float) -> Row:
 KINDS: dict[str, Callable[[Level, float], Row]] = {
   "x0": lambda level, sigma_data: (1.0, 0.0),
   "eps": lambda level, sigma_data: (0.0, 1.0),
+  "score": lambda level, sigma_data: (0.0, -1.0),
   "v": lambda level, sigma_data: (-level.sigma, level.alpha),
   "velocity": lambda level, sigma_data: (level.d_alpha, level.d_sigma),
   "edm": edm,
@@ -65,8 +67,8 @@ def understood(
 ) -> Prediction:
   """The output [B, ...] of a network at x_t [B, ...], in all forms.
 
-  Needs alpha sigma' != sigma alpha' of `velocity`, alpha > 0 of `eps` and sigma > 0 of `x0`; the
-  score, sigma > 0.
+  Needs alpha sigma' != sigma alpha' of `velocity`, alpha > 0 of `eps` and `score`, and sigma > 0 of
+  `x0`; the score of what is returned, sigma > 0.
   """
   a, b = (expand(c, x_t) for c in KINDS[kind](level, sigma_data))
   alpha, sigma = expand(level.alpha, x_t), expand(level.sigma, x_t)
@@ -84,7 +86,7 @@ Denoise = Callable[[Array, Level], Prediction]
 def denoiser(net: Net, kind: Kind, sigma_data: float = 1.0) -> Denoise:
   """The network as (x_t [B, ...], level of scalars or [B]) -> Prediction.
 
-  What an edm network sees has variance 1 at every level (c_in there).
+  What a network of edm or of the score sees has variance 1 at every level (c_in there).
   """
 
   def denoise(x_t, level):
@@ -96,7 +98,8 @@ def denoiser(net: Net, kind: Kind, sigma_data: float = 1.0) -> Denoise:
 
 def seen(x_t: Array, kind: Kind, level: Level, sigma_data: float = 1.0) -> Array:
   """What a network of that kind is given for x_t."""
-  return x_t / expand(spread(level, sigma_data), x_t) if kind == "edm" else x_t
+  scaled = kind in ("edm", "score")
+  return x_t / expand(spread(level, sigma_data), x_t) if scaled else x_t
 
 
 def guided(with_condition: Denoise, without: Denoise, w: float) -> Denoise:

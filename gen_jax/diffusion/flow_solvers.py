@@ -1,4 +1,5 @@
-"""Samplers along the probability flow in a path's own time: dx/dt = alpha' x_0 + sigma' eps.
+"""Samplers in a path's own time: along its probability flow, dx/dt = alpha' x_0 + sigma' eps, and
+by the SDE that has the same laws.
 
 euler       x_s = x_t + (s - t) dx/dt
 heun        the same with the mean of dx/dt at t and at what Euler's step leads to, but for the
@@ -6,6 +7,11 @@ heun        the same with the mean of dx/dt at t and at what Euler's step leads 
             (Karras et al. 2022, arXiv:2206.00364, algorithm 1)
 churn       before a step of Heun's: noise is added that lifts sigma / alpha by a factor 1 + g
             (algorithm 2 there)
+euler_maruyama  x_s = x_t + (s - t) (dx/dt - g^2 / 2 score) + g sqrt(t - s) noise, but for the noise
+            of the last step: g^2 = 2 sigma (sigma' - alpha' / alpha sigma)
+            (Song et al. 2021, arXiv:2011.13456, eq. 6)
+langevin    before a step of any solver's, some of x + e score + sqrt(2 e) noise at its time
+            (predictor-corrector: algorithms 4 and 5 there)
 """
 
 from __future__ import annotations
@@ -14,6 +20,7 @@ import math
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from gen_jax.core import Array
@@ -44,6 +51,37 @@ def euler() -> Solver:
     return x + h * slope(p, now), memory
 
   return Solver(table, nothing, step, False)
+
+
+def euler_maruyama() -> Solver:
+  """The reverse SDE."""
+
+  def table(levels):
+    now, then = between(levels)
+    h = then.t - now.t
+    g2 = 2 * now.sigma * (now.d_sigma - now.d_alpha / now.alpha * now.sigma)
+    return now, h, g2 / (2 * now.sigma), np.where(then.sigma > 0, np.sqrt(-h * g2), 0)
+
+  def step(x, memory, p, row, noise):
+    now, h, pull, spread = row
+    return x + h * (slope(p, now) + pull * p.eps) + spread * noise, memory
+
+  return Solver(table, nothing, step, True)
+
+
+def langevin(solver: Solver, count: int, snr: float) -> Solver:
+  """The solver with `count` Langevin steps before each of its own, of length e = 2 (r sigma)^2.
+
+  snr: r. The source has 2 (r |noise| / |score|)^2 with norms that are means over a batch, which
+    would make a sample depend on its neighbours; this is their value where x_t is mostly noise.
+    Norms of each example's own lead to another law: they leap where the score vanishes, at modes.
+  """
+
+  def relax(x, p, level, noise):
+    e = 2 * (snr * level.sigma) ** 2
+    return x + e * p.score + jnp.sqrt(2 * e) * noise
+
+  return solver._replace(relax=relax, relaxations=count) if count else solver
 
 
 class Churn(NamedTuple):

@@ -23,10 +23,12 @@ from gen_jax.losses.likelihoods import gaussian
 
 
 def times(path: Path, steps: int) -> np.ndarray:
-  """float64 [steps + 1], rising: equal steps of t, or of log t on a path whose time is sigma."""
-  if path.last <= 1:
-    return np.linspace(path.first, path.last, steps + 1)
-  return np.geomspace(path.first, path.last, steps + 1)
+  """float64 [steps + 1], rising: equal steps of t, or of log t on a path whose time is sigma; of
+  the square root of t on one that does not begin at 0, as sigma rises like it there."""
+  if path.last > 1:
+    return np.geomspace(path.first, path.last, steps + 1)
+  share = np.linspace(0, 1, steps + 1) ** (2 if path.first > 0 else 1)
+  return path.first + (path.last - path.first) * share
 
 
 def log_prob(

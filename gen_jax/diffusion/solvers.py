@@ -57,6 +57,8 @@ class Solver(NamedTuple):
   lift: (x_t, row, noise) -> (x, level) that the network is asked at instead; or None.
   correct: (x_t, prediction at x_t, prediction at x_s, row) -> a better x_s, in every step but the
     last; or None.
+  relax: (x_t, prediction at x_t, level, noise) -> x_t of the same law, `relaxations` times before
+    each step; or None.
   """
 
   table: Callable[[Level], PyTree]
@@ -65,6 +67,8 @@ class Solver(NamedTuple):
   random: bool
   lift: Callable[[Array, PyTree, Array], tuple[Array, Level]] | None = None
   correct: Callable[[Array, Prediction, Prediction, PyTree], Array] | None = None
+  relax: Callable[[Array, Prediction, Level, Array], Array] | None = None
+  relaxations: int = 0
 
 
 def transitions(levels: Level) -> Transition:
@@ -207,7 +211,7 @@ def times(schedule: Schedule, steps: int, grid: str = "uniform") -> np.ndarray:
 
 def calls(solver: Solver, steps: int) -> int:
   """How often so many steps ask the network."""
-  return 2 * steps - 1 if solver.correct is not None else steps
+  return (2 * steps - 1 if solver.correct is not None else steps) + solver.relaxations * steps
 
 
 def solver_of(method: str, variance: Variance = "large", eta: float = 0.0) -> Solver:
@@ -291,6 +295,9 @@ def follow(
   def step(i, carry, last=False):
     x, memory = carry
     now, at = row(table, i), row(levels, i)
+    for j in range(solver.relaxations):
+      fresh = noise(steps + 1 + solver.relaxations * i + j)
+      x = solver.relax(x, denoise(x, at), at, fresh)
     drawn = noise(i + 1) if solver.random else 0.0
     if solver.lift is not None:
       x, at = solver.lift(x, now, drawn)

@@ -12,6 +12,8 @@ A system is a path, a kind of prediction and a law of the times of training:
                  arXiv:2209.03003)
   EDM            edm, edm, log_normal
                  (Karras et al. 2022, arXiv:2206.00364)
+  score SDE      vp, sub_vp or ve, score, uniform
+                 (Song et al. 2021, arXiv:2011.13456)
 
 Real-valued data are standardised by the mean and the deviation of the first batch.
 """
@@ -41,18 +43,21 @@ from gen_jax.nets.denoiser import DenoiserMLP
 from gen_jax.nets.unet import UNet
 from gen_jax.schema import Count, Decay, Dtype, Natural, NonNegative, Positive, Share, builder
 
-SOLVERS = ("euler", "heun", *solvers.SOLVERS)
+SOLVERS = ("euler", "heun", "euler_maruyama", *solvers.SOLVERS)
 
 
 @dataclasses.dataclass(frozen=True)
 class Sampler:
   """How samples are drawn.
 
-  solver: euler or heun of the probability flow, or one of `diffusion.solvers`.
+  solver: euler or heun of the probability flow, euler_maruyama of the SDE, or one of
+    `diffusion.solvers`.
   steps: of the grid; heun asks the network twice in all but the last.
   grid: of the times (`diffusion.grids`).
   eta: stochasticity of ddim, 0 to 1.
   churn: noise that heun adds, S_churn of EDM.
+  corrections: Langevin steps before each of the solver's, a network call each.
+  snr: r, the length of these (`flow_solvers.langevin`).
   guidance: w of x_0 = (1 + w) x_0(label) - w x_0(no label); 0 for none.
   """
 
@@ -61,6 +66,8 @@ class Sampler:
   grid: Literal[*grids.GRIDS] = "uniform"
   eta: Share = 0.0
   churn: NonNegative = 0.0
+  corrections: Natural = 0
+  snr: Positive = 0.16
   guidance: float = 0.0
 
 
@@ -127,11 +134,13 @@ def hide(key: Array, label: Array | None, share: float, nothing: int) -> Array |
 
 def solver_of(sample: Sampler, path: Path) -> solvers.Solver:
   """The solver that is asked for."""
-  if sample.solver == "euler":
-    return flow_solvers.euler()
   if sample.solver == "heun":
-    return flow_solvers.heun(path, flow_solvers.Churn(sample.churn))
-  return solvers.solver_of(sample.solver, "small", sample.eta)
+    solver = flow_solvers.heun(path, flow_solvers.Churn(sample.churn))
+  elif sample.solver in ("euler", "euler_maruyama"):
+    solver = getattr(flow_solvers, sample.solver)()
+  else:
+    solver = solvers.solver_of(sample.solver, "small", sample.eta)
+  return flow_solvers.langevin(solver, sample.corrections, sample.snr)
 
 
 def calls(sample: Sampler, solver: solvers.Solver) -> int:
@@ -314,7 +323,11 @@ def check(spec, path, prediction, times, coupling, conditional, unet, sample) ->
     raise UserError(
       "sample.grid=uniform leaves edm's first 80 sigma to one step: take rho or log_snr"
     )
-  if prediction in ("eps", "x0") and path in ("linear", "cosine"):
+  if sample.solver == "euler_maruyama" and path in ("linear", "cosine"):
+    raise UserError(
+      f"sample.solver=euler_maruyama begins where model.path={path} has none of the data: take heun"
+    )
+  if prediction in ("eps", "x0", "score") and path in ("linear", "cosine"):
     raise UserError(
       f"model.prediction={prediction} is divided by alpha or sigma, which are 0 at an end of"
       f" model.path={path}: take velocity, v or edm"

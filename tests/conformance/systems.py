@@ -90,7 +90,6 @@ THREE_STAGES_OF_CAPTIONS = {
 SYSTEMS = (
   System("ddpm:tiny"),
   System("ddpm:tiny_captions"),
-  System("ddpm:tiny_improved"),
   System("flow_matching:tiny"),
   System("edm:tiny"),
   System("vdm:tiny", SMALL_STEPS),
@@ -147,6 +146,8 @@ SYSTEMS = (
 
 # Other combinations of the same parts: their laws are slow tests.
 MORE = (
+  System("ddpm:tiny_improved"),
+  System("score_sde:tiny"),
   System("segment:tiny_fcn"),
   System("superres:tiny_gan", THREE_STAGES),
   System("vqvae:tiny_transformer", TWO_STAGES),

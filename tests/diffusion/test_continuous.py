@@ -119,11 +119,12 @@ def test_first_orders_are_one_method():
 
 
 @pytest.mark.parametrize("name", ["cosine", "edm", "linear"])
-@pytest.mark.parametrize("solver", ["sde_2m", "churned"])
+@pytest.mark.parametrize("solver", ["sde_2m", "churned", "corrected"])
 def test_noisy_solvers_reach_the_law_of_the_data(name, solver):
   p, n = PATHS[name](), 20_000
   levels = table(p, grids.rho(p, 60))
   how = heun(p, Churn(20.0)) if solver == "churned" else solvers.solver_of("sde_2m")
+  how = flow_solvers.langevin(how, 1, 0.1) if solver == "corrected" else how
   x = follow(gaussian, levels, how, n=n, scale=levels.sigma[0])
   assert abs(x.mean() - MEAN) < 5 * STD / n**0.5 + 3e-3
   assert abs(x.var() / STD**2 - 1) < 5 * (2 / n) ** 0.5 + 0.01
@@ -152,7 +153,51 @@ def test_frames_lead_to_the_same_sample(solver):
   np.testing.assert_array_equal(path[-1], final)
 
 
-@pytest.mark.parametrize("name", ["linear", "cosine", "vp", "edm"])
+def linear_step(step):
+  """slope, offset and spread of x -> step(x, noise) that is linear in both."""
+  zero, one = jnp.zeros(1), jnp.ones(1)
+  offset = step(zero, zero)
+  return [float(v[0]) for v in (step(one, zero) - offset, offset, step(zero, one) - offset)]
+
+
+@pytest.mark.parametrize("name", ["vp", "sub_vp", "ve", "edm"])
+def test_a_step_of_the_reverse_sde_keeps_the_law_to_second_order(name):
+  p, solver, errors = PATHS[name](), flow_solvers.euler_maruyama(), []
+  t = p.time_of(np.array(-1.0))
+  for h in (0.02, 0.01, 0.005):
+    levels = table(p, np.array([t, t * (1 - h)]))
+    row = jax.tree.map(lambda c: c[0], solver.table(levels))
+    now = jax.tree.map(lambda c: c[0], levels)
+    step = lambda x, z, now=now, row=row: solver.step(x, (), gaussian(x, now), row, z)[0]
+    slope, offset, spread = linear_step(step)
+    v, a = variance(levels), levels.alpha
+    mean, var = slope * a[0] * MEAN + offset, slope**2 * v[0] + spread**2
+    errors.append([abs(mean - a[1] * MEAN) + 1e-15, abs(var - v[1])])
+  ratio = np.array(errors[:-1]) / np.array(errors[1:])
+  assert (np.abs(np.log2(ratio[:, 1]) - 2) < 0.2).all(), errors
+  assert errors[-1][0] < 1e-4
+
+
+def test_langevin_steps_keep_the_law_to_second_order():
+  # Of a Gaussian of variance V they make one of V (1 - e / V)^2 + 2 e = V + e^2 / V.
+  level = jax.tree.map(lambda c: c[0], table(PATHS["vp"](), np.array([0.3])))
+  solver, e = flow_solvers.langevin(euler(), 2, 0.3), 2 * (0.3 * level.sigma) ** 2
+  step = lambda x, z: solver.relax(x, gaussian(x, level), level, z)
+  slope, offset, spread = linear_step(step)
+  v, mean = variance(level), level.alpha * MEAN
+  np.testing.assert_allclose(slope * mean + offset, mean, rtol=1e-9)
+  np.testing.assert_allclose(slope**2 * v + spread**2, v + e**2 / v, rtol=1e-9)
+
+
+def test_a_corrected_sample_is_its_own():
+  p = PATHS["vp"]()
+  levels = table(p, grids.uniform(p, 5))
+  corrected = flow_solvers.langevin(flow_solvers.euler_maruyama(), 2, 0.3)
+  few, many = (follow(mixture, levels, corrected, n=n) for n in (3, 30))
+  np.testing.assert_allclose(few, many[:3], rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["linear", "cosine", "vp", "sub_vp", "edm"])
 def test_log_prob_is_exact(name):
   p = PATHS[name]()
   x = np.random.default_rng(0).normal(MEAN, STD, (20, 1))

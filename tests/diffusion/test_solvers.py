@@ -205,7 +205,8 @@ def test_calls_are_counted_as_they_are_made():
     jax.debug.callback(lambda: made.append(1))
     return convert(0 * x, "x0", x, level.alpha, level.sigma)
 
-  for solver in (solvers.solver_of("dpmpp_3m"), flow_solvers.heun()):
+  corrected = flow_solvers.langevin(flow_solvers.heun(), 2, 0.1)
+  for solver in (solvers.solver_of("dpmpp_3m"), flow_solvers.heun(), corrected):
     made.clear()
     levels = table(PATHS["vp"](), np.linspace(1, 0, 6))
     x = solvers.follow(

@@ -123,6 +123,7 @@ def test_optimal_pairs_on_a_line_are_in_order():
     (dict(path="edm", times="logit_normal"), "times in 0..1"),
     (dict(sample=Sampler("euler", churn=1.0)), "churn is of sample.solver=heun"),
     (dict(path="edm", prediction="edm"), "sample.grid=uniform"),
+    (dict(sample=Sampler("euler_maruyama")), "has none of the data: take heun"),
     (dict(prediction="eps"), "0 at an end of model.path=linear"),
     (dict(spec=Spec.of((6, 6, 1), 17), unet=Convolutional(8, (1, 1, 1))), "multiples of 4"),
     (dict(likelihood=Likelihood(0)), "likelihood.steps must be 1 or more"),
