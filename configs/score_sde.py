@@ -5,6 +5,9 @@ sampling, exact densities by the probability flow.
 
   launch/run.sh --config configs/score_sde.py[:sub_vp|ve|digits]
 
+8gaussians, one seed, 10,000 validation points, each in a minute of CPU time: KL to the data's
+density 0.091 nats (VP), 0.090 (sub-VP) and 0.091 (VE).
+
 Samples are of Euler-Maruyama's method with a Langevin step before each of its own;
 `--config.sample.solver=heun --config.sample.corrections=0` follows the probability flow. On 10,000
 samples of `vp`, the energy distance x 1000 to as much data, by 200 network calls: 0.4 with the
