@@ -23,11 +23,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-import chex
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import Array, Program, Spec, UserError, centre, fold_all, quantize, single
+from gen_jax.core import Program, Spec, UserError, fold_all
 from gen_jax.diffusion import denoise as kinds
 from gen_jax.diffusion import flow_solvers, grids, solvers
 from gen_jax.diffusion import likelihood as flow
@@ -35,12 +34,21 @@ from gen_jax.diffusion.algebra import corrupt
 from gen_jax.diffusion.coupling import paired
 from gen_jax.diffusion.path import PATHS, Path, table
 from gen_jax.diffusion.times import TIMES, strata
-from gen_jax.learn.game import Player, averaged, game, minimise
+from gen_jax.learn.game import averaged
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.losses.diffusion import squared_error
-from gen_jax.models.common import label_of, require_labels, require_multiples
-from gen_jax.nets.denoiser import DenoiserMLP
-from gen_jax.nets.unet import UNet
+from gen_jax.models.common import require_labels, require_multiples
+from gen_jax.models.denoisers import (
+  Convolutional,
+  Dense,
+  Trace,
+  hide,
+  labels,
+  network,
+  one_player,
+  probes,
+  units_of,
+)
 from gen_jax.schema import Count, Decay, Dtype, Natural, NonNegative, Positive, Share, builder
 
 SOLVERS = ("euler", "heun", "euler_maruyama", *solvers.SOLVERS)
@@ -76,60 +84,12 @@ class Likelihood:
   """How log p(x) is integrated.
 
   steps: of the Runge-Kutta method of fourth order, which asks the network four times in each.
+  trace: of the field's derivative: exact, by one derivative for each dimension, or Hutchinson's
+    estimate, by one in all.
   """
 
   steps: Count = 40
-
-
-@dataclasses.dataclass(frozen=True)
-class Dense:
-  """The network of vectors: see `DenoiserMLP`."""
-
-  width: Count = 128
-  layers: Count = 3
-  octaves: Natural = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Convolutional:
-  """The network of images: see `UNet`."""
-
-  width: Count = 32
-  multipliers: tuple[Count, ...] = (1, 2)
-  blocks: Count = 1
-  attention: tuple[int, ...] = ()
-  heads: Count = 1
-  dropout: Decay = 0.0
-
-
-def network(spec: Spec, dense: Dense, unet: Convolutional, conditional: bool, dtype: str):
-  """The module of the data: (x_t, clock, label, train) -> output of the shape of x_t."""
-  common = {"classes": spec.classes if conditional else 0, "dtype": jnp.dtype(dtype)}
-  if len(spec.shape) == 1:
-    return DenoiserMLP(spec.shape[0], **vars(dense), **common)
-  return UNet(spec.shape[-1], **vars(unet), **common)
-
-
-def moments_of(x: Array, mask: Array | None, dtype) -> dict[str, Array]:
-  """mean [D] of x [B, D], and std, one for all its entries: of the rows with mask [B] True."""
-  x = x.astype(dtype)
-  present = jnp.ones((len(x), 1), bool) if mask is None else mask[:, None]
-  count = jnp.maximum(present.sum(), 1)
-  mean = jnp.where(present, x, 0).sum(0) / count
-  square = (jnp.where(present, x - mean, 0) ** 2).sum() / (count * x.shape[1])
-  return {"mean": mean, "std": jnp.sqrt(square)}
-
-
-def standardised(x: Array, moments: dict[str, Array], dtype) -> Array:
-  """x [B, D] with those moments taken out."""
-  return (x.astype(dtype) - moments["mean"]) / moments["std"]
-
-
-def hide(key: Array, label: Array | None, share: float, nothing: int) -> Array | None:
-  """label [B], with that share of them, each by chance, as `nothing`; None as it is."""
-  if label is None:
-    return None
-  return jnp.where(jax.random.bernoulli(key, share, label.shape), nothing, label)
+  trace: Trace = "exact"
 
 
 def solver_of(sample: Sampler, path: Path) -> solvers.Solver:
@@ -197,20 +157,13 @@ def build(
   route, real = PATHS[path](), jnp.promote_types(dtype, jnp.float32)
   quantile = TIMES[times](route, times_mean, times_std)
   net = network(spec, dense, unet, conditional, dtype)
-  vectors, nothing = spec.levels is None, spec.classes
+  vectors, nothing, units = spec.levels is None, spec.classes, units_of(spec, real)
+  scaled, given = units.scaled, labels(conditional)
   # A U-Net was made for times 0..1000; the other network scales its clock itself.
   tick = (lambda clock: clock) if vectors else (lambda clock: 1000 * clock)
 
-  def scaled(x, moments):
-    """x in the model's scale: about mean 0 and deviation 1, or in [-1, 1] of images."""
-    chex.assert_shape(x, (None, *spec.shape))
-    return standardised(x, moments, real) if vectors else centre(x, spec.levels, real)
-
-  def given(cond):
-    return label_of(cond) if conditional and cond is not None else None
-
   def init(key, batch):
-    moments = moments_of(batch["x"], batch.get("mask"), real) if vectors else {}
+    moments = units.fit(batch["x"], batch.get("mask"))
     x0 = scaled(batch["x"][:1], moments)
     return {"net": net.init(key, x0, jnp.zeros((1,), real))["params"]}, {"net": moments}
 
@@ -245,16 +198,17 @@ def build(
 
     return kinds.steered(of, label, nothing, guidance)
 
-  def nll(state, x, cond, steps):
+  def nll(state, x, keys, cond, steps):
     moments = state["mutable"]["net"]
     x0, grid = scaled(x, moments), flow.times(route, steps)
-    value = flow.log_prob(denoise_with(state, cond), route, x0, grid)
-    return spec.shape[0] * jnp.log(moments["std"]) - value
+    signs = probes(likelihood.trace, keys, spec.shape, real)
+    value = flow.log_prob(denoise_with(state, cond), route, x0, grid, signs)
+    return units.log_volume(moments) - value
 
   def log_prob(state, x, keys=None, cond=None):
-    """log p(x | cond) in nats [B], exact up to the error of the integration; keys are not used."""
-    del keys
-    return -nll(state, x, cond, likelihood.steps)
+    """log p(x | cond) in nats [B], exact up to the error of the integration, or an estimate of it
+    without bias from Hutchinson's trace, which alone uses keys."""
+    return -nll(state, x, keys, cond, likelihood.steps)
 
   def evaluate(state, batch, keys):
     x0 = scaled(batch["x"], state["mutable"]["net"])
@@ -264,8 +218,10 @@ def build(
     t, eps = quantile(jax.vmap(uniform)(fold_all(keys, 0))), jax.vmap(normal)(fold_all(keys, 1))
     terms = {"denoising_loss": denoising(averaged(state, "net"), x0, t, eps, given(batch))}
     if vectors:
-      fine = nll(state, batch["x"], batch, likelihood.steps)
-      coarse = nll(state, batch["x"], batch, max(likelihood.steps // 2, 1))
+      fine, coarse = (
+        nll(state, batch["x"], keys, batch, steps)
+        for steps in (likelihood.steps, max(likelihood.steps // 2, 1))
+      )
       terms |= {"nll": fine, "ode_error": jnp.abs(fine - coarse)}
     return terms
 
@@ -275,23 +231,13 @@ def build(
       denoise_with(state, cond, sample.guidance), levels, keys, spec.shape,
       solver=solver_of(sample, route), scale=float(levels.sigma[0]), frames=frames, dtype=real,
     )  # fmt: skip
-    if vectors:
-      moments = state["mutable"]["net"]
-      return (moments["mean"] + moments["std"] * x).astype(jnp.float32)
-    return quantize(x, spec.levels)
+    return units.raw(x, state["mutable"]["net"])
 
-  model = game(
-    {"net": Player(minimise("net", loss, optimizer.accumulate), optimizer.make())},
-    init,
-    ema={"net": ema} if ema else {},
-    evaluate=evaluate,
-    sample=lambda state, keys, cond=None: draw(state, keys, cond, 0),
-    trajectory=lambda state, keys, cond=None: draw(state, keys, cond, min(sample.steps, 40)),
-    log_prob=log_prob if vectors else None,
-    cond=("label",) if conditional else (),
+  return one_player(
+    "net", init, loss, draw, ema=ema, optimizer=optimizer, frames=min(sample.steps, 40),
+    conditional=conditional, evaluate=evaluate, log_prob=log_prob if vectors else None,
     calls=calls(sample, solver_of(sample, route)),
-  )
-  return single(model)
+  )  # fmt: skip
 
 
 def check(spec, path, prediction, times, coupling, conditional, unet, sample) -> None:

@@ -12,21 +12,10 @@ import dataclasses
 import math
 from typing import Literal
 
-import chex
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import (
-  Array,
-  Program,
-  Spec,
-  UserError,
-  centre,
-  count_dims,
-  fold_all,
-  quantize,
-  single,
-)
+from gen_jax.core import Array, Program, Spec, UserError, count_dims, fold_all
 from gen_jax.diffusion import continuous_bound as bounds
 from gen_jax.diffusion import denoise as kinds
 from gen_jax.diffusion import grids, solvers
@@ -34,19 +23,22 @@ from gen_jax.diffusion import likelihood as flow
 from gen_jax.diffusion.algebra import corrupt
 from gen_jax.diffusion.path import Path, of_log_snr, table
 from gen_jax.diffusion.times import strata
-from gen_jax.learn.game import Player, averaged, game, minimise
+from gen_jax.learn.game import averaged
 from gen_jax.learn.optimizer import Optimizer
-from gen_jax.models.common import bits_per_dim, label_of
-from gen_jax.models.diffusion import (
+from gen_jax.models.common import bits_per_dim
+from gen_jax.models.denoisers import (
   Convolutional,
   Dense,
-  check,
+  Trace,
   hide,
-  moments_of,
+  labels,
   network,
-  standardised,
+  one_player,
+  probes,
+  units_of,
 )
 from gen_jax.models.diffusion import Sampler as OnAnyGrid
+from gen_jax.models.diffusion import check
 from gen_jax.nets.denoiser import octaves
 from gen_jax.schema import Count, Decay, Dtype, Share, builder
 
@@ -69,11 +61,12 @@ class Likelihood:
   """How the bound and log p(x) are estimated.
 
   times: of the bound, one in each of as many equal strata for each example.
-  steps: of the Runge-Kutta method along the probability flow, of real values.
+  steps, trace: of the probability flow, of real values: see `models.diffusion.Likelihood`.
   """
 
   times: Count = 16
   steps: Count = 40
+  trace: Trace = "exact"
 
 
 def straight(first: float, last: float, start: float, end: float) -> Path:
@@ -144,23 +137,17 @@ def build(
   check(spec, "vdm", "eps", "uniform", "independent", conditional, unet, options)
   if not first_log_snr > last_log_snr:
     raise UserError(f"model.first_log_snr={first_log_snr} must be above {last_log_snr}, the last")
-  vectors, nothing = spec.levels is None, spec.classes
+  vectors, nothing, given = spec.levels is None, spec.classes, labels(conditional)
   real, size = jnp.promote_types(dtype, jnp.float32), count_dims(spec)
-  net = network(spec, dense, unet, conditional, dtype)
+  net, units = network(spec, dense, unet, conditional, dtype), units_of(spec, real)
+  scaled = units.scaled
   fixed = straight(first_log_snr, last_log_snr, first_log_snr, last_log_snr)
 
   path_of = lambda p: straight(p["first"], p["last"], first_log_snr, last_log_snr)
   apply = predictor(net, spec)
 
-  def scaled(x, moments):
-    chex.assert_shape(x, (None, *spec.shape))
-    return standardised(x, moments, real) if vectors else centre(x, spec.levels, real)
-
-  def given(cond):
-    return label_of(cond) if conditional and cond is not None else None
-
   def init(key, batch):
-    moments = moments_of(batch["x"], batch.get("mask"), real) if vectors else {}
+    moments = units.fit(batch["x"], batch.get("mask"))
     x = seen(scaled(batch["x"][:1], moments), spec)
     params = {
       "net": net.init(key, x, jnp.zeros((1,), real))["params"],
@@ -202,7 +189,7 @@ def build(
     middle = jax.lax.fori_loop(0, likelihood.times, add, jnp.zeros(len(x), real))
     kl, decoder = both_ends(params, z, x, normal(1))
     if vectors:
-      decoder = decoder + size * jnp.log(moments["std"])
+      decoder = decoder + units.log_volume(moments)
     middle = middle / likelihood.times
     return {"prior_kl": kl, "diffusion_loss": middle, "decoder_loss": decoder}
 
@@ -221,15 +208,16 @@ def build(
       return -sum(terms_of(state, x, keys, cond).values())
     moments = state["mutable"]["vdm"]
     grid = flow.times(fixed, likelihood.steps)
-    value = flow.log_prob(denoise_with(state, cond), fixed, scaled(x, moments), grid)
-    return value - size * jnp.log(moments["std"])
+    signs = probes(likelihood.trace, keys, spec.shape, real)
+    value = flow.log_prob(denoise_with(state, cond), fixed, scaled(x, moments), grid, signs)
+    return value - units.log_volume(moments)
 
   def evaluate(state, batch, keys):
     terms = terms_of(state, batch["x"], keys, batch)
     bound = sum(terms.values())
     if not vectors:
       return {"bits_per_dim": bits_per_dim(bound, spec), "bound": bound, **terms}
-    nll = -log_prob(state, batch["x"], None, batch)
+    nll = -log_prob(state, batch["x"], keys, batch)
     return {"nll": nll, "bound": bound, "bound_gap": bound - nll, **terms}
 
   def draw(state, keys, cond, frames):
@@ -239,21 +227,10 @@ def build(
       denoise_with(state, cond, sample.guidance), levels, keys, spec.shape,
       solver=solvers.solver_of(sample.solver, "small", sample.eta), frames=frames, dtype=real,
     )  # fmt: skip
-    x = z / levels.alpha[-1].item()
-    if not vectors:
-      return quantize(x, spec.levels)
-    moments = state["mutable"]["vdm"]
-    return (moments["mean"] + moments["std"] * x).astype(jnp.float32)
+    return units.raw(z / levels.alpha[-1].item(), state["mutable"]["vdm"])
 
-  model = game(
-    {"vdm": Player(minimise("vdm", loss, optimizer.accumulate), optimizer.make())},
-    init,
-    ema={"vdm": ema} if ema else {},
-    evaluate=evaluate,
-    sample=lambda state, keys, cond=None: draw(state, keys, cond, 0),
-    trajectory=lambda state, keys, cond=None: draw(state, keys, cond, min(sample.steps, 40)),
-    log_prob=log_prob,
-    cond=("label",) if conditional else (),
+  return one_player(
+    "vdm", init, loss, draw, ema=ema, optimizer=optimizer, frames=min(sample.steps, 40),
+    conditional=conditional, evaluate=evaluate, log_prob=log_prob,
     calls=sample.steps * (2 if sample.guidance else 1),
-  )
-  return single(model)
+  )  # fmt: skip

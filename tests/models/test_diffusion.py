@@ -9,7 +9,8 @@ from gen_jax.core import Spec, UserError, fold_each
 from gen_jax.data import toy2d
 from gen_jax.diffusion import coupling
 from gen_jax.learn.optimizer import Optimizer
-from gen_jax.models.diffusion import Convolutional, Dense, Likelihood, Sampler, build
+from gen_jax.models.denoisers import Convolutional, Dense
+from gen_jax.models.diffusion import Likelihood, Sampler, build
 
 PLANE = Spec.of((2,), classes=8)
 QUICK = Optimizer(learning_rate=4e-3, warmup=20, schedule="cosine", decay_steps=600, clip=1.0)
@@ -87,6 +88,19 @@ def test_evaluate_is_the_log_probability_with_its_error(flow_matching):
   np.testing.assert_allclose(terms["nll"], -given, rtol=1e-4, atol=1e-4)
   assert terms["ode_error"].shape == (50,) and float(terms["ode_error"].mean()) < 0.02
   assert float(terms["denoising_loss"].mean()) < 2.0
+
+
+def test_hutchinsons_trace_scatters_about_the_exact_one(flow_matching):
+  _, state = flow_matching
+  x, n = jnp.asarray(POINTS["x"][:8]), 100
+  options = {"dense": Dense(64, 2, 1), "conditional": True, "ema": 0.98}
+  model = build(PLANE, **options, likelihood=Likelihood(20, "hutchinson")).stages[0].model
+  exact = build(PLANE, **options, likelihood=Likelihood(20)).stages[0].model
+  estimates = jax.jit(model.log_prob)(state, jnp.repeat(x, n, 0), keys(8 * n)).reshape(8, n)
+  wanted, error = jax.jit(exact.log_prob)(state, x), estimates.std(1) / n**0.5
+  assert (error > 1e-3).all() and (np.abs(estimates.mean(1) - wanted) < 5 * error).all()
+  with pytest.raises(UserError, match="log_prob needs keys"):
+    model.log_prob(state, x)
 
 
 def test_optimal_pairs_are_near_and_the_plan_is_one():

@@ -1,0 +1,156 @@
+"""What diffusion models in continuous time share: networks, units, hidden labels, one player."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from gen_jax.core import Array, Program, Spec, UserError, centre, fold_all, quantize, single
+from gen_jax.dynamics.trace import rademacher
+from gen_jax.learn.game import Player, game, minimise
+from gen_jax.learn.optimizer import Optimizer
+from gen_jax.models.common import label_of
+from gen_jax.nets.denoiser import DenoiserMLP
+from gen_jax.nets.unet import UNet
+from gen_jax.schema import Count, Decay, Natural
+
+Trace = Literal["exact", "hutchinson"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Dense:
+  """The network of vectors: see `DenoiserMLP`."""
+
+  width: Count = 128
+  layers: Count = 3
+  octaves: Natural = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Convolutional:
+  """The network of images: see `UNet`."""
+
+  width: Count = 32
+  multipliers: tuple[Count, ...] = (1, 2)
+  blocks: Count = 1
+  attention: tuple[int, ...] = ()
+  heads: Count = 1
+  dropout: Decay = 0.0
+
+
+def network(spec: Spec, dense: Dense, unet: Convolutional, conditional: bool, dtype: str):
+  """The module of the data: (x_t, clock, label, train) -> output of the shape of x_t."""
+  common = {"classes": spec.classes if conditional else 0, "dtype": jnp.dtype(dtype)}
+  if len(spec.shape) == 1:
+    return DenoiserMLP(spec.shape[0], **vars(dense), **common)
+  return UNet(spec.shape[-1], **vars(unet), **common)
+
+
+def moments_of(x: Array, mask: Array | None, dtype) -> dict[str, Array]:
+  """mean [D] of x [B, D], and std, one for all its entries: of the rows with mask [B] True."""
+  x = x.astype(dtype)
+  present = jnp.ones((len(x), 1), bool) if mask is None else mask[:, None]
+  count = jnp.maximum(present.sum(), 1)
+  mean = jnp.where(present, x, 0).sum(0) / count
+  square = (jnp.where(present, x - mean, 0) ** 2).sum() / (count * x.shape[1])
+  return {"mean": mean, "std": jnp.sqrt(square)}
+
+
+def standardised(x: Array, moments: dict[str, Array], dtype) -> Array:
+  """x [B, D] with those moments taken out."""
+  return (x.astype(dtype) - moments["mean"]) / moments["std"]
+
+
+def hide(key: Array, label: Array | None, share: float, nothing: int) -> Array | None:
+  """label [B], with that share of them, each by chance, as `nothing`; None as it is."""
+  if label is None:
+    return None
+  return jnp.where(jax.random.bernoulli(key, share, label.shape), nothing, label)
+
+
+class Units(NamedTuple):
+  """Between the data's units and the model's: mean 0 and deviation 1 of vectors, [-1, 1] of images.
+
+  fit: (x [B, ...], mask or None) -> moments. scaled: (x, moments) -> the model's. raw: its inverse,
+  as the data are given. log_volume: moments -> log |dx / d scaled| of an example, of vectors.
+  """
+
+  fit: Callable[[Array, Array | None], dict]
+  scaled: Callable[[Array, dict], Array]
+  raw: Callable[[Array, dict], Array]
+  log_volume: Callable[[dict], Array]
+
+
+def units_of(spec: Spec, dtype) -> Units:
+  """The units of vectors of real values, or of images of grey levels."""
+  if spec.levels is None:
+    given = lambda x, moments: standardised(x, moments, dtype)
+    raw = lambda x, moments: (moments["mean"] + moments["std"] * x).astype(jnp.float32)
+    fit = lambda x, mask: moments_of(x, mask, dtype)
+  else:
+    given = lambda x, moments: centre(x, spec.levels, dtype)
+    raw, fit = lambda x, moments: quantize(x, spec.levels), lambda x, mask: {}
+
+  def scaled(x, moments):
+    chex.assert_shape(x, (None, *spec.shape))
+    return given(x, moments)
+
+  return Units(fit, scaled, raw, lambda moments: spec.shape[0] * jnp.log(moments["std"]))
+
+
+def labels(conditional: bool) -> Callable[[dict | None], Array | None]:
+  """cond -> its labels [B]; None of an unconditional model, or where there is no condition."""
+  return lambda cond: label_of(cond) if conditional and cond is not None else None
+
+
+def probes(trace: Trace, keys: Array | None, shape: tuple[int, ...], dtype) -> Array | None:
+  """One vector of signs for each example's estimate of a divergence; None for the exact one.
+
+  Raises:
+    UserError: where there are no keys to draw them from.
+  """
+  if trace == "exact":
+    return None
+  if keys is None:
+    raise UserError("likelihood.trace=hutchinson draws signs: log_prob needs keys")
+  return rademacher(fold_all(keys, 2**20), shape, 1, dtype)
+
+
+def one_player(
+  name: str,
+  init: Callable,
+  loss: Callable,
+  draw: Callable,
+  *,
+  ema: float,
+  optimizer: Optimizer,
+  frames: int,
+  conditional: bool,
+  **capabilities,
+) -> Program:
+  """The program of one network that minimises one loss.
+
+  Args:
+    name: of the player.
+    init, loss: as `learn.game` takes them.
+    draw: (state, keys, cond, frames) -> samples, or with frames their path.
+    ema, optimizer: of the player.
+    frames: of a path.
+    conditional: on the label.
+    **capabilities: the other fields of Model.
+  """
+  model = game(
+    {name: Player(minimise(name, loss, optimizer.accumulate), optimizer.make())},
+    init,
+    ema={name: ema} if ema else {},
+    sample=lambda state, keys, cond=None: draw(state, keys, cond, 0),
+    trajectory=lambda state, keys, cond=None: draw(state, keys, cond, frames),
+    cond=("label",) if conditional else (),
+    **capabilities,
+  )
+  return single(model)
