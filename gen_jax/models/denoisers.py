@@ -16,6 +16,7 @@ from gen_jax.learn.game import Player, game, minimise
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.models.common import label_of
 from gen_jax.nets.denoiser import DenoiserMLP
+from gen_jax.nets.dit import DiT
 from gen_jax.nets.unet import UNet
 from gen_jax.schema import Count, Decay, Natural
 
@@ -43,12 +44,25 @@ class Convolutional:
   dropout: Decay = 0.0
 
 
-def network(spec: Spec, dense: Dense, unet: Convolutional, conditional: bool, dtype: str):
+@dataclasses.dataclass(frozen=True)
+class Transformer:
+  """The other network of images: see `DiT`."""
+
+  patch: Count = 2
+  width: Count = 96
+  depth: Count = 6
+  heads: Count = 4
+
+
+def network(
+  spec: Spec, dense: Dense, images: Convolutional | Transformer, conditional: bool, dtype: str
+):
   """The module of the data: (x_t, clock, label, train) -> output of the shape of x_t."""
   common = {"classes": spec.classes if conditional else 0, "dtype": jnp.dtype(dtype)}
   if len(spec.shape) == 1:
     return DenoiserMLP(spec.shape[0], **vars(dense), **common)
-  return UNet(spec.shape[-1], **vars(unet), **common)
+  of = DiT if isinstance(images, Transformer) else UNet
+  return of(spec.shape[-1], **vars(images), **common)
 
 
 def moments_of(x: Array, mask: Array | None, dtype) -> dict[str, Array]:

@@ -42,6 +42,7 @@ from gen_jax.models.denoisers import (
   Convolutional,
   Dense,
   Trace,
+  Transformer,
   hide,
   labels,
   network,
@@ -122,7 +123,9 @@ def build(
   conditional: bool = False,
   label_dropout: Share = 0.1,
   dense: Dense = Dense(),
+  network_of_images: Literal["unet", "dit"] = "unet",
   unet: Convolutional = Convolutional(),
+  dit: Transformer = Transformer(),
   dtype: Dtype = "float32",
   ema: Decay = 0.998,
   optimizer: Optimizer = Optimizer(learning_rate=2e-3, warmup=200, clip=1.0),
@@ -144,7 +147,9 @@ def build(
       between the two (Tong et al. 2023, arXiv:2302.00482).
     conditional: condition on the label.
     label_dropout: share of labels hidden in training.
-    dense, unet: the network of vectors, and of images.
+    dense: the network of vectors.
+    network_of_images: which of `unet` and `dit`, a transformer, is that of images.
+    unet, dit: these.
     dtype: of the network's computation.
     ema: decay of the parameter average that samples and likelihoods use; 0 for none.
     optimizer, sample, likelihood: see there.
@@ -153,10 +158,11 @@ def build(
     UserError: if the data are neither, labels are asked for that the data lack, H or W cannot be
       halved often enough, or options do not fit each other.
   """
-  check(spec, path, prediction, times, coupling, conditional, unet, sample)
+  images = dit if network_of_images == "dit" else unet
+  check(spec, path, prediction, times, coupling, conditional, images, sample)
   route, real = PATHS[path](), jnp.promote_types(dtype, jnp.float32)
   quantile = TIMES[times](route, times_mean, times_std)
-  net = network(spec, dense, unet, conditional, dtype)
+  net = network(spec, dense, images, conditional, dtype)
   vectors, nothing, units = spec.levels is None, spec.classes, units_of(spec, real)
   scaled, given = units.scaled, labels(conditional)
   # A U-Net was made for times 0..1000; the other network scales its clock itself.
@@ -240,7 +246,7 @@ def build(
   )  # fmt: skip
 
 
-def check(spec, path, prediction, times, coupling, conditional, unet, sample) -> None:
+def check(spec, path, prediction, times, coupling, conditional, images, sample) -> None:
   """Refuses data that no network takes, and options that do not fit each other."""
   rank = len(spec.shape)
   if (rank, spec.levels is None) not in ((1, True), (3, False)):
@@ -248,9 +254,15 @@ def check(spec, path, prediction, times, coupling, conditional, unet, sample) ->
       "diffusion models vectors of real values and images with integer grey levels, not shape"
       f" {spec.shape} of {'real values' if spec.levels is None else 'integers'}"
     )
-  if rank == 3:
-    halvings = len(unet.multipliers) - 1
-    because = f"{len(unet.multipliers)} model.unet.multipliers halve the image {halvings} times"
+  if rank == 3 and isinstance(images, Transformer):
+    require_multiples(spec, images.patch, f"model.dit.patch={images.patch} is cut out of images")
+    if images.width % 4 or images.width % images.heads:
+      raise UserError(
+        f"model.dit.width={images.width} must be a multiple of 4 and of the {images.heads} heads"
+      )
+  elif rank == 3:
+    halvings = len(images.multipliers) - 1
+    because = f"{len(images.multipliers)} model.unet.multipliers halve the image {halvings} times"
     require_multiples(spec, 2**halvings, because)
   if conditional:
     require_labels(spec)

@@ -148,6 +148,7 @@ SYSTEMS = (
 MORE = (
   System("ddpm:tiny_improved"),
   System("score_sde:tiny"),
+  System("dit:tiny"),
   System("segment:tiny_fcn"),
   System("superres:tiny_gan", THREE_STAGES),
   System("vqvae:tiny_transformer", TWO_STAGES),

@@ -9,9 +9,10 @@ from gen_jax.core import Spec, UserError, fold_each
 from gen_jax.data import toy2d
 from gen_jax.diffusion import coupling
 from gen_jax.learn.optimizer import Optimizer
-from gen_jax.models.denoisers import Convolutional, Dense
+from gen_jax.models.denoisers import Convolutional, Dense, Transformer
 from gen_jax.models.diffusion import Likelihood, Sampler, build
 
+PIXELS = Spec.of((6, 6, 1), 17)
 PLANE = Spec.of((2,), classes=8)
 QUICK = Optimizer(learning_rate=4e-3, warmup=20, schedule="cosine", decay_steps=600, clip=1.0)
 POINTS = toy2d.draw("8gaussians", 40_000, np.random.default_rng(0))
@@ -140,6 +141,8 @@ def test_optimal_pairs_on_a_line_are_in_order():
     (dict(sample=Sampler("euler_maruyama")), "has none of the data: take heun"),
     (dict(prediction="eps"), "0 at an end of model.path=linear"),
     (dict(spec=Spec.of((6, 6, 1), 17), unet=Convolutional(8, (1, 1, 1))), "multiples of 4"),
+    (dict(spec=PIXELS, network_of_images="dit", dit=Transformer(4)), "multiples of 4"),
+    (dict(spec=PIXELS, network_of_images="dit", dit=Transformer(2, 10)), "multiple of 4 and of"),
     (dict(likelihood=Likelihood(0)), "likelihood.steps must be 1 or more"),
   ],
 )
