@@ -24,8 +24,9 @@ def patches(x: Array, size: int) -> Array:
 
 def images(tokens: Array, size: int, height: int, width: int) -> Array:
   """The inverse of `patches`, for images of height and width: [B, H, W, C]."""
-  x = tokens.reshape(len(tokens), height // size, width // size, size, size, -1)
-  return x.swapaxes(2, 3).reshape(len(tokens), height, width, -1)
+  batch = tokens.shape[0]  # which len() refuses where it is any number
+  x = tokens.reshape(batch, height // size, width // size, size, size, -1)
+  return x.swapaxes(2, 3).reshape(batch, height, width, -1)
 
 
 def positions(height: int, width: int, features: int) -> Array:
