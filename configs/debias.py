@@ -3,12 +3,12 @@
 Source: Zhang, Lemoine & Mitchell 2018 (arXiv:1801.07593). The default is of a table made by rule,
 after the source's own, whose best prediction uses the group and whose fair one is known: beside the
 accuracy stands that of both. `adult` is UCI's Adult from its files, with odds between the sexes.
-SGD keeps the projected direction, which Adam would turn. Half a minute each on two busy cores; the
-figures stand in docs/results.md: parity has the accuracy of the fair prediction (0.688; 0.687), a
-parity gap of 0.008 and a fresh adversary at 0.50; `plain` that of the best one (0.717; 0.716), 0.42
-and 0.84.
+SGD keeps the projected direction, which Adam would turn. The figures stand in docs/results.md:
+parity has the accuracy of the fair prediction (0.688; 0.687), a parity gap of 0.008 and a fresh
+adversary at 0.50; `plain` that of the best one (0.717; 0.716), 0.42 and 0.84.
 
-  launch/run.sh --config configs/debias.py[:odds|plain|tinted|tinted_plain]
+  launch/run.sh --config configs/debias.py[:odds|plain]   half a minute on two busy cores
+  launch/run.sh --config configs/debias.py[:tinted|tinted_plain]
   launch/run.sh --config configs/debias.py:adult[_plain] --config.data.path=FOLDER_OF_ADULT
 """
 

@@ -28,7 +28,7 @@ def load_module(file: str) -> ModuleType:
   """
   from gen_jax.schema import nearest
 
-  path = Path(file)
+  path = path_of(file)
   if not path.is_file():
     known = {p.stem: str(p) for p in sorted(CONFIGS.glob("*.py"))}
     raise UserError(f"no config file {file}{nearest(path.stem, known)} in {CONFIGS.name}/")
@@ -40,6 +40,12 @@ def load_module(file: str) -> ModuleType:
   return module
 
 
+def path_of(file: str) -> Path:
+  """The path of a config file that may be given by its name alone: vae for configs/vae.py."""
+  path, known = Path(file), CONFIGS / f"{file}.py"
+  return known if re.fullmatch(r"\w+", file) and known.is_file() and not path.is_file() else path
+
+
 def named(argv: list[str]) -> list[str]:
   """The arguments with the path of a config that is given by its name: --config ddpm:mnist."""
   out = list(argv)
@@ -49,9 +55,8 @@ def named(argv: list[str]) -> list[str]:
       continue
     at, lead = (i, f"{flag}=") if equals else (i + 1, "")
     file, colon, variant = (name if equals else argv[at]).partition(":")
-    path = CONFIGS / f"{file}.py"
-    if re.fullmatch(r"\w+", file) and path.is_file() and not Path(file).is_file():
-      out[at] = f"{lead}{path}{colon}{variant}"
+    if path_of(file) != Path(file):
+      out[at] = f"{lead}{path_of(file)}{colon}{variant}"
   return out
 
 
@@ -62,7 +67,7 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def load_config(name: str) -> ConfigDict:
-  """The config of FILE[:VARIANT], without overrides."""
+  """The config of FILE[:VARIANT] or NAME[:VARIANT], without overrides."""
   file, variant = split_name(name)
   get_config = load_module(file).get_config
   return get_config(variant) if variant else get_config()
@@ -146,16 +151,41 @@ def check_overrides(argv: list[str]) -> None:
 
 
 def listing() -> str:
-  """Every system, and each variant with its data and length, one line each."""
+  """Every system, and each variant with its data, its length and, where it was measured, how long
+  it takes; one line each."""
   lines = []
   for path in sorted(CONFIGS.glob("*.py")):
     module = load_module(str(path))
     lines.append(f"configs/{path.name}  {inspect.getdoc(module).splitlines()[0]}")
-    default = default_variant(module)
+    default, took = default_variant(module), times(module)
     for name, variant in module.VARIANTS.items():
+      facts = [variant["data"]["name"], length(variant["train"]), *took.get(name, ())]
       marked = " (default)" if name == default else ""
-      lines.append(f"  :{name}  {variant['data']['name']}, {length(variant['train'])}{marked}")
+      lines.append(f"  :{name}  {', '.join(facts)}{marked}")
   return "\n".join(lines)
+
+
+# In a config's docstring: a command, and behind it how long it takes. [:a|b] is the default
+# variant, a and b; VARIANT stands for all but the tiny ones.
+COMMAND = re.compile(r"configs/(\w+)\.py(\[?)(?::([\w|-]+)\]?)? {2,}(\S.*)")
+DURATION = re.compile(r"[^,;:]*\b(?:s|minutes?|hours?)\b[^,;:]*")
+
+
+def times(module: ModuleType) -> dict[str, tuple[str, ...]]:
+  """{variant: (how long it takes, in words)} of those that the docstring tells of."""
+  found = {}
+  for line in inspect.getdoc(module).splitlines():
+    command = COMMAND.search(line)
+    duration = command and DURATION.match(command[4])
+    if not duration:
+      continue
+    names = command[3].split("|") if command[3] else []
+    if command[2] or not names:
+      names.append(default_variant(module))
+    if "VARIANT" in names:
+      names = [name for name in module.VARIANTS if not name.startswith("tiny")]
+    found |= {name: (duration[0],) for name in names}
+  return found
 
 
 def length(train: Mapping) -> str:
