@@ -32,22 +32,24 @@ def on_page_markdown(markdown, **_):
 
 def page_of(book, name):
   """(Markdown of a notebook, {file name: PNG}); the hint stands behind the title."""
-  parts, pictures = [], {}
+  parts, pictures, heading = [], {}, ""
   for i, cell in enumerate(book.cells):
     if cell.cell_type == "markdown":
       parts.append(cell.source)
-    else:
-      parts.append(f"```python\n{cell.source}\n```")
-      parts += [shown(o, f"{name}-{i}-{j}.png", pictures) for j, o in enumerate(cell.outputs)]
+      heading = (re.findall(r"^#+ (.*)$", cell.source, re.MULTILINE) or [heading])[-1]
+      continue
+    parts.append(f"```python\n{cell.source}\n```")
+    for j, output in enumerate(cell.outputs):
+      parts.append(shown(output, f"{name}-{i}-{j}.png", heading, pictures))
   title, rest = parts[0].split("\n", 1)
   return "\n\n".join([title, HINT.format(name=name), rest, *parts[1:]]) + "\n", pictures
 
 
-def shown(output, file, pictures):
-  """The Markdown of one output; a picture goes into `pictures`."""
+def shown(output, file, alt, pictures):
+  """The Markdown of one output; a picture goes into `pictures`, its heading is its alt text."""
   data = output.get("data", {})
   if "image/png" in data:
     pictures[file] = base64.b64decode(data["image/png"])
-    return f"![what the cell draws]({file})"
+    return f"![{alt}]({file})"
   text = output.get("text") or data.get("text/plain", "")
   return f"```text\n{text.rstrip()}\n```"
