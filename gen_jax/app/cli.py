@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import inspect
 import re
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +20,14 @@ PACKAGE = Path(__file__).resolve().parents[1]
 CONFIGS = next(
   p / "configs" for p in (PACKAGE.parent, PACKAGE) if (p / "configs/ddpm.py").is_file()
 )
+
+
+def version() -> str:
+  """Of this code: a checkout says it in its pyproject.toml, an installation in its metadata."""
+  project = PACKAGE.parent / "pyproject.toml"
+  if (PACKAGE.parent / "configs").is_dir() and project.is_file():
+    return tomllib.loads(project.read_text())["project"]["version"]
+  return importlib.metadata.version("gen_jax")
 
 
 def load_module(file: str) -> ModuleType:

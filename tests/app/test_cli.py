@@ -1,6 +1,7 @@
 """Config files by name: what the command line makes of them before anything runs."""
 
 import inspect
+import re
 import types
 from pathlib import Path
 
@@ -139,6 +140,12 @@ def test_how_long_it_takes_is_what_the_docstring_says_behind_a_command():
   each.__doc__ = "It.\n\n  configs/x.py[:VARIANT]   half a minute of CPU time\n"
   each.VARIANTS["tiny_too"] = {}
   assert cli.times(each) == dict.fromkeys("abcdef", ("half a minute of CPU time",))
+
+
+def test_the_version_is_that_of_the_newest_entry_of_the_changelog():
+  root = Path(__file__).resolve().parents[2]
+  entries = re.findall(r"^## \[(.*?)\]", (root / "CHANGELOG.md").read_text(), re.MULTILINE)
+  assert cli.version() == next(entry for entry in entries if entry != "Unreleased")
 
 
 def test_times_are_of_variants_that_there_are():
