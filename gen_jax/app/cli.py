@@ -51,9 +51,13 @@ def load_module(file: str) -> ModuleType:
 
 
 def path_of(file: str) -> Path:
-  """The path of a config file that may be given by its name alone: vae for configs/vae.py."""
-  path, known = Path(file), CONFIGS / f"{file}.py"
-  return known if re.fullmatch(r"\w+", file) and known.is_file() and not path.is_file() else path
+  """The path of a config file, which may be given by its name alone: vae for configs/vae.py, which
+  is found from any folder too."""
+  path, name = Path(file), re.fullmatch(r"(\w+)|configs/(\w+)\.py", file)
+  if name is None or path.is_file():
+    return path
+  known = CONFIGS / f"{name[1] or name[2]}.py"
+  return known if known.is_file() else path
 
 
 def named(argv: list[str]) -> list[str]:

@@ -51,6 +51,8 @@ def test_configs_by_name(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   (tmp_path / "ddpm").write_text("")  # a file of one's own
   assert cli.named(["--config", "ddpm"]) == ["--config", "ddpm"]
+  assert cli.named(["--config=configs/ddpm.py:tiny"]) == [f"--config={DDPM}:tiny"]
+  assert cli.named(["--config=mine/ddpm.py"]) == ["--config=mine/ddpm.py"]
 
 
 def test_load_config_takes_the_variant():

@@ -206,7 +206,9 @@ def look(browser, url, tmp_path, kind):
       page.get_by_label("sentences of your own").fill("no such words")
     else:
       (tmp_path / "text.png").write_text("no picture")
-      page.set_input_files("input[type=file] >> visible=false >> nth=-1", tmp_path / "text.png")
+      panel = page.locator("[role=tabpanel]:visible")
+      panel.locator("input[type=file]").first.set_input_files(tmp_path / "text.png")
+      page.wait_for_load_state("networkidle")
     page.get_by_role("button", name="Go", exact=True).click()
     if kind == "translate":
       page.wait_for_function(
