@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,18 @@ def test_what_is_drawn_is_read_as_an_upload_is(studio, tmp_path):
   Image.fromarray(drawn).save(tmp_path / "same.png")
   mine, same = (studio.score(file).text for file in (path, str(tmp_path / "same.png")))
   assert mine.split(":")[1] == same.split(":")[1]
+
+
+def test_a_drawing_has_the_size_of_the_data_and_an_upload_its_own(studio, tmp_path):
+  other = Studio.__new__(Studio)
+  model = types.SimpleNamespace(stride=4)
+  other.folder = tmp_path / "answers"
+  other.folder.mkdir()
+  other.trained = types.SimpleNamespace(model=model, spec=studio.trained.spec)
+  for folder, side in ((other.folder, 8), (tmp_path, 40)):
+    Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(folder / "drawing.png")
+    x = other.read("predict", str(folder / "drawing.png")).x[0]
+    assert x.shape == (side, side, 1)
 
 
 def test_a_canvas_without_a_drawing_is_no_picture(studio):

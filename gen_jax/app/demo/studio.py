@@ -122,10 +122,11 @@ class Studio:
     return Answer(made, said.replace(f"{place}/", ""))
 
   def read(self, mode: str, path: str | None) -> data.Inputs | None:
-    """A file of the visitor's as the model takes it."""
+    """A file of the visitor's as the model takes it. What was drawn has no size of its own."""
     if path is None:
       return None
-    sized = mode in ("transform", "predict")
+    drawn = Path(path).is_relative_to(self.folder)
+    sized = mode in ("transform", "predict") and not drawn
     field = given_field(self.trained) if mode == "transform" else self.trained.spec.x
     return data.read_input(path, field, self.trained.model.stride if sized else 0)
 
