@@ -47,7 +47,9 @@ VARIANTS = {
   "parity": BIASED,
   "odds": merge(BIASED, dict(model=dict(fairness="odds"))),
   "plain": merge(BIASED, dict(model=dict(alpha=0.0, project=False))),
-  "adult": merge(BIASED, dict(model=dict(fairness="odds"), data=dict(name="table:adult"))),
+  "adult": merge(
+    BIASED, dict(model=dict(fairness="odds", sharpnesses=3), data=dict(name="table:adult"))
+  ),
   "adult_plain": merge(
     BIASED, dict(model=dict(alpha=0.0, project=False), data=dict(name="table:adult"))
   ),

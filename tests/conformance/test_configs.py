@@ -34,8 +34,13 @@ SPECS = {
 FILES = sorted(CONFIGS.glob("*.py"))
 # Those of the registry are trained, which says more.
 TRAINED = {system.name for system in SYSTEMS}
+# Larger nets or other data for what another variant has: seconds of tracing each.
+LARGE = ("ddpm:folder", "dalle:captioned", "gan:wgan_gp-cifar10", "gan:wgan_gp-mnist")
 VARIANTS = [
-  (f, v) for f in FILES for v in cli.load_module(str(f)).VARIANTS if f"{f.stem}:{v}" not in TRAINED
+  pytest.param(f, v, marks=[pytest.mark.slow] if f"{f.stem}:{v}" in LARGE else [])
+  for f in FILES
+  for v in cli.load_module(str(f)).VARIANTS
+  if f"{f.stem}:{v}" not in TRAINED
 ]
 SEEN = set()  # what differs in its settings of training alone is traced once
 
