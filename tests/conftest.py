@@ -33,8 +33,8 @@ FLOAT32 = (*SHARDED, "vqvae:tiny", "segment:tiny", "realnvp:tiny")
 KIN = (
   "ae:tiny_perceptual", "dae:tiny", "beta_vae:tiny", "cvae:tiny", "iwae:tiny", "cgan:tiny",
   "stylegan:tiny", "pix2pix:tiny", "colour:tiny", "kmeans:tiny", "gda:tiny", "pretrain:tiny",
-  "db_vae:tiny", "transformer:tiny", "nice:tiny", "nsf:tiny", "maf:tiny", "glow:tiny", "ffjord:tiny",
-  "flow_matching:tiny", "edm:tiny",
+  "db_vae:tiny", "transformer:tiny", "nice:tiny", "nsf:tiny", "maf:tiny", "glow:tiny",
+  "ffjord:tiny", "flow_matching:tiny", "edm:tiny",
 )  # fmt: skip
 
 
