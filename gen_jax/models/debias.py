@@ -57,13 +57,11 @@ def build(
 ) -> Program:
   """Classifier of tables [D] or images [H, W, C] with fields label and group.
 
-  `predict` gives logits [B, K], `encode` codes [B, latent] where there are some. `evaluate` gives
-  cross_entropy and adversary_cross_entropy in nats, and accuracy, each [B].
+  `predict` gives logits [B, K], `encode` codes [B, latent] where there are some.
 
   Args:
     spec: of the data.
-    fairness: what the adversary sees, and so what is asked of the predictor.
-    positive: the class of fairness=opportunity.
+    fairness, positive: what the adversary sees, and so is asked; the class of opportunity.
     latent: of the code that the adversary sees; 0 for none, and the output in its place.
     alpha: weight of the adversary's gradient in the predictor's; 0 without `project` for a plain
       classifier.
@@ -72,8 +70,7 @@ def build(
     widths, hidden, activation: of the predictor, or the encoder of the code, convolutional where
       there are widths; without hidden layers or code a logistic regression.
     sharpnesses: how many c, the k-th of which starts at 4^k.
-    adversary_hidden: of the adversary.
-    n_adversary: its turns for one of the predictor.
+    adversary_hidden, n_adversary: of the adversary, and its turns for one of the predictor.
     dtype: of the networks' computation.
     predictor_optimizer, adversary_optimizer: see `Optimizer`.
 
@@ -105,8 +102,7 @@ def build(
     """What the adversary sees [B, F]: of logits, or of a code."""
     s = of
     if not latent:
-      sharp = jax.nn.softmax((1 + jnp.abs(sharpness))[:, None] * of[:, None])  # [B, c, K]
-      s = sharp.reshape(len(of), -1)
+      s = jax.nn.softmax((1 + jnp.abs(sharpness))[:, None] * of[:, None]).reshape(len(of), -1)
     if fairness != "odds":
       return s
     y = jax.nn.one_hot(label, spec.classes, dtype=s.dtype)

@@ -29,6 +29,7 @@ SPECS = {
     y=Field((64, 64, 3), 256, (), True),
     segmentation=Field((64, 64), 11, (), True),
   ),
+  "persons:tinted": Spec.of((32, 32, 3), 256, 28, group=Field((), 10), session=Field((), 2)),
   "table:adult": Spec.of((100,), None, 2, group=Field((), 2)),
 }
 FILES = sorted(CONFIGS.glob("*.py"))
