@@ -89,11 +89,9 @@ THREE_STAGES_OF_CAPTIONS = {
 
 SYSTEMS = (
   System("ddpm:tiny"),
-  System("ddpm:tiny_captions"),
   System("flow_matching:tiny"),
   System("edm:tiny"),
   System("vdm:tiny", SMALL_STEPS),
-  System("vdm:tiny_digits", WITHOUT_DECAY),
   System("classifier:tiny"),
   System("segment:tiny"),
   System("vae:tiny", SMALL_STEPS),
@@ -108,14 +106,11 @@ SYSTEMS = (
   System("pca:tiny", FLOAT64),
   System("kmeans:tiny", FLOAT64),
   System("meanshift:tiny", FLOAT64),
-  System("palette:tiny", FLOAT64),
   System("gmm:tiny", FLOAT64),
   System("gda:tiny", FLOAT64),
   System("gan:tiny", TWO_PLAYERS),
-  System("gan:tiny_ns", TWO_PLAYERS),
   System("gan:tiny_began", TWO_PLAYERS),
   System("cgan:tiny", TWO_PLAYERS),
-  System("pacgan:tiny", TWO_PLAYERS),
   System("cyclegan:tiny", TWO_PLAYERS),
   System("pix2pix:tiny", TWO_PLAYERS),
   System("colour:tiny"),
@@ -146,6 +141,11 @@ SYSTEMS = (
 
 # Other combinations of the same parts: their laws are slow tests.
 MORE = (
+  System("ddpm:tiny_captions"),
+  System("palette:tiny", FLOAT64),
+  System("pacgan:tiny", TWO_PLAYERS),
+  System("gan:tiny_ns", TWO_PLAYERS),
+  System("vdm:tiny_digits", WITHOUT_DECAY),
   System("segment:tiny_fcn"),
   System("superres:tiny_gan", THREE_STAGES),
   System("vqvae:tiny_transformer", TWO_STAGES),
