@@ -64,6 +64,9 @@ PAIRS = {
   ),
   "gmm": Pair("gmm", "ours", ("sklearn",), "EM, diagonal, 60,000x784, 32 components, 5 passes"),
   "pca": Pair("gmm", "ours_pca", ("sklearn_pca",), "PCA, 60,000x784, 50 components"),
+  "meanshift": Pair(
+    "meanshift", "ours", ("sklearn", "sklearn_jobs"), "mean shift, 2,000 points, flat kernel"
+  ),
 }  # fmt: skip
 CEILING = Pair("trainer", "ceiling", (), "a product of large matrices")
 

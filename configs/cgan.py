@@ -4,13 +4,15 @@ Sources: Mirza & Osindero 2014 (arXiv:1411.1784): generator and critic are given
 to the latent and to the image; `projection`: Miyato & Koyama 2018 (arXiv:1802.05637), the critic
 takes the label by an inner product. Loss and optimiser of Gulrajani et al. 2017 (arXiv:1704.00028).
 
+  python -m gen_jax.main --config configs/cgan.py[:projection]   2 minutes on one core
+  python -m gen_jax.main --config configs/cgan.py:mnist   40 minutes of one core
+
 Seed 0, 1500 samples: 99.2% read as their class, 99.2% accuracy of a classifier trained on samples
 only, Frechet distance 5.8 (training data 3.5), precision 0.94, recall 0.92, nearest-training ratio
-1.18. `projection`, in 2.2 minutes on one core: 99.4%, 98.3%, 5.2, 0.95, 0.91, 1.14.
-`mnist`, 2000 steps (12 epochs of the critic) in 40 minutes of one core, 10,000 samples: 82.5% read
-as their class, 90.5% accuracy of a classifier trained on samples only (99.5% on real data), Frechet
-distance 113 (training data 1.2), precision 0.82, recall 0.75: each row of the grid is its digit,
-with ragged strokes.
+1.18. `projection`: 99.4%, 98.3%, 5.2, 0.95, 0.91, 1.14. `mnist`, 2000 steps (12 epochs of the
+critic), 10,000 samples: 82.5% read as their class, 90.5% accuracy of a classifier trained on
+samples only (99.5% on real data), Frechet distance 113 (training data 1.2), precision 0.82, recall
+0.75: each row of the grid is its digit, with ragged strokes.
 """
 
 from gen_jax.config import experiment, merge, tiny, variant

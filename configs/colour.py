@@ -5,7 +5,7 @@ in a sprite's brightness says which colour it had, so that the best answers are 
 error the mean of six colours, of a classifier ln 6 = 1.79 nats a pixel of a sprite. The variants
 that begin with `cifar` are for a folder or zip of photographs of 32x32 pixels:
 
-  python -m gen_jax.main --config configs/colour.py[:VARIANT]
+  python -m gen_jax.main --config configs/colour.py[:l2|gan]   1 to 2 minutes of CPU time
   python -m gen_jax.main --config configs/colour.py:cifar --config.data.path=PATH
 """
 

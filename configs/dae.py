@@ -3,7 +3,7 @@
 Source: Vincent et al. 2008, and 2010 for the kinds of corruption. The same command with
 --config.model.denoising=False trains the plain autoencoder and measures it on the same corruption.
 
-  python -m gen_jax.main --config configs/dae.py:VARIANT   25 s on two cores
+  python -m gen_jax.main --config configs/dae.py[:VARIANT]   25 s on two cores
 
 Squared error of restored images (summed over an image, pixels in [0, 1]; 359 test digits):
                        gaussian  masking  salt_and_pepper  blur

@@ -23,8 +23,9 @@ data 3.5), smallest share of a class as a classifier of real data reads the samp
   dragan     7.1 +- 0.9   0.076 +- 0.006   0.83  0.97  0.98  1.15
   began     16.1 +- 1.7   0.066 +- 0.007   0.89  0.41  0.93  0.96
 
-in one to five and a half minutes each, of a core or two that others used too, by
+by
 
+  --config configs/gan.py[:mm|ns|wgan|ls|dragan|began]   1 to 5 minutes on two busy cores
   python -m gen_jax.main --config configs/gan.py --sweep seed=0,1,2
       --sweep variant=mm,ns,wgan,wgan_gp,ls,dragan,began
 

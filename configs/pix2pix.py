@@ -6,7 +6,7 @@ builder's defaults are the source's. `colour` turns red sprites to blue ones. `c
 paints the labels of photographs, the other makes photographs of painted labels. What they came to
 stands in docs/pix2pix.md.
 
-  python -m gen_jax.main --config configs/pix2pix.py
+  python -m gen_jax.main --config configs/pix2pix.py   3 minutes of CPU time
   python -m gen_jax.main --config configs/pix2pix.py:camvid_photo --config.data.path=PATH
 """
 

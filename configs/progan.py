@@ -5,7 +5,7 @@ each resolution, an average of the weights carried through. `train.steps` are th
 layers fade in over the first `model.fade` of them. The source's rate of 1e-3 and average of
 0.999 are of runs a hundred times as long: docs/adversarial.md.
 
-  launch/run.sh --config configs/progan.py
+  launch/run.sh --config configs/progan.py   2 hours of a core
   --config configs/progan.py:fixed   32x32 from the first step on, for about as long
 
 `cifar10` wants a GPU and has not been trained.

@@ -4,7 +4,8 @@ Source: Dong et al. 2014 (SRCNN), Shi et al. 2016 (ESPCN), Ledig et al. 2017 (SR
 `srcnn` and `espcn` have the skip over the net that VDSR brought in, without which they start far
 below the bicubic; --config.model.skip=False takes it out.
 
-  python -m gen_jax.main --config configs/superres.py[:srcnn|espcn|srgan]
+  python -m gen_jax.main --config configs/superres.py   2 minutes on two busy cores
+  python -m gen_jax.main --config configs/superres.py:VARIANT
 
 `t91` and its kin learn from patches of photographs and are measured on whole ones. A folder or zip
 archive at data.path has the folders

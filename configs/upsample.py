@@ -4,7 +4,7 @@ Source: Odena et al. 2016; Aitken et al. 2017 (ICNR). `transposed3` has a kernel
 does not divide, and fewer weights than the others (6,311; 8,103). What they came to stands in
 docs/upsampling.md.
 
-  python -m gen_jax.main --config configs/upsample.py[:VARIANT]
+  python -m gen_jax.main --config configs/upsample.py[:VARIANT]   half a minute of CPU time
   python -m gen_jax.main --config configs/upsample.py --sweep seed=0,1,2 \\
     --sweep variant=transposed,transposed3,unpool,nearest,bilinear,shuffle,icnr
 """

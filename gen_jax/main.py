@@ -62,6 +62,7 @@ DISTRIBUTED = flags.DEFINE_boolean(
   "distributed", False, "this is one of several processes of a job; see launch/"
 )
 LIST = flags.DEFINE_boolean("list", False, "list the systems and their variants")
+VERSION = flags.DEFINE_boolean("version", False, "say which version this is")
 PROFILE = flags.DEFINE_integer("profile", 0, "train: steps to trace into <workdir>/profile")
 WANDB = flags.DEFINE_string("wandb", "", "train: W&B project to log to besides")
 # Flag -> the modes that take it, and what does the same in the others.
@@ -122,8 +123,8 @@ def dispatch(argv: list[str]) -> int:
     return 0
   if argv[1:]:
     raise UserError(f"unexpected argument {argv[1]!r}: the config is given as --config FILE")
-  if LIST.value:
-    print(cli.listing())
+  if LIST.value or VERSION.value:
+    print(f"gen_jax {cli.version()}" if VERSION.value else cli.listing())
     return 0
   check_flags(MODE.value)
   if DISTRIBUTED.value and (SWEEP.value or DRY_RUN.value):

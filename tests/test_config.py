@@ -92,7 +92,11 @@ def test_values_are_converted(path, given, found):
     ("model.widht", 3, "config.model.widht does not exist; did you mean width?"),
     ("model.optimizer.learn_rate", 3, "model.optimizer.learn_rate does not .* learning_rate"),
     ("sampler", {}, "config.sampler does not exist; did you mean sample?"),
-    ("sample.zzz", 1, "config.sample.zzz does not exist; one of method, steps, variance, eta"),
+    (
+      "sample.zzz",
+      1,
+      "config.sample.zzz does not exist; one of method, steps, grid, variance, eta",
+    ),
     ("data.name", 3, "config.data.name must be text, not 3"),
     ("model.width", 8.0, "config.model.width must be a whole number, not 8.0"),
     ("model.width", True, "config.model.width must be a whole number, not True"),

@@ -1,5 +1,6 @@
 """The package, installed: its command and configs by name, from any folder."""
 
+import re
 import subprocess
 import sys
 import sysconfig
@@ -41,6 +42,7 @@ def test_an_installed_package_trains_reports_and_loads(tmp_path):
   assert "gen_jax/config" in run("python", "-c", "import gen_jax.app.cli as c; print(c.CONFIGS)")
   assert str(ROOT) not in run("python", "-c", "import gen_jax; print(gen_jax.__file__)")
   assert ":mnist" in run("gen_jax", "--list")
+  assert re.fullmatch(r"gen_jax \d+\.\d+\.\d+\n", run("gen_jax", "--version"))
   run("gen_jax", "--config", "vae:tiny")
   assert (tmp_path / "runs" / "vae-tiny" / "report.html").is_file()
   (tmp_path / "runs" / "vae-tiny" / "report.html").unlink()

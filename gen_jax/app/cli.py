@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import inspect
 import re
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +22,14 @@ CONFIGS = next(
 )
 
 
+def version() -> str:
+  """Of this code: a checkout says it in its pyproject.toml, an installation in its metadata."""
+  project = PACKAGE.parent / "pyproject.toml"
+  if (PACKAGE.parent / "configs").is_dir() and project.is_file():
+    return tomllib.loads(project.read_text())["project"]["version"]
+  return importlib.metadata.version("gen_jax")
+
+
 def load_module(file: str) -> ModuleType:
   """The module of a config file.
 
@@ -28,7 +38,7 @@ def load_module(file: str) -> ModuleType:
   """
   from gen_jax.schema import nearest
 
-  path = Path(file)
+  path = path_of(file)
   if not path.is_file():
     known = {p.stem: str(p) for p in sorted(CONFIGS.glob("*.py"))}
     raise UserError(f"no config file {file}{nearest(path.stem, known)} in {CONFIGS.name}/")
@@ -40,6 +50,16 @@ def load_module(file: str) -> ModuleType:
   return module
 
 
+def path_of(file: str) -> Path:
+  """The path of a config file, which may be given by its name alone: vae for configs/vae.py, which
+  is found from any folder too."""
+  path, name = Path(file), re.fullmatch(r"(\w+)|configs/(\w+)\.py", file)
+  if name is None or path.is_file():
+    return path
+  known = CONFIGS / f"{name[1] or name[2]}.py"
+  return known if known.is_file() else path
+
+
 def named(argv: list[str]) -> list[str]:
   """The arguments with the path of a config that is given by its name: --config ddpm:mnist."""
   out = list(argv)
@@ -49,9 +69,8 @@ def named(argv: list[str]) -> list[str]:
       continue
     at, lead = (i, f"{flag}=") if equals else (i + 1, "")
     file, colon, variant = (name if equals else argv[at]).partition(":")
-    path = CONFIGS / f"{file}.py"
-    if re.fullmatch(r"\w+", file) and path.is_file() and not Path(file).is_file():
-      out[at] = f"{lead}{path}{colon}{variant}"
+    if path_of(file) != Path(file):
+      out[at] = f"{lead}{path_of(file)}{colon}{variant}"
   return out
 
 
@@ -62,7 +81,7 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def load_config(name: str) -> ConfigDict:
-  """The config of FILE[:VARIANT], without overrides."""
+  """The config of FILE[:VARIANT] or NAME[:VARIANT], without overrides."""
   file, variant = split_name(name)
   get_config = load_module(file).get_config
   return get_config(variant) if variant else get_config()
@@ -146,16 +165,41 @@ def check_overrides(argv: list[str]) -> None:
 
 
 def listing() -> str:
-  """Every system, and each variant with its data and length, one line each."""
+  """Every system, and each variant with its data, its length and, where it was measured, how long
+  it takes; one line each."""
   lines = []
   for path in sorted(CONFIGS.glob("*.py")):
     module = load_module(str(path))
     lines.append(f"configs/{path.name}  {inspect.getdoc(module).splitlines()[0]}")
-    default = default_variant(module)
+    default, took = default_variant(module), times(module)
     for name, variant in module.VARIANTS.items():
+      facts = [variant["data"]["name"], length(variant["train"]), *took.get(name, ())]
       marked = " (default)" if name == default else ""
-      lines.append(f"  :{name}  {variant['data']['name']}, {length(variant['train'])}{marked}")
+      lines.append(f"  :{name}  {', '.join(facts)}{marked}")
   return "\n".join(lines)
+
+
+# In a config's docstring: a command, and behind it how long it takes. [:a|b] is the default
+# variant, a and b; VARIANT stands for all but the tiny ones.
+COMMAND = re.compile(r"configs/(\w+)\.py(\[?)(?::([\w|-]+)\]?)? {2,}(\S.*)")
+DURATION = re.compile(r"[^,;:]*\b(?:s|minutes?|hours?)\b[^,;:]*")
+
+
+def times(module: ModuleType) -> dict[str, tuple[str, ...]]:
+  """{variant: (how long it takes, in words)} of those that the docstring tells of."""
+  found = {}
+  for line in inspect.getdoc(module).splitlines():
+    command = COMMAND.search(line)
+    duration = command and DURATION.match(command[4])
+    if not duration:
+      continue
+    names = command[3].split("|") if command[3] else []
+    if command[2] or not names:
+      names.append(default_variant(module))
+    if "VARIANT" in names:
+      names = [name for name in module.VARIANTS if not name.startswith("tiny")]
+    found |= {name: (duration[0],) for name in names}
+  return found
 
 
 def length(train: Mapping) -> str:

@@ -24,6 +24,7 @@ from gen_jax.data import (
   mixture,
   moving_mnist,
   pairs,
+  persons,
   rules,
   shapes,
   stacked,
@@ -78,6 +79,7 @@ SOURCES: dict[str, Callable[..., Source]] = {
   "table:biased": table.biased,
   "text": text.load,
   "text:cipher": cipher.load,
+  "persons:tinted": persons.tinted,
   "pairs": pairs.load,
   "domains": domains.load,
   "pairs:segmentation": rules.segmentation,
@@ -126,16 +128,17 @@ def load(
   """Opens a source of data; this signature is the schema of a config's data section.
 
   Args:
-    name: "digits" (scikit-learn's 8x8 digits), "stacked" (three of them as RGB), "shapes" (32x32
-      sprites with known factors, captions and masks), "shapes:hearts" and "digits:tinted" (whose
-      colour goes with the class in training alone), "toy2d:" and one of gen_jax.data.toy2d.NAMES,
-      "mixture:8", "mixture:16" and "mixture:64" (Gaussians of known density), "folder", "pairs" or
-      "domains" (images at `path`), "arrays" (an .npz file at `path`), "moving", "maze" and
-      "maze:many" (video with actions), "moving:mnist" (Moving MNIST, of tfds:mnist or of an .npz
-      file at `path`), "text" (one sentence a line, at `path`), "text:cipher" (two languages made by
-      rule), "table" (CSV files at `path`), "table:adult" (UCI's files), "table:biased" (made by
-      rule), "pairs:" or "domains:" and a rule of gen_jax.data.rules, or "tfds:" and the name of a
-      prepared TensorFlow Datasets set of images.
+    name: "digits" (scikit-learn's, 8x8), "stacked" (three of them as RGB), "shapes" (32x32 sprites
+      with known factors, captions and masks), "shapes:hearts" and "digits:tinted" (whose colour
+      goes with the class in training alone), "persons:tinted" (a folder of images for each person
+      at `path`, in colours that change between two sessions), "toy2d:" and one of
+      gen_jax.data.toy2d.NAMES, "mixture:8", "mixture:16" and "mixture:64" (Gaussians of known
+      density), "folder", "pairs" or "domains" (images at `path`), "arrays" (an .npz file at
+      `path`), "moving", "maze" and "maze:many" (video with actions), "moving:mnist" (of tfds:mnist
+      or an .npz file at `path`), "text" (a sentence a line, at `path`), "text:cipher" (two
+      languages made by rule), "table" (CSV files at `path`), "table:adult" (UCI's), "table:biased"
+      (made by rule), "pairs:" or "domains:" and a rule of gen_jax.data.rules, or "tfds:" and the
+      name of a prepared TensorFlow Datasets set of images.
     path: for "folder": a folder or a zip archive of PNG, JPEG, GIF, BMP, WebP, TIFF or PNM images
       named split/class/name.png, class/name.png, split/name.png or name.png, where split is train,
       val, validation, test, ... in whatever letters. A captions.tsv beside the images, with lines
@@ -143,16 +146,15 @@ def load(
       trainB, testA and testB, or A and B.
     data_dir: for "tfds:...": where prepared sets are kept; "" is TFDS's own default.
     resolution: height and width in pixels to bring images to, or 0 for the images' own, which
-      must then be of one size, unless patches are taken. `shapes` is drawn at this resolution.
+      must then be of one size, unless patches are taken. `shapes` is drawn at it.
     channels: 1 (grey) or 3 (RGB) to bring images to, or 0 for what most of them are.
     resize: how images are brought to `resolution`, always antialiased (Lanczos): "crop" takes
       the largest centred square, "pad" puts the whole image on a black square, "stretch" does
       not keep the proportions.
     patch: for "folder" and "pairs": height and width in pixels of an example, cut out of an image
       that keeps its own size (or has `resolution`): at a place drawn anew at every step of
-      training, about the centre elsewhere; 0 for whole images. Images smaller than this are
-      refused, and so are more than 1 GiB of them (padded to the largest) unless `resident` is yes;
-      captions, which are of whole images, are left out.
+      training, about the centre elsewhere; 0 for whole images. Smaller images are refused, and more
+      than 1 GiB of them (padded to the largest) unless `resident` is yes; captions are left out.
     validation: fraction of the training examples held out, where the source has no validation
       split of its own; 0 for no validation split.
     test: the same for the test split. (`toy2d` draws 10k validation and 100k test points,
@@ -185,15 +187,15 @@ def load(
       is y and its label label_y, in an order of its own.
     frames: T of a clip of "moving", "moving:mnist" or "maze".
     clips: how many are trained on; they are drawn as they are needed, and cost no memory.
-    languages: for "text": parts of the names of files, ("en", "fr") for train.en, train.fr, ...:
-      x is of the first, y of the second, line by line. () for one language, in train.txt, ...
-    unpaired: for "text" of two languages: of the training lines, x has the first half and y the
-      last, so that no sentence has its translation there (as in Lample et al. 2018).
+    languages: for "text": parts of the names of files: with ("en", "fr"), x is of train.en, ... and
+      y of train.fr, ..., line by line. () for one language, in train.txt, ...
+    unpaired: for "text" of two languages: x has the first half of the training lines, y the last:
+      no sentence has its translation there (Lample et al. 2018).
     tokens: for "text": lower-cased words and punctuation marks, or what stands between spaces.
     minimum: for "text": rarer words are <unk>.
-    columns: for "table": "name:kind" of each column, where kind is real, category, label, group (a
-      protected attribute) or skip; in their order, where the file has no header.
-    missing: for "table": the cell that means that there is no value, besides an empty one.
+    columns, missing: for "table": "name:kind" of each column, of kind real, category, label, group
+      (a protected attribute) or skip, in order where there is no header; and the cell of no value,
+      besides an empty one.
     length: for "text": T in tokens, <bos> and <eos> among them; 0 for that of the longest training
       sentence, up to 64.
     leave_out: for "shapes": colours and shapes, such as "red heart", of which no split has a sprite

@@ -44,7 +44,7 @@ from gen_jax.metrics.prdc import precision_recall_density_coverage
 from gen_jax.metrics.probes import balanced, linear_r2, probe_errors
 from gen_jax.metrics.reading import nearest_drawn
 from gen_jax.metrics.regions import region_scores
-from gen_jax.metrics.retrieval import top_caption
+from gen_jax.metrics.retrieval import rank_1, top_caption
 from gen_jax.metrics.segmentation import agreement, class_accuracy, confusion_matrix
 
 __all__ = [
@@ -100,6 +100,7 @@ __all__ = [
   "precision_recall_density_coverage",
   "probe_errors",
   "psnr",
+  "rank_1",
   "rates",
   "region_scores",
   "replica_energy",

@@ -1,4 +1,4 @@
-"""Finding the caption of a picture among others."""
+"""Finding the caption of a picture, or a person, among others."""
 
 from __future__ import annotations
 
@@ -40,3 +40,15 @@ def top_caption(
     found[i] = others.size == 0 or likeness[right].max() > others.max()
     share[i] = right.mean()
   return found, share
+
+
+def rank_1(query: np.ndarray, persons: np.ndarray, gallery: np.ndarray, there: np.ndarray) -> float:
+  """How often the vector of the gallery [m, E] nearest to a query [n, E], by cosine, is of the same
+  person: of the queries' persons [n] and those of the gallery [m].
+
+  Raises:
+    core.UserError: where a value is not finite.
+  """
+  unit = lambda v: v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-12)
+  q, g = (unit(finite(v, "the codes of persons").astype(np.float64)) for v in (query, gallery))
+  return float((there[(q @ g.T).argmax(-1)] == persons).mean())

@@ -2,7 +2,8 @@
 
   predictor   p(y | x), descends   g_P - proj_{g_A} g_P - alpha g_A   (Zhang et al. 2018, eq. 1)
   adversary   p(group | s, ...),   descends L_A = -log p(group | s, ...)
-              s = softmax((1 + |c|) logits), the predictor's output, sharpened as it likes
+              s = softmax((1 + |c|) logits), the predictor's output, sharpened as it likes; of
+              one s the mean is evened between groups, of several c their errors at a threshold too
   parity      the adversary sees s: at the end it knows no more than H(group)
   odds        it sees s and y: H(group | y). The class has a weight of its own, which the paper's
               adversary lacks; without it s stands for y, and what is learnt is parity
@@ -47,6 +48,7 @@ def build(
   widths: tuple[Count, ...] = (),
   hidden: tuple[Count, ...] = (),
   activation: Activation = "relu",
+  sharpnesses: Count = 1,
   adversary_hidden: tuple[Count, ...] = (),
   n_adversary: Count = 1,
   dtype: Dtype = "float32",
@@ -55,13 +57,11 @@ def build(
 ) -> Program:
   """Classifier of tables [D] or images [H, W, C] with fields label and group.
 
-  `predict` gives logits [B, K], `encode` codes [B, latent] where there are some. `evaluate` gives
-  cross_entropy and adversary_cross_entropy in nats, and accuracy, each [B].
+  `predict` gives logits [B, K], `encode` codes [B, latent] where there are some.
 
   Args:
     spec: of the data.
-    fairness: what the adversary sees, and so what is asked of the predictor.
-    positive: the class of fairness=opportunity.
+    fairness, positive: what the adversary sees, and so is asked; the class of opportunity.
     latent: of the code that the adversary sees; 0 for none, and the output in its place.
     alpha: weight of the adversary's gradient in the predictor's; 0 without `project` for a plain
       classifier.
@@ -69,8 +69,8 @@ def build(
     project: take from the predictor's gradient what would help the adversary.
     widths, hidden, activation: of the predictor, or the encoder of the code, convolutional where
       there are widths; without hidden layers or code a logistic regression.
-    adversary_hidden: of the adversary.
-    n_adversary: its turns for one of the predictor.
+    sharpnesses: how many c, the k-th of which starts at 4^k.
+    adversary_hidden, n_adversary: of the adversary, and its turns for one of the predictor.
     dtype: of the networks' computation.
     predictor_optimizer, adversary_optimizer: see `Optimizer`.
 
@@ -100,7 +100,9 @@ def build(
 
   def seen(sharpness, of, label):
     """What the adversary sees [B, F]: of logits, or of a code."""
-    s = of if latent else jax.nn.softmax((1 + jnp.abs(sharpness)) * of)
+    s = of
+    if not latent:
+      s = jax.nn.softmax((1 + jnp.abs(sharpness))[:, None] * of[:, None]).reshape(len(of), -1)
     if fairness != "odds":
       return s
     y = jax.nn.one_hot(label, spec.classes, dtype=s.dtype)
@@ -123,8 +125,9 @@ def build(
       code = jnp.zeros((1, latent), real)
       params = {"encoder": params, "head": head.init(jax.random.fold_in(p_key, 1), code)["params"]}
     of = jnp.zeros((1, latent or spec.classes), real)
-    first = seen(jnp.ones((), real), of, jnp.zeros(1, jnp.int32))
-    own = {"sharpness": jnp.ones((), real), "net": adversary.init(a_key, first)["params"]}
+    sharpness = 4 ** jnp.arange(sharpnesses, dtype=real)
+    first = seen(sharpness, of, jnp.zeros(1, jnp.int32))
+    own = {"sharpness": sharpness, "net": adversary.init(a_key, first)["params"]}
     empty = {"predictor": {}, "adversary": {}}
     return {"predictor": params, "adversary": own}, empty
 

@@ -38,7 +38,7 @@ class TextEncoder(nn.Module):
     position = self.param("position", small, (self.length, self.width), real)
     word = nn.Embed(self.words + 1, self.width, embedding_init=small, **kwargs)(tokens)
     # The first position is seen even where all are padding: a row that pads a batch must be finite.
-    seen = (tokens != PAD).at[:, 0].set(True)
+    seen = (jnp.asarray(tokens) != PAD).at[:, 0].set(True)
     h = word + position.astype(self.dtype)
     for _ in range(self.layers):
       h, _ = Block(self.heads, 0.0, self.dtype)(h, sees=seen[:, None, None, :])

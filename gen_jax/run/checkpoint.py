@@ -147,7 +147,7 @@ class Checkpoints:
     ])  # fmt: skip
     options = ocp.CheckpointManagerOptions(
       preservation_policy=policy, cleanup_tmp_directories=writable, read_only=not writable,
-      create=writable, enable_async_checkpointing=True,
+      create=writable, enable_async_checkpointing=True, save_interval_steps=int(writable),
     )  # fmt: skip
     if not writable and not self.folder.exists():
       raise UserError(f"{self.folder} does not exist: there is no checkpoint to read")

@@ -1,10 +1,13 @@
 """Config files by name: what the command line makes of them before anything runs."""
 
 import inspect
+import re
+import types
 from pathlib import Path
 
 import pytest
 
+import gen_jax
 from gen_jax.app import cli
 from gen_jax.core import UserError
 
@@ -48,6 +51,8 @@ def test_configs_by_name(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   (tmp_path / "ddpm").write_text("")  # a file of one's own
   assert cli.named(["--config", "ddpm"]) == ["--config", "ddpm"]
+  assert cli.named(["--config=configs/ddpm.py:tiny"]) == [f"--config={DDPM}:tiny"]
+  assert cli.named(["--config=mine/ddpm.py"]) == ["--config=mine/ddpm.py"]
 
 
 def test_load_config_takes_the_variant():
@@ -116,5 +121,47 @@ def test_the_listing_names_every_config_and_its_variants():
   assert [line.split()[0] for line in listed[start + 1 : start + 1 + len(variants)]] == [
     f":{name}" for name in variants
   ]
-  assert listed[start + 1] == "  :digits  digits, 1800 steps (default)"
+  took = "8 minutes on two busy cores"
+  assert listed[start + 1] == f"  :digits  digits, 1800 steps, {took} (default)"
   assert sum(line.endswith("(default)") for line in listed) == len(files)
+
+
+def test_how_long_it_takes_is_what_the_docstring_says_behind_a_command():
+  text = """What it is.
+
+  launch/run.sh --config configs/x.py   20 s on two cores: fast
+  launch/run.sh --config configs/x.py:b|c   2 minutes, of which one is spent waiting
+  launch/run.sh --config configs/x.py[:d]   1 hour
+  --config configs/x.py:e   eight Gaussians in the plane
+  --config configs/x.py:f --config.seed=1   3 s
+  """
+  each = types.ModuleType("x", text)
+  each.VARIANTS, each.get_config = dict.fromkeys("abcdef"), lambda name="a": None
+  two = ("2 minutes",)
+  assert cli.times(each) == {"a": ("1 hour",), "b": two, "c": two, "d": ("1 hour",)}
+  each.__doc__ = "It.\n\n  configs/x.py[:VARIANT]   half a minute of CPU time\n"
+  each.VARIANTS["tiny_too"] = {}
+  assert cli.times(each) == dict.fromkeys("abcdef", ("half a minute of CPU time",))
+
+
+def test_the_version_is_that_of_the_newest_entry_of_the_changelog():
+  root = Path(__file__).resolve().parents[2]
+  entries = re.findall(r"^## \[(.*?)\]", (root / "CHANGELOG.md").read_text(), re.MULTILINE)
+  assert cli.version() == next(entry for entry in entries if entry != "Unreleased")
+
+
+def test_times_are_of_variants_that_there_are():
+  for path in sorted(cli.CONFIGS.glob("*.py")):
+    each = cli.load_module(str(path))
+    assert set(cli.times(each)) <= set(each.VARIANTS), path.name
+
+
+def test_a_config_by_its_name_in_python(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  config = gen_jax.get_config("ddpm:tiny", model=dict(timesteps=7), seed=3)
+  assert (config["model"]["timesteps"], config["seed"]) == (7, 3)
+  wanted = cli.load_config(f"{DDPM}:tiny").to_dict()
+  wanted["model"]["timesteps"], wanted["seed"] = 7, 3
+  assert config == wanted
+  with pytest.raises(UserError, match="no config file dpm; did you mean"):
+    gen_jax.get_config("dpm")

@@ -6,15 +6,17 @@ import signal
 import socket
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from gen_jax import data
 from gen_jax.app import tasks, training
 from gen_jax.app.cli import load_config
-from gen_jax.app.demo.studio import FRAMES, Studio
+from gen_jax.app.demo.studio import CANVAS, FRAMES, Studio
 from gen_jax.core import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,7 +85,66 @@ def test_files_of_visitors_are_answered_in_words(studio, tmp_path):
     studio.use("predict", 1, None, {})
 
 
-KINDS = ("vae", "gan", "realnvp", "ddpm:tiny_captions", "segment", "translate")
+def test_what_is_drawn_is_read_as_an_upload_is(studio, tmp_path):
+  ground = studio.ground
+  assert ground.shape == (CANVAS, CANVAS, 3) and not ground.any(), "digits stand on black"
+  drawn = ground.copy()
+  drawn[:, CANVAS // 2 :] = 255
+  path = studio.own(None, {"composite": drawn})
+  x = studio.read("reconstruct", path).x[0]
+  assert x.shape == (8, 8, 1) and x.dtype == np.uint8
+  assert (x[:, :3] <= 1).all() and (x[:, 5:] >= 15).all(), "white is the highest of 17 levels"
+  said = studio.use("reconstruct", 1, path, {})
+  assert any(name.endswith("drawing.png") for name in said.pictures)
+  Image.fromarray(drawn).save(tmp_path / "same.png")
+  mine, same = (studio.score(file).text for file in (path, str(tmp_path / "same.png")))
+  assert mine.split(":")[1] == same.split(":")[1]
+
+
+def test_a_drawing_has_the_size_of_the_data_and_an_upload_its_own(studio, tmp_path):
+  other = Studio.__new__(Studio)
+  model = types.SimpleNamespace(stride=4)
+  other.folder = tmp_path / "answers"
+  other.folder.mkdir()
+  other.trained = types.SimpleNamespace(model=model, spec=studio.trained.spec)
+  for folder, side in ((other.folder, 8), (tmp_path, 40)):
+    Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(folder / "drawing.png")
+    x = other.read("predict", str(folder / "drawing.png")).x[0]
+    assert x.shape == (side, side, 1)
+
+
+def test_a_canvas_without_a_drawing_is_no_picture(studio):
+  assert studio.own(None, {"composite": studio.ground}) is None
+  assert studio.own(None, {"composite": None}) is None and studio.own(None) is None
+  dot = studio.ground.copy()
+  dot[3, 4] = 200
+  assert studio.own("mine.png", {"composite": dot}) == "mine.png"
+  assert studio.own(None, {"composite": dot}) != studio.own(None, {"composite": dot}), "a file each"
+  for shape in ((5000, 10, 3), (10, 10), (10, 10, 4)):
+    with pytest.raises(UserError, match="a drawing has at most"):
+      studio.own(None, {"composite": np.zeros(shape, np.uint8)})
+
+
+def test_the_ground_is_of_the_pictures_own_colour(studio, monkeypatch):
+  x = np.full((70, 6, 12, 3), [3, 0, 1], np.uint8)
+  x[:, 2:4, 2:10] = 0
+  source = data.from_arrays({"x": x, "levels": np.int64(4)})
+  system = studio.trained.system._replace(spec=source.spec, source=source)
+  other = Studio.__new__(Studio)
+  other.trained = studio.trained._replace(system=system)
+  assert other.ground.shape == (CANVAS // 2, CANVAS, 3)
+  assert (other.ground == [255, 0, 85]).all()
+
+
+CODES = ["Latents", "Interpolate"]
+KINDS = {
+  "vae": ["Sample", *CODES, "Examples", "Anomaly"],
+  "gan": ["Sample"],
+  "realnvp": ["Sample"],
+  "ddpm:tiny_captions": ["Sample"],
+  "segment": ["Examples"],
+  "translate": ["Examples"],
+}
 
 
 @pytest.mark.slow
@@ -127,7 +188,11 @@ def look(browser, url, tmp_path, kind):
     page.on("console", lambda message: said.append(message.text) if message.type == "error" else 0)
     page.on("request", lambda request: asked.add(request.url.split("/")[2]))
     page.goto(url)
+  for page in pages:
+    page.get_by_role("tab").first.wait_for()
+    page.wait_for_load_state("networkidle")
   tabs = [tab.inner_text() for tab in pages[0].get_by_role("tab").all()]
+  assert tabs == KINDS[kind]
   if "Sample" in tabs:
     for page, seed in zip(pages, ("1", "2"), strict=True):
       page.get_by_label("seed").fill(seed)
@@ -154,7 +219,9 @@ def look(browser, url, tmp_path, kind):
       page.get_by_label("sentences of your own").fill("no such words")
     else:
       (tmp_path / "text.png").write_text("no picture")
-      page.set_input_files("input[type=file] >> visible=false >> nth=-1", tmp_path / "text.png")
+      panel = page.locator("[role=tabpanel]:visible")
+      panel.locator("input[type=file]").first.set_input_files(tmp_path / "text.png")
+      page.wait_for_load_state("networkidle")
     page.get_by_role("button", name="Go", exact=True).click()
     if kind == "translate":
       page.wait_for_function(
@@ -162,5 +229,24 @@ def look(browser, url, tmp_path, kind):
       )
     else:
       page.wait_for_selector("text=cannot be read")
+  if "Anomaly" in tabs:
+    page.get_by_role("tab", name="Anomaly").click()
+    draw(page)
+    page.get_by_role("button", name="Score", exact=True).click()
+    said_it = "t => t.value.includes('drawing: log p')"
+    page.wait_for_function(f"() => [...document.querySelectorAll('textarea')].some({said_it})")
   assert asked == {url.split("/")[2]}, "nothing leaves this machine"
   assert not [text for text in said if "Failed to load resource" not in text]
+
+
+def draw(page):
+  """A stroke across the canvas that is seen."""
+  canvas = page.locator("canvas:visible").last
+  canvas.scroll_into_view_if_needed()
+  box = canvas.bounding_box()
+  x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+  page.mouse.move(x - 60, y)
+  page.mouse.down()
+  for step in range(1, 13):
+    page.mouse.move(x - 60 + 10 * step, y + 3 * step)
+  page.mouse.up()

@@ -29,13 +29,19 @@ SPECS = {
     y=Field((64, 64, 3), 256, (), True),
     segmentation=Field((64, 64), 11, (), True),
   ),
+  "persons:tinted": Spec.of((32, 32, 3), 256, 28, group=Field((), 10), session=Field((), 2)),
   "table:adult": Spec.of((100,), None, 2, group=Field((), 2)),
 }
 FILES = sorted(CONFIGS.glob("*.py"))
 # Those of the registry are trained, which says more.
 TRAINED = {system.name for system in SYSTEMS}
+# Larger nets or other data for what another variant has: seconds of tracing each.
+LARGE = ("ddpm:folder", "dalle:captioned", "gan:wgan_gp-cifar10", "gan:wgan_gp-mnist")
 VARIANTS = [
-  (f, v) for f in FILES for v in cli.load_module(str(f)).VARIANTS if f"{f.stem}:{v}" not in TRAINED
+  pytest.param(f, v, marks=[pytest.mark.slow] if f"{f.stem}:{v}" in LARGE else [])
+  for f in FILES
+  for v in cli.load_module(str(f)).VARIANTS
+  if f"{f.stem}:{v}" not in TRAINED
 ]
 SEEN = set()  # what differs in its settings of training alone is traced once
 

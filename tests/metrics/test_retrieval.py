@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gen_jax.core import UserError
-from gen_jax.metrics import top_caption
+from gen_jax.metrics import rank_1, top_caption
 
 RNG = np.random.default_rng(0)
 V = RNG.normal(size=(300, 16))
@@ -38,3 +38,12 @@ def test_equal_captions_are_right():
 def test_refuses_what_is_not_finite():
   with pytest.raises(UserError, match="finite"):
     top_caption(np.full((3, 2), np.nan), np.ones((3, 2)), CAPTIONS[:3])
+
+
+def test_persons_are_found_again_by_the_angle_between_codes():
+  gallery, there = np.array([[1.0, 0], [0, 1], [-1, -1]]), np.array([4, 7, 7])
+  query = np.array([[5.0, 1], [0.1, 9], [-3, -2], [2, 3]])  # nearest: 0, 1, 2, 1
+  assert rank_1(query, np.array([4, 7, 7, 4]), gallery, there) == 3 / 4
+  assert rank_1(100 * query, np.array([7, 4, 4, 7]), gallery, there) == 1 / 4
+  with pytest.raises(UserError, match="codes of persons"):
+    rank_1(query * np.nan, there[:1], gallery, there)

@@ -118,3 +118,20 @@ def test_an_adversary_of_the_code_moves_the_encoder_and_not_the_layer_on_it():
 def test_refusals(spec, how, message):
   with pytest.raises(UserError, match=message):
     build(spec, **how)
+
+
+def test_an_adversary_of_several_sharpnesses_sees_an_output_for_each():
+  batch = batch_of(5)
+  model = stage(sharpnesses=3)
+  state = model.init(jax.random.key(0), batch)
+  own = jax.tree.map(np.asarray, state["params"]["adversary"])
+  np.testing.assert_array_equal(own["sharpness"], [1, 4, 16])
+  (layer,) = own["net"].values()
+  odds = np.exp(np.asarray(model.predict(state, batch["x"]), np.float64))
+  logits = layer["bias"].astype(np.float64)
+  for c, weights in zip(own["sharpness"], np.split(layer["kernel"], 3), strict=True):
+    s = odds ** (1 + c)
+    logits = logits + s / s.sum(-1, keepdims=True) @ weights
+  nll = np.log(np.exp(logits).sum(-1)) - logits[np.arange(5), batch["group"]]
+  found = model.evaluate(state, batch, None)["adversary_cross_entropy"]
+  np.testing.assert_allclose(found, nll, rtol=1e-5)

@@ -62,6 +62,11 @@ def two_classes(seed):
   return {"x": x, "label": label, "group": group}
 
 
+def seen_twice(seed):
+  """Pictures in whose three channels persons are told, in two sessions."""
+  return {**coloured(seed), "session": np.arange(N) % 2}
+
+
 def channels(seed):
   """Two channels, each of one of three classes, as single pixels."""
   rng = np.random.default_rng(seed)
@@ -192,6 +197,7 @@ FADED = TWINS._replace(
   observe=lambda states, x, keys, cond: jnp.repeat(x.max(-1, keepdims=True), 3, -1),
   transform=lambda states, x, keys, cond: (x * jnp.array([1.1, 1, 0.8])).astype(x.dtype), cond=(),
 )  # fmt: skip
+HUES = TWINS._replace(encode=lambda states, x, keys, cond: x.mean((1, 2)), cond=())
 PAINTER = TWINS._replace(
   transform=lambda states, x, keys, cond: jnp.asarray(PALETTE)[x[..., 0] // 40], cond=()
 )
@@ -249,6 +255,7 @@ DRAWN_SPEC = Spec.of(
 )
 RESTORED = Spec.of((2, 2, 1), 256, K)
 RGB = Spec.of((2, 2, 3), 256, K)
+PERSONS = Spec.of((2, 2, 3), 256, K, session=Field((), 2))
 PAINTED = Spec.of(
   (2, 2, 1), 256, y=Field((2, 2, 3), 256, (), True), segmentation=Field((2, 2), K, (), True)
 )
@@ -285,6 +292,7 @@ MEASURED = {
   "segmentation": (PIXELS, images, IMAGES, {}, {"": EXACT}),
   "regions": (HALVES, halves, HALVES_SPEC, {}, {"": EXACT}),
   "restored_accuracy": (RESTORING, images, RESTORED, {}, {"": EXACT}),
+  "rank": (HUES, seen_twice, PERSONS, {}, {"": EXACT}),
   "colour": (FADED, coloured, RGB, {}, {"": EXACT}),
   "recoloured_accuracy": (FADED, coloured, RGB, {}, {"": EXACT}),
   "painted": (PAINTER, in_paint, PAINTED, {}, {"": EXACT}),

@@ -9,15 +9,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from PIL import Image
+
 from gen_jax import config as configs
-from gen_jax.app.demo.studio import MOST, Answer, Studio
+from gen_jax.app.demo.studio import CANVAS, MOST, Answer, Studio
 from gen_jax.core import Field, UserError
 from gen_jax.data import is_text
 from gen_jax.schema import parameters
 
 UPLOAD = 10 * 2**20  # bytes of a visitor's file
+PIXELS = 2**24  # of it, and of what a visitor draws
 WORDS = 4000  # characters of a visitor's text
 IMAGES = [".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp"]
+GREYS = ("#ffffff", "#aaaaaa", "#555555", "#000000")
+COLOURS = ("#ff0000", "#00ff00", "#0000ff", "#ffff00", "#ff00ff", "#00ffff", "#000000")
 OF_EXAMPLES = ("transform", "reconstruct", "predict")  # modes that take a visitor's file
 OF_STYLES = "mix"
 
@@ -32,6 +37,7 @@ def serve(config: Mapping, workdir: Path, *, checkpoint: str, port: int) -> int:
     UserError: if Gradio is not installed, the port is taken, or the run cannot be opened.
   """
   gr = gradio()
+  Image.MAX_IMAGE_PIXELS = PIXELS // 2  # Pillow refuses what has twice as many
   with tempfile.TemporaryDirectory(prefix="gen_jax-demo-") as folder:
     app = page(gr, Studio(config, workdir, checkpoint, Path(folder)))
     try:
@@ -174,6 +180,30 @@ def choices_of(kind: Any) -> tuple:
   return typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
 
 
+def own_picture(gr, studio: Studio, label: str) -> list:
+  """Where a visitor uploads a picture and, of grey and coloured pictures, where one is drawn; their
+  values are what `Studio.own` takes."""
+  controls = [gr.File(label=label, file_types=IMAGES)]
+  ground = studio.ground
+  if ground is not None:
+    height, width = ground.shape[:2]
+    grey = (ground[0, 0] == ground[0, 0, 0]).all() and studio.trained.spec.shape[-1] == 1
+    pens = GREYS if ground.mean() < 128 else GREYS[::-1]
+    brush = gr.Brush(
+      default_size=max(height, width) // max(min(*studio.trained.spec.shape[:2]), 16),
+      colors=list(pens if grey else pens[:1] + COLOURS), default_color=pens[0],
+      color_mode="fixed" if grey else "defaults",
+    )  # fmt: skip
+    controls.append(
+      gr.ImageEditor(
+        ground, label="or draw one", image_mode="RGB", sources=(), transforms=(), layers=False,
+        canvas_size=(width, height), fixed_canvas=True, brush=brush, format="png",
+        height=CANVAS + 120,
+      )
+    )  # fmt: skip
+  return controls
+
+
 def of_samples(gr, studio: Studio) -> None:
   """Samples by number, seed, conditions and options."""
   with gr.Row():
@@ -225,13 +255,20 @@ def of_paths(gr, studio: Studio) -> None:
   """From one example to another, each a number or a file."""
   with gr.Row():
     numbers = [gr.Number(i, label=f"example {i + 1}", precision=0, minimum=0) for i in range(2)]
-    files = [gr.File(label=f"or a picture, {i + 1}", file_types=IMAGES) for i in range(2)]
+  with gr.Accordion("or pictures of your own", open=False), gr.Row():
+    own = []
+    for i in range(2):
+      with gr.Column():
+        own.append(own_picture(gr, studio, f"a picture, {i + 1}"))
   button = gr.Button("Interpolate", variant="primary")
 
-  def work(a, b, file_a, file_b):
-    return studio.between(file_a or int(a or 0), file_b or int(b or 0))
+  def work(a, b, *values):
+    half = len(values) // 2
+    first, second = studio.own(*values[:half]), studio.own(*values[half:])
+    return studio.between(first or int(a or 0), second or int(b or 0))
 
-  button.click(answered(gr, work), [*numbers, *files], outputs(gr), api_name="interpolate")
+  inputs = [*numbers, *own[0], *own[1]]
+  button.click(answered(gr, work), inputs, outputs(gr), api_name="interpolate")
 
 
 def of_examples(gr, studio: Studio, modes: list[str], text: bool) -> None:
@@ -240,17 +277,19 @@ def of_examples(gr, studio: Studio, modes: list[str], text: bool) -> None:
     mode = gr.Radio(modes, value=modes[0], label="what to do")
     n = gr.Slider(1, 32, value=8, step=1, label="how many of the data's")
   if text:
-    own = gr.Textbox(label="sentences of your own, one a line", lines=4, max_length=WORDS)
+    own = [gr.Textbox(label="sentences of your own, one a line", lines=4, max_length=WORDS)]
   else:
-    own = gr.File(label="a picture of your own", file_types=IMAGES)
+    with gr.Row():
+      own = own_picture(gr, studio, "a picture of your own")
   given = conditions(gr, studio)
   button = gr.Button("Go", variant="primary")
 
-  def work(mode, n, own, *values):
-    path = studio.write(own) if text and own and own.strip() else None if text else own
+  def work(mode, n, *values):
+    mine, values = values[: len(own)], values[len(own) :]
+    path = studio.write(mine[0]) if text else studio.own(*mine)
     return studio.use(mode, int(n), path, named(studio, values))
 
-  button.click(answered(gr, work), [mode, n, own, *given], outputs(gr), api_name="examples")
+  button.click(answered(gr, work), [mode, n, *own, *given], outputs(gr), api_name="examples")
 
 
 def of_styles(gr, studio: Studio) -> None:
@@ -263,12 +302,14 @@ def of_styles(gr, studio: Studio) -> None:
 
 def of_scores(gr, studio: Studio) -> None:
   """How likely a picture of the visitor's is."""
-  own = gr.File(label="a picture of your own", file_types=IMAGES)
+  with gr.Row():
+    own = own_picture(gr, studio, "a picture of your own")
   button = gr.Button("Score", variant="primary")
 
-  def work(own):
-    if own is None:
-      raise UserError("give a picture first")
-    return studio.score(own)
+  def work(*values):
+    path = studio.own(*values)
+    if path is None:
+      raise UserError("give a picture first: upload one, or draw one")
+    return studio.score(path)
 
-  button.click(answered(gr, work), [own], outputs(gr), api_name="score")
+  button.click(answered(gr, work), own, outputs(gr), api_name="score")

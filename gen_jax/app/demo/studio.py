@@ -35,6 +35,7 @@ MOST = 100  # samples in one answer
 KEPT = 4  # sets of sampling options whose compiled functions are kept
 SLIDERS = 8
 FRAMES = 10
+CANVAS = 320  # pixels of the longer side of what is drawn on
 
 
 class Answer(NamedTuple):
@@ -121,15 +122,56 @@ class Studio:
     return Answer(made, said.replace(f"{place}/", ""))
 
   def read(self, mode: str, path: str | None) -> data.Inputs | None:
-    """A file of the visitor's as the model takes it."""
+    """A file of the visitor's as the model takes it. What was drawn has no size of its own."""
     if path is None:
       return None
-    sized = mode in ("transform", "predict")
+    drawn = Path(path).is_relative_to(self.folder)
+    sized = mode in ("transform", "predict") and not drawn
     field = given_field(self.trained) if mode == "transform" else self.trained.spec.x
     return data.read_input(path, field, self.trained.model.stride if sized else 0)
 
-  def write(self, text: str) -> str:
-    """The file of a text of the visitor's, one sentence a line."""
+  @functools.cached_property
+  def ground(self) -> np.ndarray | None:
+    """What a visitor draws on, uint8 [H', W', 3]: a canvas of the pictures' proportions, in the
+    colour that most of their border has. None of data that are no grey or coloured pictures."""
+    spec = self.trained.spec
+    if len(spec.shape) != 3 or spec.levels is None or spec.shape[-1] not in (1, 3):
+      return None
+    height, width = (CANVAS * n // max(spec.shape[:2]) for n in spec.shape[:2])
+    split = self.trained.source.splits["train"]
+    x = split.take(permutation(len(split))[:64])["x"]
+    border = np.concatenate([x[:, [0, -1]], x[:, :, [0, -1]].swapaxes(1, 2)], axis=2)
+    shade = np.median(border.reshape(-1, x.shape[-1]), axis=0)
+    return np.tile(pictures.to_uint8(shade, spec.levels), (height, width, 3 // x.shape[-1]))
+
+  def own(self, file: str | None, canvas: Mapping | None = None) -> str | None:
+    """A picture of the visitor's, as a file: what was uploaded, or else drawn; None
+    where there is neither, as on a canvas of one colour.
+
+    Args:
+      file: what was uploaded.
+      canvas: with `composite`, uint8 [H', W', 3], or None in its place.
+
+    Raises:
+      UserError: for a canvas that is none.
+    """
+    if file is not None:
+      return file
+    x = None if canvas is None else canvas["composite"]
+    if x is None:
+      return None
+    if x.ndim != 3 or x.shape[-1] != 3 or x.dtype != np.uint8 or max(x.shape) > 4 * CANVAS:
+      raise UserError(f"a drawing has at most {4 * CANVAS} x {4 * CANVAS} pixels in colour")
+    if (x == x[:1, :1]).all():
+      return None
+    path = self.place() / "drawing.png"
+    pictures.save_png(path, x)
+    return str(path)
+
+  def write(self, text: str | None) -> str | None:
+    """The file of a text of the visitor's, one sentence a line; None where there is none."""
+    if not text or not text.strip():
+      return None
     path = self.place() / "sentences.txt"
     path.write_text(text)
     return str(path)
