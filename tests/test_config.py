@@ -95,7 +95,7 @@ def test_values_are_converted(path, given, found):
     (
       "sample.zzz",
       1,
-      "config.sample.zzz does not exist; one of method, steps, grid, variance, eta",
+      "config.sample.zzz does not exist; one of method, steps, grid, variance",
     ),
     ("data.name", 3, "config.data.name must be text, not 3"),
     ("model.width", 8.0, "config.model.width must be a whole number, not 8.0"),
