@@ -34,7 +34,7 @@ KIN = (
   "ddpm:tiny_captions", "ae:tiny_perceptual", "dae:tiny", "beta_vae:tiny", "cvae:tiny", "iwae:tiny",
   "gan:tiny_ns", "cgan:tiny", "pacgan:tiny", "stylegan:tiny", "colour:tiny", "kmeans:tiny",
   "palette:tiny", "pretrain:tiny", "db_vae:tiny", "maf:tiny", "glow:tiny", "ffjord:tiny",
-  "edm:tiny", "vdm:tiny_digits",
+  "edm:tiny", "vdm:tiny_digits", "diffflow:tiny",
 )  # fmt: skip
 
 

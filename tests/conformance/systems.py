@@ -94,6 +94,7 @@ SYSTEMS = (
   System("edm:tiny"),
   System("vdm:tiny", SMALL_STEPS),
   System("vdm:tiny_digits", WITHOUT_DECAY),
+  System("diffflow:tiny"),
   System("classifier:tiny"),
   System("segment:tiny"),
   System("vae:tiny", SMALL_STEPS),

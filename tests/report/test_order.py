@@ -173,6 +173,7 @@ TWINS = Model(
   encode=lambda states, x, keys, cond: x, decode=lambda states, z, cond: 0.9 * z,
   cond=("label", "twin"),
 )  # fmt: skip
+BOUNDED = TWINS._replace(evaluate=lambda states, batch, keys: {"bound": batch["x"].sum(-1)})
 ROUNDED = TWINS._replace(encode=lambda states, x, keys, cond: jnp.round(x).astype(jnp.int32))
 FACTORS = TWINS._replace(encode=lambda states, x, keys, cond: cond["factors"] * jnp.array([1.0, 9]))
 CHANNELS = TWINS._replace(sample=lambda states, keys, cond: cond["twin"])
@@ -258,6 +259,7 @@ EXACT = 1e-5  # of what is a function of the examples as a set, up to rounding; 
 MEASURED = {
   "likelihood": (TWINS, vectors, VECTORS, {}, {"square": EXACT, "noisy": 0.2}),
   "kl": (TWINS, vectors, VECTORS, {}, {"": EXACT}),
+  "bound_gap": (BOUNDED, vectors, VECTORS, {}, {"": EXACT}),
   "distances": (
     TWINS, vectors, VECTORS, {}, {"energy_distance": 0.3, "sliced_wasserstein": 0.6}
   ),
