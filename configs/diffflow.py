@@ -4,6 +4,8 @@ Source: Zhang & Chen 2021 (arXiv:2110.07579). `fixed` leaves the forward chain a
 diffusion, with the noise that suits it.
 
   launch/run.sh --config configs/diffflow.py[:fixed|checkerboard|digits]
+
+40 seconds of CPU time; figures in docs/learn/diffflow.md.
 """
 
 from gen_jax.config import experiment, merge, tiny, variant
