@@ -35,6 +35,7 @@ KIN = (
   "gan:tiny_ns", "cgan:tiny", "pacgan:tiny", "stylegan:tiny", "colour:tiny", "kmeans:tiny",
   "palette:tiny", "pretrain:tiny", "db_vae:tiny", "maf:tiny", "glow:tiny", "ffjord:tiny",
   "edm:tiny", "vdm:tiny_digits", "diffflow:tiny",
+  "consistency:tiny", "meanflow:tiny",
 )  # fmt: skip
 
 

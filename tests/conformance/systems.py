@@ -95,6 +95,8 @@ SYSTEMS = (
   System("vdm:tiny", SMALL_STEPS),
   System("vdm:tiny_digits", WITHOUT_DECAY),
   System("diffflow:tiny"),
+  System("consistency:tiny", SMALL_STEPS),
+  System("meanflow:tiny"),
   System("classifier:tiny"),
   System("segment:tiny"),
   System("vae:tiny", SMALL_STEPS),
