@@ -34,7 +34,8 @@ KIN = (
   "ae:tiny_perceptual", "dae:tiny", "beta_vae:tiny", "cvae:tiny", "iwae:tiny", "cgan:tiny",
   "stylegan:tiny", "pix2pix:tiny", "colour:tiny", "kmeans:tiny", "gda:tiny", "pretrain:tiny",
   "db_vae:tiny", "transformer:tiny", "nice:tiny", "nsf:tiny", "maf:tiny", "glow:tiny",
-  "ffjord:tiny", "flow_matching:tiny", "edm:tiny",
+  "ffjord:tiny", "flow_matching:tiny", "edm:tiny", "diffflow:tiny", "consistency:tiny",
+  "meanflow:tiny",
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from jax import lax
 
 from gen_jax.core import Array
 
-ROUNDS, TEMPERATURE = 30, 0.05
+ROUNDS, TEMPERATURE = 60, 0.02
 
 
 def plan(cost: Array, present: Array) -> Array:

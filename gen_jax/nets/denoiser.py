@@ -25,7 +25,7 @@ def octaves(x: Array, first: int, count: int) -> Array:
 
 
 class DenoiserMLP(nn.Module):
-  """x_t [B, D] and a clock [B] in 0..1 -> [B, D], 0 at initialisation.
+  """x_t [B, D] and a clock [B] in 0..1, or several [B, K] -> [B, D], 0 at initialisation.
 
   width, layers: of the hidden layers, with SiLU.
   octaves: how many octaves of x are seen besides x, the lowest of wavelength 4.
@@ -45,11 +45,12 @@ class DenoiserMLP(nn.Module):
     del train
     real = jnp.promote_types(self.dtype, jnp.float32)
     kwargs = {"dtype": self.dtype, "param_dtype": real}
-    seen = [x, sinusoidal(1000 * clock, TIME_FEATURES)]
+    clocks = clock.reshape(x.shape[0], -1).T
+    seen = [x, *(sinusoidal(1000 * one, TIME_FEATURES) for one in clocks)]
     if self.octaves:
       seen.append(octaves(x, 0, self.octaves))
     if self.classes:
-      label = jnp.full(clock.shape, self.classes) if label is None else label
+      label = jnp.full(x.shape[:1], self.classes) if label is None else label
       seen.append(nn.Embed(self.classes + 1, self.width, **kwargs)(label))
     h = jnp.concatenate([a.astype(self.dtype) for a in seen], axis=-1)
     for _ in range(self.layers):

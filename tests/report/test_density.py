@@ -40,3 +40,13 @@ def test_kl_needs_a_known_density():
   system.config["measures"] = ("kl",)
   with pytest.raises(UserError, match="needs data with known log_density"):
     measures.check(system)
+
+
+def test_the_gap_of_a_bound_is_that_to_the_data_s_density():
+  found = scene(0.0, exact)
+  bound = lambda states, batch, keys: {"bound": -norm.logpdf(batch["x"]).sum(-1) + 0.3}
+  found.model = Model(None, None, bound)
+  gap = measures.take(("bound_gap",), found)["bound_gap"]
+  assert gap["value"] == pytest.approx(0.3, abs=1e-5) and gap["standard_error"] < 1e-6
+  found.model = Model(None, None, lambda states, batch, keys: {"nll": batch["x"][:, 0]})
+  assert "no bound" in measures.take(("bound_gap",), found)["bound_gap"]["why"]

@@ -178,6 +178,7 @@ TWINS = Model(
   encode=lambda states, x, keys, cond: x, decode=lambda states, z, cond: 0.9 * z,
   cond=("label", "twin"),
 )  # fmt: skip
+BOUNDED = TWINS._replace(evaluate=lambda states, batch, keys: {"bound": batch["x"].sum(-1)})
 ROUNDED = TWINS._replace(encode=lambda states, x, keys, cond: jnp.round(x).astype(jnp.int32))
 FACTORS = TWINS._replace(encode=lambda states, x, keys, cond: cond["factors"] * jnp.array([1.0, 9]))
 CHANNELS = TWINS._replace(sample=lambda states, keys, cond: cond["twin"])
@@ -268,6 +269,7 @@ MEASURED = {
   "function_evaluations": (
     TWINS._replace(calls=7), vectors, VECTORS, {}, {"function_evaluations": 0}
   ),
+  "bound_gap": (BOUNDED, vectors, VECTORS, {}, {"": EXACT}),
   "distances": (
     TWINS, vectors, VECTORS, {}, {"energy_distance": 0.3, "sliced_wasserstein": 0.6}
   ),

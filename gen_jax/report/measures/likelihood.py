@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from gen_jax import metrics
+from gen_jax.core import UserError
 from gen_jax.data import ArraySplit
 from gen_jax.report.measures.table import measure
 from gen_jax.report.scene import Record, Scene
@@ -47,6 +48,25 @@ def kl(scene: Scene) -> dict[str, Record]:
   error = float(ratio.std() / len(ratio) ** 0.5)
   fit = float((p - gaussian).mean())
   return {"kl": scene.of_split(ratio.mean(), standard_error=error, of_gaussian_fit=fit)}
+
+
+@measure("bound_gap", needs=("evaluate",), notes=("log_density",))
+def bound_gap(scene: Scene) -> dict[str, Record]:
+  """How far the `bound` on -log q(x) of a model's `evaluate` lies above -log p(x), the data's known
+  density, in nats: at least KL(p || q). `importance_weighted` is the same of its `iw_bound`, where
+  there is one. A model that gives a bound_gap of its own, to its own density, keeps it.
+  """
+  terms = scene.terms(scene.model.evaluate)
+  if "bound" not in terms:
+    raise UserError("the model's evaluate gives no bound")
+  if "bound_gap" in terms:
+    return {}
+  p = scene.source.notes["log_density"](scene.real["x"])
+  gap = p + terms["bound"].astype(np.float64)
+  facts = {"standard_error": float(gap.std() / len(gap) ** 0.5)}
+  if "iw_bound" in terms:
+    facts["importance_weighted"] = float((p + terms["iw_bound"].astype(np.float64)).mean())
+  return {"bound_gap": scene.of_split(gap.mean(), **facts)}
 
 
 @measure("auroc_uniform_noise", "auroc_mixed_examples", needs=("log_prob",))

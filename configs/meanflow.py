@@ -1,0 +1,43 @@
+"""MeanFlow: average velocities of the flow, and samples in one step, in the plane.
+
+Source: Geng et al. 2025 (arXiv:2505.13447); `network`: the tangent of improved MeanFlow (Geng et
+al. 2025, arXiv:2512.02012). More steps: `--config.sample.steps=2`.
+
+  launch/run.sh --config configs/meanflow.py[:network]
+"""
+
+from gen_jax.config import experiment, merge, tiny, variant
+
+PLANE = dict(
+  model=dict(
+    share=0.5, tangent="example", power=0.0, dense=dict(width=128, layers=3), ema=0.998,
+    optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=4000, warmup=200, clip=1.0),
+  ),
+  data=dict(name="toy2d:8gaussians", batch_size=512),
+  train=dict(
+    steps=4000, steps_per_call=50, log_every=250, sample_every=2000, checkpoint_every=1000
+  ),
+  evaluate=dict(samples=5000, batch_size=2000, split="validation"),
+  measures=("likelihood", "distances", "modes"),
+)  # fmt: skip
+
+VARIANTS = {
+  "8gaussians": PLANE,
+  "network": merge(PLANE, dict(model=dict(tangent="network"))),
+  "tiny": tiny(
+    PLANE,
+    dict(
+      model=dict(
+        dense=dict(width=8, layers=1), power=0.5, ema=0.9,
+        optimizer=dict(warmup=2, decay_steps=8),
+      ),
+      data=dict(batch_size=16),
+      sample=dict(steps=2),
+    ),
+  ),
+}  # fmt: skip
+
+
+def get_config(name: str = "8gaussians"):
+  """The config of a variant."""
+  return experiment("gen_jax.models.meanflow.build", **variant(name, VARIANTS))

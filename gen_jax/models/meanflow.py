@@ -1,0 +1,126 @@
+"""MeanFlow: one network of the average velocity between any two times, and samples in one step.
+
+Nothing is distilled: the average obeys an identity with its own derivative along the flow
+(`diffusion.mean_velocity`; Geng et al. 2025, arXiv:2505.13447), which is learnt from scratch. The
+network is told t and t - r.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from gen_jax.core import Program, Spec, UserError, fold_all, single
+from gen_jax.diffusion import mean_velocity
+from gen_jax.learn.game import Player, averaged, game, minimise
+from gen_jax.learn.optimizer import Optimizer
+from gen_jax.models.denoisers import Dense, moments_of, standardised
+from gen_jax.nets.denoiser import DenoiserMLP
+from gen_jax.schema import Count, Decay, Dtype, NonNegative, Positive, Share, builder
+
+# Of the clock: the loss differentiates by it, and the network's fastest waves of it are 1000 long.
+SLOW = 0.01
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampler:
+  """How samples are drawn.
+
+  steps: calls of the network, each over an equal part of the time.
+  """
+
+  steps: Count = 1
+
+
+@builder
+def build(
+  spec: Spec,
+  *,
+  share: Share = 0.5,
+  tangent: mean_velocity.Tangent = "example",
+  power: NonNegative = 0.0,
+  floor: Positive = 1e-3,
+  dense: Dense = Dense(),
+  dtype: Dtype = "float32",
+  ema: Decay = 0.998,
+  optimizer: Optimizer = Optimizer(learning_rate=2e-3, warmup=200, clip=1.0),
+  sample: Sampler = Sampler(),
+) -> Program:
+  """MeanFlow of vectors [D] of real values, which are standardised by the first batch.
+
+  `evaluate` gives mean_velocity_loss between two times of each example's own, and velocity_loss,
+  that of flow matching, with r = t.
+
+  Args:
+    spec: of the data.
+    share: of the examples that learn an average; the others learn the velocity itself.
+    tangent: along whose velocity the average is differentiated: the example's, or the network's.
+    power, floor: of the adaptive weight, see `mean_velocity.loss`; power 0 for none.
+    dense: the network.
+    dtype: of the network's computation.
+    ema: decay of the parameter average that samples use; 0 for none.
+    optimizer, sample: see there.
+
+  Raises:
+    UserError: for data of another kind.
+  """
+  if len(spec.shape) != 1 or spec.levels is not None:
+    raise UserError(
+      f"meanflow models vectors of real values, not shape {spec.shape} of"
+      f" {'real values' if spec.levels is None else 'integers'}"
+    )
+  real, (size,) = jnp.promote_types(dtype, jnp.float32), spec.shape
+  net = DenoiserMLP(size, **vars(dense), dtype=jnp.dtype(dtype))
+
+  def average(params):
+    """u(z, r, t)."""
+    clocks = lambda r, t: SLOW * jnp.stack([t, t - r], axis=-1)
+    return lambda z, r, t: net.apply({"params": params}, z, clocks(r, t))
+
+  def scaled(x, moments):
+    chex.assert_shape(x, (None, size))
+    return standardised(x, moments, real)
+
+  def init(key, batch):
+    moments = moments_of(batch["x"], batch.get("mask"), real)
+    clocks = jnp.zeros((1, 2), real)
+    return {"net": net.init(key, jnp.zeros((1, size), real), clocks)["params"]}, {"net": moments}
+
+  def loss(params, mutable, batch, key, step):
+    del step
+    x0 = scaled(batch["x"], mutable["net"])
+    time_key, noise_key = jax.random.split(key)
+    r, t = mean_velocity.time_pairs(time_key, len(x0), share, real)
+    eps = jax.random.normal(noise_key, x0.shape, real)
+    value = mean_velocity.loss(
+      average(params["net"]), x0, eps, r, t, tangent=tangent, power=power, floor=floor
+    )
+    return value, (mutable["net"], {})
+
+  def evaluate(state, batch, keys):
+    x0, u = scaled(batch["x"], state["mutable"]["net"]), average(averaged(state, "net"))
+    pair = lambda key: mean_velocity.time_pairs(key, 1, 1.0, real)
+    r, t = (times[:, 0] for times in jax.vmap(pair)(fold_all(keys, 0)))
+    eps = jax.vmap(lambda key: jax.random.normal(key, (size,), real))(fold_all(keys, 1))
+    of = lambda r: mean_velocity.loss(u, x0, eps, r, t, tangent=tangent)
+    return {"mean_velocity_loss": of(r), "velocity_loss": of(t)}
+
+  def frames(state, keys, cond):
+    del cond
+    z = jax.vmap(lambda key: jax.random.normal(key, (size,), real))(fold_all(keys, 0))
+    x = mean_velocity.sample(average(averaged(state, "net")), z, sample.steps)
+    moments = state["mutable"]["net"]
+    return (moments["mean"] + moments["std"] * x).astype(jnp.float32)
+
+  model = game(
+    {"net": Player(minimise("net", loss, optimizer.accumulate), optimizer.make())},
+    init,
+    ema={"net": ema} if ema else {},
+    evaluate=evaluate,
+    sample=lambda state, keys, cond=None: frames(state, keys, cond)[-1],
+    trajectory=lambda state, keys, cond=None: frames(state, keys, cond),
+  )
+  return single(model)
