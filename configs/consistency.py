@@ -18,7 +18,7 @@ PLANE = dict(
     steps=4000, steps_per_call=50, log_every=250, sample_every=2000, checkpoint_every=1000
   ),
   evaluate=dict(samples=5000, batch_size=2000, split="validation"),
-  measures=("likelihood", "distances", "modes"),
+  measures=("likelihood", "distances", "modes", "function_evaluations"),
 )  # fmt: skip
 
 DIGITS = merge(
@@ -34,7 +34,9 @@ DIGITS = merge(
       steps=1800, steps_per_call=1, log_every=50, sample_every=600, checkpoint_every=300
     ),
     evaluate=dict(samples=1500, batch_size=128, split="test"),
-    measures=("likelihood", "frechet", "prdc", "sample_accuracy", "memorisation"),
+    measures=(
+      "likelihood", "frechet", "prdc", "sample_accuracy", "memorisation", "function_evaluations",
+    ),
   ),
 )  # fmt: skip
 

@@ -20,7 +20,7 @@ PLANE = dict(
     steps=3000, steps_per_call=50, log_every=100, sample_every=1000, checkpoint_every=1000
   ),
   evaluate=dict(samples=5000, batch_size=2000, split="validation"),
-  measures=("likelihood", "bound_gap", "distances"),
+  measures=("likelihood", "bound_gap", "distances", "function_evaluations"),
 )  # fmt: skip
 
 DIGITS = merge(

@@ -18,7 +18,7 @@ PLANE = dict(
     steps=4000, steps_per_call=50, log_every=250, sample_every=2000, checkpoint_every=1000
   ),
   evaluate=dict(samples=5000, batch_size=2000, split="validation"),
-  measures=("likelihood", "distances", "modes"),
+  measures=("likelihood", "distances", "modes", "function_evaluations"),
 )  # fmt: skip
 
 VARIANTS = {

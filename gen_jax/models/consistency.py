@@ -9,19 +9,25 @@ from __future__ import annotations
 
 import dataclasses
 
-import chex
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import Program, Spec, UserError, centre, fold_all, quantize, single
+from gen_jax.core import Program, Spec, UserError, fold_all
 from gen_jax.diffusion import consistency
 from gen_jax.diffusion import denoise as kinds
 from gen_jax.diffusion.path import edm
 from gen_jax.diffusion.times import TIMES, strata
-from gen_jax.learn.game import Player, averaged, game, minimise
+from gen_jax.learn.game import averaged
 from gen_jax.learn.optimizer import Optimizer
-from gen_jax.models.common import label_of
-from gen_jax.models.denoisers import Convolutional, Dense, hide, moments_of, network, standardised
+from gen_jax.models.denoisers import (
+  Convolutional,
+  Dense,
+  hide,
+  labels,
+  network,
+  one_player,
+  units_of,
+)
 from gen_jax.models.diffusion import Sampler as OnAnyGrid
 from gen_jax.models.diffusion import check
 from gen_jax.schema import Count, Decay, Dtype, Positive, Share, builder
@@ -84,18 +90,12 @@ def build(
     raise UserError(f"sample.again={sample.again} must fall, from below {route.last:g}")
   quantile = TIMES["log_normal"](route, times_mean, times_std)
   net = network(spec, dense, unet, conditional, dtype)
-  vectors, nothing = spec.levels is None, spec.classes
-  tick = 1 if vectors else 1000  # a U-Net was made for times 0..1000
-
-  def scaled(x, moments):
-    chex.assert_shape(x, (None, *spec.shape))
-    return standardised(x, moments, real) if vectors else centre(x, spec.levels, real)
-
-  def given(cond):
-    return label_of(cond) if conditional and cond is not None else None
+  nothing, units, given = spec.classes, units_of(spec, real), labels(conditional)
+  scaled = units.scaled
+  tick = 1 if spec.levels is None else 1000  # a U-Net was made for times 0..1000
 
   def init(key, batch):
-    moments = moments_of(batch["x"], batch.get("mask"), real) if vectors else {}
+    moments = units.fit(batch["x"], batch.get("mask"))
     x0 = scaled(batch["x"][:1], moments)
     return {"net": net.init(key, x0, jnp.zeros((1,), real))["params"]}, {"net": moments}
 
@@ -124,21 +124,12 @@ def build(
     r = consistency.nearer(t, halvings)
     return {"consistency_loss": consistency.loss(f, x0, eps, t, r, huber)}
 
-  def frames(state, keys, cond):
+  def draw(state, keys, cond, frames):
     f, times = function(averaged(state, "net"), given(cond)), (route.last, *sample.again)
-    x = consistency.sample(f, keys, spec.shape, times, real)
-    if vectors:
-      moments = state["mutable"]["net"]
-      return (moments["mean"] + moments["std"] * x).astype(jnp.float32)
-    return quantize(x, spec.levels)
+    path = consistency.sample(f, keys, spec.shape, times, real)
+    return units.raw(path if frames else path[-1], state["mutable"]["net"])
 
-  model = game(
-    {"net": Player(minimise("net", loss, optimizer.accumulate), optimizer.make())},
-    init,
-    ema={"net": ema} if ema else {},
-    evaluate=evaluate,
-    sample=lambda state, keys, cond=None: frames(state, keys, cond)[-1],
-    trajectory=lambda state, keys, cond=None: frames(state, keys, cond),
-    cond=("label",) if conditional else (),
-  )
-  return single(model)
+  return one_player(
+    "net", init, loss, draw, ema=ema, optimizer=optimizer, frames=1 + len(sample.again),
+    conditional=conditional, evaluate=evaluate, calls=1 + len(sample.again),
+  )  # fmt: skip

@@ -185,5 +185,6 @@ def build(
     sample=lambda state, keys, cond=None: in_units(state, back(state, keys)[-1]),
     trajectory=trajectory,
     log_prob=log_prob,
+    calls=steps * len(players),
   )
   return single(model)

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 
-import chex
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import Program, Spec, UserError, fold_all, single
+from gen_jax.core import Program, Spec, UserError, fold_all
 from gen_jax.diffusion import mean_velocity
-from gen_jax.learn.game import Player, averaged, game, minimise
+from gen_jax.learn.game import averaged
 from gen_jax.learn.optimizer import Optimizer
-from gen_jax.models.denoisers import Dense, moments_of, standardised
+from gen_jax.models.denoisers import Dense, one_player, units_of
 from gen_jax.nets.denoiser import DenoiserMLP
 from gen_jax.schema import Count, Decay, Dtype, NonNegative, Positive, Share, builder
 
@@ -73,19 +72,16 @@ def build(
       f" {'real values' if spec.levels is None else 'integers'}"
     )
   real, (size,) = jnp.promote_types(dtype, jnp.float32), spec.shape
-  net = DenoiserMLP(size, **vars(dense), dtype=jnp.dtype(dtype))
+  net, units = DenoiserMLP(size, **vars(dense), dtype=jnp.dtype(dtype)), units_of(spec, real)
+  scaled = units.scaled
 
   def average(params):
     """u(z, r, t)."""
     clocks = lambda r, t: SLOW * jnp.stack([t, t - r], axis=-1)
     return lambda z, r, t: net.apply({"params": params}, z, clocks(r, t))
 
-  def scaled(x, moments):
-    chex.assert_shape(x, (None, size))
-    return standardised(x, moments, real)
-
   def init(key, batch):
-    moments = moments_of(batch["x"], batch.get("mask"), real)
+    moments = units.fit(batch["x"], batch.get("mask"))
     clocks = jnp.zeros((1, 2), real)
     return {"net": net.init(key, jnp.zeros((1, size), real), clocks)["params"]}, {"net": moments}
 
@@ -108,19 +104,13 @@ def build(
     of = lambda r: mean_velocity.loss(u, x0, eps, r, t, tangent=tangent)
     return {"mean_velocity_loss": of(r), "velocity_loss": of(t)}
 
-  def frames(state, keys, cond):
+  def draw(state, keys, cond, frames):
     del cond
     z = jax.vmap(lambda key: jax.random.normal(key, (size,), real))(fold_all(keys, 0))
-    x = mean_velocity.sample(average(averaged(state, "net")), z, sample.steps)
-    moments = state["mutable"]["net"]
-    return (moments["mean"] + moments["std"] * x).astype(jnp.float32)
+    path = mean_velocity.sample(average(averaged(state, "net")), z, sample.steps)
+    return units.raw(path if frames else path[-1], state["mutable"]["net"])
 
-  model = game(
-    {"net": Player(minimise("net", loss, optimizer.accumulate), optimizer.make())},
-    init,
-    ema={"net": ema} if ema else {},
-    evaluate=evaluate,
-    sample=lambda state, keys, cond=None: frames(state, keys, cond)[-1],
-    trajectory=lambda state, keys, cond=None: frames(state, keys, cond),
-  )
-  return single(model)
+  return one_player(
+    "net", init, loss, draw, ema=ema, optimizer=optimizer, frames=sample.steps,
+    conditional=False, evaluate=evaluate, calls=sample.steps,
+  )  # fmt: skip
