@@ -277,6 +277,10 @@ def ended(work: Callable[[], int]) -> int:
 
 def parse_flags(argv: list[str]) -> list[str]:
   """absl's parser, with every refusal in one line."""
+  if {"--help", "-help", "-h"} & set(argv):
+    own = [flag for flag in globals().values() if isinstance(flag, flags.FlagHolder)]
+    print(cli.usage(__doc__, [flags.FLAGS[flag.name] for flag in own]))
+    sys.exit(0)
   try:
     argv, given = cli.split_conditions(cli.named(argv))
     GIVEN.update(given)

@@ -186,6 +186,8 @@ np.save({str(tmp_path / "x.npy")!r}, x)
   assert "is an export" in err and "--init_from" in err
   out, _ = run("--list")
   assert "configs/ddpm.py" in out and ":cifar10" in out
+  out, _ = run("--help")
+  assert len(out.splitlines()) <= 40 and "--mode=train" in out and "density, dictionary" in out
   out, _ = run(*TINY, "--dry_run", "--workdir", tmp_path / "none")
   assert "params.unet.Conv_0.kernel" in out and "workspace" in out
   assert not (tmp_path / "none").exists()

@@ -6,11 +6,13 @@ import importlib.metadata
 import importlib.util
 import inspect
 import re
+import textwrap
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
+from absl import flags
 from ml_collections import ConfigDict
 
 from gen_jax.core import UserError
@@ -208,3 +210,16 @@ def length(train: Mapping) -> str:
 
   steps = train.get("steps", Train.steps)
   return f"{' + '.join(map(str, steps)) if isinstance(steps, tuple) else steps} steps"
+
+
+def usage(about: str, options: list[flags.Flag]) -> str:
+  """What --help says: `about`, then each option with its default and the values that it takes."""
+  lines = [about.strip(), ""]
+  for flag in options:
+    default = f"={flag.default}" if flag.default else ""
+    help, values = flag.help.partition(";\n")[0], getattr(flag.parser, "enum_values", None)
+    if values:
+      help = f"{help.partition('>: ')[2]}: {', '.join(values)}"
+    first = f"  --{flag.name}{default}".ljust(23)
+    lines += textwrap.wrap(f"{first} {help}", 100, subsequent_indent=" " * 24)
+  return "\n".join(lines)
