@@ -16,7 +16,9 @@ MODEL = dict(
 )  # fmt: skip
 
 PLANE = dict(
-  model=dict(**MODEL, dense=dict(octaves=3), ema=0.998),
+  model=merge(
+    dict(**MODEL, dense=dict(octaves=2), ema=0.998), dict(optimizer=dict(learning_rate=3e-3))
+  ),
   data=dict(name="toy2d:8gaussians", batch_size=512),
   train=dict(
     steps=4000, steps_per_call=50, log_every=250, sample_every=2000, checkpoint_every=1000

@@ -11,7 +11,7 @@ from gen_jax.config import experiment, merge, tiny, variant
 PLANE = dict(
   model=dict(
     first_log_snr=6.0, last_log_snr=-5.0, dense=dict(octaves=2), ema=0.998,
-    optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=4000, warmup=200, clip=1.0),
+    optimizer=dict(learning_rate=3e-3, schedule="cosine", decay_steps=4000, warmup=200, clip=1.0),
   ),
   data=dict(name="toy2d:8gaussians", batch_size=512),
   train=dict(
