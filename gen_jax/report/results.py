@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gen_jax import remote
 from gen_jax.core import UserError
+from gen_jax.report.figure import of_what
 from gen_jax.run.files import read_json, write_text
 from gen_jax.run.folder import read_record
 
@@ -61,13 +62,6 @@ def to_json(value: dict) -> str:
   return json.dumps(value, indent=1, sort_keys=True, default=list) + "\n"
 
 
-def of_what(record: dict) -> str:
-  """The examples that a figure is of; of one that is missing, why."""
-  if record["value"] is None:
-    return "missing: " + record.get("why", "").replace("|", "/")
-  return f"{record['examples']} of {record['split']}"
-
-
 def section(name: str, run: dict) -> str:
   """One run: a table of its figures."""
   family = run["builder"].split(".")[-2]
@@ -84,7 +78,7 @@ def section(name: str, run: dict) -> str:
         figure,
         "-" if record["value"] is None else f"{record['value']:.4g}",
         "" if error is None else f"{error:.2g}",
-        of_what(record),
+        of_what(record).replace("|", "/"),
         str(record.get("step", "")),
       ]
       lines.append(f"| {' | '.join(cells)} |")

@@ -35,6 +35,17 @@ def test_every_figure_stands_with_what_it_is_of(tmp_path):
   assert "| nll | 99 |  | 359 of test |  |" in text and "101.2" not in text
 
 
+def test_a_figure_of_no_examples_says_what_it_is_and_one_that_is_missing_why(tmp_path):
+  folder = run(tmp_path / "ddpm", 1.0)
+  calls = {"value": 50.0, "says": "network calls a sample", "step": 8}
+  none = {"value": None, "why": "labels of 1|0", "split": "test"}
+  (folder / "evaluation.json").write_text(json.dumps({"function_evaluations": calls, "auc": none}))
+  results(tmp_path / "results.md", [folder])
+  text = (tmp_path / "results.md").read_text()
+  assert "| function_evaluations | 50 |  | network calls a sample | 8 |" in text
+  assert "| auc | - |  | missing: labels of 1/0 |  |" in text
+
+
 def test_a_run_without_figures_is_refused(tmp_path):
   folder = run(tmp_path / "vae", 1.0)
   (folder / "evaluation.json").unlink()

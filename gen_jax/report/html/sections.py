@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from gen_jax import config as configs
 from gen_jax.core import UserError
 from gen_jax.report.compare import number
+from gen_jax.report.figure import of_what
 from gen_jax.report.folder import Run
 from gen_jax.report.html.charts import Chart, Line, chart, lines_of
 from gen_jax.report.html.inline import Album, Picture
@@ -99,15 +100,14 @@ def figures(run: Run) -> list[Figure]:
   for name, record in sorted(run.figures.items()):
     if not isinstance(record, Mapping) or "value" not in record:
       continue
-    of = f"{record.get('examples', '-')} of {record.get('split', '-')}"
-    if record["value"] is None:
-      of = f"missing: {record.get('why', '')}"
-    told = ("value", "examples", "split", "step", "standard_error", "why", "checkpoint")
+    told = {"value", "examples", "split", "step", "standard_error", "why", "checkpoint"}
+    told |= set() if "examples" in record else {"says"}
     facts = flat({k: v for k, v in record.items() if k not in told})
     error = record.get("standard_error")
     rows.append(
       Figure(
-        name, number(record["value"]), "" if error is None else f"{error:.2g}", of,
+        name, number(record["value"]), "" if error is None else f"{error:.2g}",
+        of_what(record),
         str(record.get("step", "")), ", ".join(f"{k} {number(v)}" for k, v in facts.items()),
       )
     )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from gen_jax.core import UserError
+from gen_jax.report.figure import of_what
 from gen_jax.report.measures import (
   checkerboard,
   codes,
@@ -127,6 +128,6 @@ def finite_record(record: Record) -> Record:
 def line(figure: str, record: Record) -> str:
   """A figure in one line: what it came to, or why it is missing."""
   if record["value"] is None:
-    return f"{figure:30s} {'-':>10s}   missing: {record['why']}"
-  says = record.get("says") or f"{record['examples']} of {record['split']}"
+    return f"{figure:30s} {'-':>10s}   {of_what(record)}"
+  says = record.get("says") or of_what(record)
   return f"{figure:30s} {record['value']:10.4f}   {says}"
