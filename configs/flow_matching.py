@@ -3,8 +3,6 @@
 Source: Lipman et al. 2023 (arXiv:2210.02747); Liu et al. 2023 (arXiv:2209.03003). `optimal` pairs
 data and noise within a batch by optimal transport (Tong et al. 2023, arXiv:2302.00482).
 
-Two octaves of the points are seen beside them: in 1000 steps they halve the KL of paired noise.
-
   launch/run.sh --config configs/flow_matching.py[:optimal]
 
 and `:moons`, `:swissroll`, `:checkerboard`, `:rings`, `:digits`.
@@ -40,8 +38,8 @@ DIGITS = merge(
     sample=dict(solver="euler", steps=50),
     evaluate=dict(samples=1500, batch_size=128, split="test"),
     measures=(
-    "likelihood", "frechet", "prdc", "sample_accuracy", "memorisation", "function_evaluations",
-  ),
+      "likelihood", "frechet", "prdc", "sample_accuracy", "memorisation", "function_evaluations",
+    ),
   ),
 )  # fmt: skip
 

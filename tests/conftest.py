@@ -39,6 +39,13 @@ KIN = (
 )  # fmt: skip
 
 
+# Those that are compiled anew when a stopped run goes on, one of a kind; for the others that is a
+# slow test, and what was compiled before is used again.
+FRESH = (
+  "ddpm:tiny", "vae:tiny", "gmm:tiny", "gan:tiny", "vqvae:tiny", "realnvp:tiny", "progan:tiny",
+)  # fmt: skip
+
+
 # Files of long tests come first, so that no worker is left alone with one at the end.
 LONG = ("test_main.py", "test_processes.py", "test_remote.py", "test_refusals.py")
 
@@ -52,7 +59,9 @@ def pytest_collection_modifyitems(items):
     sharded = parameters.get("layout") == "sharded" and name not in SHARDED
     single = name and "in_float32" in item.name and name not in FLOAT32
     kin = name in KIN and "in_float64" in item.name and name not in SHARDED
-    if sharded or single or kin:
+    resumed = parameters.get("resumed_by")
+    other = resumed and (resumed == "new_program") != (name in FRESH)
+    if sharded or single or kin or other:
       item.add_marker(pytest.mark.slow)
 
 

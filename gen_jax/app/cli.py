@@ -217,9 +217,9 @@ def usage(about: str, options: list[flags.Flag]) -> str:
   lines = [about.strip(), ""]
   for flag in options:
     default = f"={flag.default}" if flag.default else ""
-    help, values = flag.help.partition(";\n")[0], getattr(flag.parser, "enum_values", None)
+    text, values = flag.help.partition(";\n")[0], getattr(flag.parser, "enum_values", None)
     if values:
-      help = f"{help.partition('>: ')[2]}: {', '.join(values)}"
+      text = f"{text.partition('>: ')[2]}: {', '.join(values)}"
     first = f"  --{flag.name}{default}".ljust(23)
-    lines += textwrap.wrap(f"{first} {help}", 100, subsequent_indent=" " * 24)
+    lines += textwrap.wrap(f"{first} {text}", 100, subsequent_indent=" " * 24)
   return "\n".join(lines)

@@ -78,6 +78,12 @@ def hearts(
 COLOURS = tuple(tuple(round(v * 255) for v in colorsys.hsv_to_rgb(i / 10, 1, 1)) for i in range(10))
 
 
+def dyed(grey: np.ndarray, colour: np.ndarray) -> np.ndarray:
+  """Pictures [N, H, W, 1] in 0..255 in the colours of these numbers [N], uint8 [N, H, W, 3]."""
+  tone = np.array(COLOURS, np.float64) / 255
+  return np.rint(grey * tone[colour][:, None, None]).astype(np.uint8)
+
+
 def tinted(*, validation: float, test: float, split_seed: int, tint: float = 0.95) -> source.Source:
   """Digits in ten colours: in training class c has colour c with probability `tint`, or else one of
   the others; in the test split all colours are as likely.
@@ -86,7 +92,6 @@ def tinted(*, validation: float, test: float, split_seed: int, tint: float = 0.9
     A source with x uint8 [8, 8, 3], label and group, the colour, 0..9.
   """
   plain = digits.load(validation=validation, test=test, split_seed=split_seed)
-  tone = np.array(COLOURS, np.float64) / 255
   splits = {}
   for stream, (name, split) in enumerate(plain.splits.items()):
     held = split.arrays()
@@ -94,8 +99,8 @@ def tinted(*, validation: float, test: float, split_seed: int, tint: float = 0.9
     other = (label + rng.integers(1, 10, len(label))) % 10
     own = np.where(rng.random(len(label)) < tint, label, other)
     group = rng.integers(10, size=len(label)) if name == "test" else own
-    x = np.rint(held["x"] * (255 / 16) * tone[group][:, None, None])
-    arrays = {"x": x.astype(np.uint8), "label": label, "group": group.astype(np.int32)}
+    x = dyed(held["x"] * (255 / 16), group)
+    arrays = {"x": x, "label": label, "group": group.astype(np.int32)}
     splits[name] = source.ArraySplit(arrays)
   names = plain.spec.fields["label"].names
   spec = core.Spec.of((8, 8, 3), 256, 10, names, group=core.Field((), 10))

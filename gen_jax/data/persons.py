@@ -11,7 +11,7 @@ import numpy as np
 
 from gen_jax import core
 from gen_jax.data import folder, images, source
-from gen_jax.data.biased import COLOURS
+from gen_jax.data.biased import dyed
 
 
 def tinted(
@@ -53,9 +53,7 @@ def tinted(
     rank[held["label"] == person] = np.arange(counts[person])
   session = (rank >= (counts // 2)[held["label"]]).astype(np.int32)
   worn = colours(persons, split_seed)[held["label"], session]
-  tone = np.array(COLOURS, np.float64) / 255
-  x = np.rint(held["x"] * tone[worn][:, None, None]).astype(np.uint8)
-  arrays = {"x": x, "label": held["label"], "group": worn, "session": session}
+  arrays = {"x": dyed(held["x"], worn), "label": held["label"], "group": worn, "session": session}
   splits = {}
   shares = dict(validation=validation, test=test, seed=split_seed)
   for name, (_, chosen) in source.hold_out({"train": persons}, **shares).items():

@@ -56,6 +56,12 @@ def transitions(schedule: Schedule, dtype) -> Transition:
   return Transition(*(jnp.asarray(column, dtype) for column in table))
 
 
+def means(p: Prediction, x0: Array, x_t: Array, t: Array, q: Transition) -> tuple[Array, Array]:
+  """Of q(x_{t-1} | x_t, x_0) and p(x_{t-1} | x_t) at times t [B], each [B, ...]."""
+  from_t, from_0 = expand(q.from_t[t - 1], x0), expand(q.from_0[t - 1], x0)
+  return from_t * x_t + from_0 * x0, from_t * x_t + from_0 * p.x0
+
+
 def term(
   p: Prediction, k: Array, x0: Array, x_t: Array, t: Array, q: Transition, levels: int
 ) -> Array:
@@ -71,11 +77,11 @@ def term(
     q: of `transitions`.
     levels: number of grey levels.
   """
-  from_t, from_0 = expand(q.from_t[t - 1], x0), expand(q.from_0[t - 1], x0)
+  mean_q, mean_p = means(p, x0, x_t, t, q)
   small = expand(q.var[jnp.maximum(t, 2) - 1], x0)
   var_p = reverse_variance(p, "learned", small, expand(q.forward_var[t - 1], x0))
-  mean_p = jax.lax.stop_gradient(from_t * x_t + from_0 * p.x0)
-  kl = sum_dims(gaussian_kl(from_t * x_t + from_0 * x0, small, mean_p, var_p))
+  mean_p = jax.lax.stop_gradient(mean_p)
+  kl = sum_dims(gaussian_kl(mean_q, small, mean_p, var_p))
   return jnp.where(t > 1, kl, discretized_gaussian_nll(k, mean_p, jnp.sqrt(var_p), levels))
 
 
@@ -130,10 +136,9 @@ def variational_bound(
     p, truth = predict(x_t, t), forms(x0, eps, alpha[t], sigma[t])
     error = squared_error(getattr(p, kind), getattr(truth, kind))
     p = clip_x0(p, x_t, alpha[t], sigma[t]) if clip else p
-    from_t, from_0 = expand(q.from_t[t - 1], x0), expand(q.from_0[t - 1], x0)
     large = expand(q.forward_var[t - 1], x0)
     var_p = lambda small: reverse_variance(p, variance, expand(small, x0), large)
-    return from_t * x_t + from_0 * x0, from_t * x_t + from_0 * p.x0, error, var_p
+    return *means(p, x0, x_t, t, q), error, var_p
 
   def add(i, sums):
     now = t[:, i]

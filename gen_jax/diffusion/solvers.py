@@ -209,9 +209,10 @@ def times(schedule: Schedule, steps: int, grid: str = "uniform") -> np.ndarray:
   return t[np.append(True, np.diff(t) < 0)]
 
 
-def calls(solver: Solver, steps: int) -> int:
-  """How often so many steps ask the network."""
-  return (2 * steps - 1 if solver.correct is not None else steps) + solver.relaxations * steps
+def calls(solver: Solver, steps: int, guidance: float = 0.0) -> int:
+  """How often so many steps ask the network: twice at a time with guidance."""
+  asked = (2 * steps - 1 if solver.correct is not None else steps) + solver.relaxations * steps
+  return 2 * asked if guidance else asked
 
 
 def solver_of(method: str, variance: Variance = "large", eta: float = 0.0) -> Solver:

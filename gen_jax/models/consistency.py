@@ -12,7 +12,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import Program, Spec, UserError, fold_all
+from gen_jax.core import Program, Spec, UserError
 from gen_jax.diffusion import consistency
 from gen_jax.diffusion import denoise as kinds
 from gen_jax.diffusion.path import edm
@@ -26,6 +26,7 @@ from gen_jax.models.denoisers import (
   labels,
   network,
   one_player,
+  own_draws,
   units_of,
 )
 from gen_jax.models.diffusion import Sampler as OnAnyGrid
@@ -117,9 +118,7 @@ def build(
 
   def evaluate(state, batch, keys):
     x0 = scaled(batch["x"], state["mutable"]["net"])
-    uniform = lambda key: jax.random.uniform(key, (), real, 1e-6, 1)
-    normal = lambda key: jax.random.normal(key, spec.shape, real)
-    t, eps = quantile(jax.vmap(uniform)(fold_all(keys, 0))), jax.vmap(normal)(fold_all(keys, 1))
+    t, eps = own_draws(keys, quantile, spec.shape, real)
     f = function(averaged(state, "net"), given(batch))
     r = consistency.nearer(t, halvings)
     return {"consistency_loss": consistency.loss(f, x0, eps, t, r, huber)}

@@ -26,7 +26,7 @@ from gen_jax.diffusion import schedule as schedules
 from gen_jax.diffusion.algebra import Prediction, Variance, convert, corrupt, forms
 from gen_jax.diffusion.bound import clip_x0, term, transitions, variational_bound
 from gen_jax.diffusion.grids import GRIDS
-from gen_jax.diffusion.solvers import SOLVERS, solve, solver_of, times
+from gen_jax.diffusion.solvers import SOLVERS, calls, solve, solver_of, times
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.losses.diffusion import squared_error, stratified
@@ -290,7 +290,7 @@ def build(
     trajectory=lambda state, keys, cond=None: draw(state, keys, cond, min(steps, 40)),
     log_prob=log_prob,
     cond=(condition,) if nothing else (),
-    calls=(len(times(noise, steps, sample.grid)) - 1) * (2 if sample.guidance else 1),
+    calls=calls(solver, len(times(noise, steps, sample.grid)) - 1, sample.guidance),
   )
   return single(model)
 

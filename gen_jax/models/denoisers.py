@@ -80,6 +80,15 @@ def standardised(x: Array, moments: dict[str, Array], dtype) -> Array:
   return (x.astype(dtype) - moments["mean"]) / moments["std"]
 
 
+def own_draws(
+  keys: Array, quantile: Callable[[Array], Array], shape: tuple[int, ...], dtype
+) -> tuple[Array, Array]:
+  """Times t [B] of the law `quantile`, and noise eps [B, *shape], by each example's own key [B]."""
+  uniform = lambda key: jax.random.uniform(key, (), dtype, 1e-6, 1)
+  normal = lambda key: jax.random.normal(key, shape, dtype)
+  return quantile(jax.vmap(uniform)(fold_all(keys, 0))), jax.vmap(normal)(fold_all(keys, 1))
+
+
 def hide(key: Array, label: Array | None, share: float, nothing: int) -> Array | None:
   """label [B], with that share of them, each by chance, as `nothing`; None as it is."""
   if label is None:

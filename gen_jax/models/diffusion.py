@@ -26,7 +26,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import Program, Spec, UserError, fold_all
+from gen_jax.core import Program, Spec, UserError
 from gen_jax.diffusion import denoise as kinds
 from gen_jax.diffusion import flow_solvers, grids, solvers
 from gen_jax.diffusion import likelihood as flow
@@ -47,6 +47,7 @@ from gen_jax.models.denoisers import (
   labels,
   network,
   one_player,
+  own_draws,
   probes,
   units_of,
 )
@@ -102,11 +103,6 @@ def solver_of(sample: Sampler, path: Path) -> solvers.Solver:
   else:
     solver = solvers.solver_of(sample.solver, "small", sample.eta)
   return flow_solvers.langevin(solver, sample.corrections, sample.snr)
-
-
-def calls(sample: Sampler, solver: solvers.Solver) -> int:
-  """How often a sample asks the network: twice at a time with guidance."""
-  return solvers.calls(solver, sample.steps) * (2 if sample.guidance else 1)
 
 
 @builder
@@ -218,10 +214,7 @@ def build(
 
   def evaluate(state, batch, keys):
     x0 = scaled(batch["x"], state["mutable"]["net"])
-
-    uniform = lambda key: jax.random.uniform(key, (), real, 1e-6, 1)
-    normal = lambda key: jax.random.normal(key, spec.shape, real)
-    t, eps = quantile(jax.vmap(uniform)(fold_all(keys, 0))), jax.vmap(normal)(fold_all(keys, 1))
+    t, eps = own_draws(keys, quantile, spec.shape, real)
     terms = {"denoising_loss": denoising(averaged(state, "net"), x0, t, eps, given(batch))}
     if vectors:
       fine, coarse = (
@@ -242,7 +235,7 @@ def build(
   return one_player(
     "net", init, loss, draw, ema=ema, optimizer=optimizer, frames=min(sample.steps, 40),
     conditional=conditional, evaluate=evaluate, log_prob=log_prob if vectors else None,
-    calls=calls(sample, solver_of(sample, route)),
+    calls=solvers.calls(solver_of(sample, route), sample.steps, sample.guidance),
   )  # fmt: skip
 
 

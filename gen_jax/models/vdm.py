@@ -143,6 +143,7 @@ def build(
   scaled = units.scaled
   fixed = straight(first_log_snr, last_log_snr, first_log_snr, last_log_snr)
 
+  solver = solvers.solver_of(sample.solver, "small", sample.eta)
   path_of = lambda p: straight(p["first"], p["last"], first_log_snr, last_log_snr)
   apply = predictor(net, spec)
 
@@ -225,12 +226,12 @@ def build(
     levels = table(fixed, grids.uniform(fixed, sample.steps))
     z = solvers.follow(
       denoise_with(state, cond, sample.guidance), levels, keys, spec.shape,
-      solver=solvers.solver_of(sample.solver, "small", sample.eta), frames=frames, dtype=real,
+      solver=solver, frames=frames, dtype=real,
     )  # fmt: skip
     return units.raw(z / levels.alpha[-1].item(), state["mutable"]["vdm"])
 
   return one_player(
     "vdm", init, loss, draw, ema=ema, optimizer=optimizer, frames=min(sample.steps, 40),
     conditional=conditional, evaluate=evaluate, log_prob=log_prob,
-    calls=sample.steps * (2 if sample.guidance else 1),
+    calls=solvers.calls(solver, sample.steps, sample.guidance),
   )  # fmt: skip

@@ -30,11 +30,6 @@ def equal(a, b):
     np.testing.assert_array_equal(np.asarray(x), np.asarray(y), err_msg=jax.tree_util.keystr(path))
 
 
-# Those that are traced anew when they are resumed, as all are in `benchmarks.kills`: one of a kind.
-FRESH = (
-  "ddpm:tiny", "vae:tiny", "gmm:tiny", "gan:tiny", "vqvae:tiny", "realnvp:tiny", "progan:tiny",
-)  # fmt: skip
-
 COMPILED = {}  # (system, stage) -> the first run of it
 
 
@@ -69,7 +64,10 @@ def trained(tmp_path_factory):
   return get
 
 
-def test_laws_1_and_3_run_again_or_stopped_it_is_the_same_run(system, trained, tmp_path):
+@pytest.mark.parametrize("resumed_by", ["same_program", "new_program"])
+def test_laws_1_and_3_run_again_or_stopped_it_is_the_same_run(
+  system, resumed_by, trained, tmp_path
+):
   built, whole, workdir = trained(system)
   total = whole.step
   halves = mkdir(tmp_path / "halves")
@@ -77,7 +75,7 @@ def test_laws_1_and_3_run_again_or_stopped_it_is_the_same_run(system, trained, t
     stop = Stop(stop_at)
     with sharing(system), pytest.raises(signals.Stopped):
       train(built, workdir=halves, on_step=stop)
-  with sharing(system) if system.name not in FRESH else contextlib.nullcontext():
+  with sharing(system) if resumed_by == "same_program" else contextlib.nullcontext():
     resumed = train(built, workdir=halves)
   equal(whole.states, resumed.states)
   assert rows(workdir) == rows(halves)
