@@ -251,7 +251,7 @@ def build(
 
   def draw(state, keys, cond, frames):
     params, cond = averaged(state, "unet"), given(cond)
-    of = lambda cond: lambda x_t, at: predict(params, x_t, jnp.full(len(x_t), at.t), cond)
+    of = lambda cond: lambda x_t, at: predict(params, x_t, jnp.full(x_t.shape[0], at.t), cond)
     denoise = steered(of, cond, nothing, sample)
 
     def clipped(x_t, at):
