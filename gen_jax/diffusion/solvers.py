@@ -274,6 +274,7 @@ def follow(
   *,
   solver: Solver,
   scale: float = 1.0,
+  start: Array | None = None,
   frames: int = 0,
   dtype=jnp.float32,
 ) -> Array:
@@ -284,6 +285,8 @@ def follow(
     levels: table [S + 1], NumPy in float64, of the times in their order, the noisiest first.
     solver: of `solver_of`, or one of this module.
     scale: standard deviation of the noise at the first level.
+    start: what the path begins from [n, *shape], if it is not noise of the keys, which a solver
+      that is not random then has no use for.
     frames: if positive, return frames + 1 states of the path, x_T first: [frames + 1, n, *shape].
   """
   steps = len(levels.t) - 1
@@ -317,7 +320,9 @@ def follow(
     carry = lax.fori_loop(i, jnp.minimum(j, steps - 1), step, carry)
     return lax.cond(j == steps, lambda c: step(steps - 1, c, last=True), lambda c: c, carry)
 
-  x = noise(0) if scale == 1 else scale * noise(0)
+  x = start
+  if start is None:
+    x = noise(0) if scale == 1 else scale * noise(0)
   carry = x, solver.start(x)
   if not frames:
     return advance(0, steps, carry)[0]
