@@ -47,7 +47,6 @@ def log_prob(
   """
   first, last = (path.level(jnp.asarray(grid[i], x.dtype)) for i in (0, -1))
   size = x[0].size
-
   start = first.alpha * x, jnp.zeros(len(x), x.dtype)
   end, change = integrate(with_divergence(field(denoise, path), probes), start, grid, method="rk4")
   prior = gaussian(end, jnp.zeros_like(end), jnp.sqrt(last.alpha**2 + last.sigma**2))
