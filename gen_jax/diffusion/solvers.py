@@ -267,11 +267,12 @@ def solve(
 def follow(
   denoise: Denoiser,
   levels: Level,
-  keys: Array,
+  keys: Array | None,
   shape: tuple[int, ...],
   *,
   solver: Solver,
   scale: float = 1.0,
+  start: Array | None = None,
   frames: int = 0,
   dtype=jnp.float32,
 ) -> Array:
@@ -282,6 +283,7 @@ def follow(
     levels: table [S + 1], NumPy in float64, of the times in their order, the noisiest first.
     solver: of `solver_of`, or one of this module.
     scale: standard deviation of the noise at the first level.
+    start: x_T [n, *shape] in the place of that noise: without keys, if the solver reads none.
     frames: if positive, return frames + 1 states of the path, x_T first: [frames + 1, n, *shape].
   """
   steps = len(levels.t) - 1
@@ -315,7 +317,9 @@ def follow(
     carry = lax.fori_loop(i, jnp.minimum(j, steps - 1), step, carry)
     return lax.cond(j == steps, lambda c: step(steps - 1, c, last=True), lambda c: c, carry)
 
-  x = noise(0) if scale == 1 else scale * noise(0)
+  x = start
+  if start is None:
+    x = noise(0) if scale == 1 else scale * noise(0)
   carry = x, solver.start(x)
   if not frames:
     return advance(0, steps, carry)[0]
