@@ -29,7 +29,7 @@ PLANE = dict(
 REFLOW = dict(
   builder="gen_jax.models.reflow.build",
   model=dict(
-    pairs=dict(solver="heun", steps=8), dense=dict(octaves=2), ema=0.998,
+    pairs=dict(solver="heun", steps=16), dense=dict(octaves=2), ema=0.998,
     optimizer=PLANE["model"]["optimizer"],
     student_optimizer=dict(
       learning_rate=1e-3, schedule="cosine", decay_steps=4000, warmup=200, clip=1.0

@@ -30,7 +30,7 @@ class Pairs:
   """
 
   solver: Literal["euler", "heun"] = "heun"
-  steps: Count = 8
+  steps: Count = 16
 
 
 @builder
