@@ -1,9 +1,11 @@
 """Flow matching: straight paths between data and noise, and exact densities, in the plane.
 
 Source: Lipman et al. 2023 (arXiv:2210.02747); Liu et al. 2023 (arXiv:2209.03003). `optimal` pairs
-data and noise within a batch by optimal transport (Tong et al. 2023, arXiv:2302.00482).
+data and noise within a batch by optimal transport (Tong et al. 2023, arXiv:2302.00482). `reflow`
+learns again from the pairs that the first flow makes, and draws in one step (Liu et al. 2023); two:
+`--config.sample.steps=2`.
 
-  launch/run.sh --config configs/flow_matching.py[:optimal]
+  launch/run.sh --config configs/flow_matching.py[:optimal|reflow]
 
 and `:moons`, `:swissroll`, `:checkerboard`, `:rings`, `:digits`.
 """
@@ -22,6 +24,22 @@ PLANE = dict(
   sample=dict(solver="heun", steps=25),
   evaluate=dict(samples=5000, batch_size=2000, split="validation"),
   measures=("likelihood", "kl", "distances", "function_evaluations"),
+)  # fmt: skip
+
+REFLOW = dict(
+  builder="gen_jax.models.reflow.build",
+  model=dict(
+    pairs=dict(solver="heun", steps=16), dense=dict(octaves=2), ema=0.998,
+    optimizer=PLANE["model"]["optimizer"],
+    student_optimizer=dict(
+      learning_rate=1e-3, schedule="cosine", decay_steps=4000, warmup=200, clip=1.0
+    ),
+  ),
+  data=PLANE["data"],
+  train=merge(PLANE["train"], dict(steps=(4000, 4000))),
+  sample=dict(solver="euler", steps=1),
+  evaluate=PLANE["evaluate"],
+  measures=("likelihood", "kl", "distances", "modes", "function_evaluations"),
 )  # fmt: skip
 
 DIGITS = merge(
@@ -60,6 +78,7 @@ VARIANTS = {
       sample=dict(solver="euler", steps=1),
     ),
   ),
+  "reflow": REFLOW,
   "digits": DIGITS,
   "tiny": tiny(
     PLANE,
@@ -72,9 +91,22 @@ VARIANTS = {
       likelihood=dict(steps=2),
     ),
   ),
-}
+  "tiny_reflow": tiny(
+    REFLOW,
+    dict(
+      model=dict(
+        pairs=dict(steps=2), dense=dict(width=8, layers=1, octaves=1), ema=0.9,
+        optimizer=dict(warmup=2, decay_steps=8), student_optimizer=dict(warmup=2, decay_steps=8),
+      ),
+      data=dict(batch_size=16),
+      train=dict(steps=(8, 8)),
+      likelihood=dict(steps=2),
+    ),
+  ),
+}  # fmt: skip
 
 
 def get_config(name: str = "8gaussians"):
   """The config of a variant."""
-  return experiment("gen_jax.models.diffusion.build", **variant(name, VARIANTS))
+  given = {"builder": "gen_jax.models.diffusion.build", **variant(name, VARIANTS)}
+  return experiment(**given)

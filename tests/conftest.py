@@ -35,7 +35,7 @@ KIN = (
   "stylegan:tiny", "pix2pix:tiny", "colour:tiny", "kmeans:tiny", "gda:tiny", "pretrain:tiny",
   "db_vae:tiny", "transformer:tiny", "nice:tiny", "nsf:tiny", "maf:tiny", "glow:tiny",
   "ffjord:tiny", "flow_matching:tiny", "edm:tiny", "diffflow:tiny", "consistency:tiny",
-  "meanflow:tiny",
+  "meanflow:tiny", "distill:tiny",
 )  # fmt: skip
 
 

@@ -269,7 +269,7 @@ def solve(
 def follow(
   denoise: Denoiser,
   levels: Level,
-  keys: Array,
+  keys: Array | None,
   shape: tuple[int, ...],
   *,
   solver: Solver,
@@ -285,8 +285,7 @@ def follow(
     levels: table [S + 1], NumPy in float64, of the times in their order, the noisiest first.
     solver: of `solver_of`, or one of this module.
     scale: standard deviation of the noise at the first level.
-    start: what the path begins from [n, *shape], if it is not noise of the keys, which a solver
-      that is not random then has no use for.
+    start: x_T [n, *shape] in the place of that noise: without keys, if the solver reads none.
     frames: if positive, return frames + 1 states of the path, x_T first: [frames + 1, n, *shape].
   """
   steps = len(levels.t) - 1

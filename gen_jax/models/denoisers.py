@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from gen_jax.core import Array, Program, Spec, UserError, centre, fold_all, quantize, single
 from gen_jax.dynamics.trace import rademacher
-from gen_jax.learn.game import Player, game, minimise
+from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.models.common import label_of
 from gen_jax.nets.denoiser import DenoiserMLP
@@ -177,3 +177,17 @@ def one_player(
     **capabilities,
   )
   return single(model)
+
+
+def taught(previous: list, fresh: dict) -> dict:
+  """A student's fresh state (`models.diffusion`), which begins as the network of the stage before,
+  its average where it has one: that is its teacher too, frozen in `mutable`. A `Stage.carry`."""
+  old = previous[-1]
+  teacher = averaged(old, "net")
+  kept = {
+    "params": {"net": teacher},
+    "ema": dict.fromkeys(fresh["ema"], teacher),
+    "mutable": {"net": old["mutable"]["net"], "teacher": teacher},
+  }
+  # A copy: two states must not share what a step donates.
+  return jax.tree.map(jnp.copy, {**fresh, **kept})

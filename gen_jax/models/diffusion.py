@@ -32,6 +32,7 @@ from gen_jax.diffusion import flow_solvers, grids, solvers
 from gen_jax.diffusion import likelihood as flow
 from gen_jax.diffusion.algebra import corrupt
 from gen_jax.diffusion.coupling import paired
+from gen_jax.diffusion.distillation import Teaching
 from gen_jax.diffusion.guidance import Guided, steered
 from gen_jax.diffusion.guidance import check as check_guidance
 from gen_jax.diffusion.path import PATHS, Path, table
@@ -108,6 +109,7 @@ def solver_of(sample: Sampler, path: Path) -> solvers.Solver:
 @builder
 def build(
   spec: Spec,
+  teaching: Teaching | None = None,
   *,
   path: Literal[*PATHS] = "linear",
   prediction: kinds.Kind = "velocity",
@@ -135,6 +137,8 @@ def build(
 
   Args:
     spec: of the data.
+    teaching: of a student by the frozen network `teacher` of its state's `mutable`, which
+      `denoisers.taught` puts there; no part of a config.
     path: from data to noise.
     prediction: what the network's output means.
     times, times_mean, times_std: the law of the times of training.
@@ -167,15 +171,19 @@ def build(
   def init(key, batch):
     moments = units.fit(batch["x"], batch.get("mask"))
     x0 = scaled(batch["x"][:1], moments)
-    return {"net": net.init(key, x0, jnp.zeros((1,), real))["params"]}, {"net": moments}
+    params = net.init(key, x0, jnp.zeros((1,), real))["params"]
+    return {"net": params}, {"net": moments} | ({} if teaching is None else {"teacher": params})
 
-  def denoising(params, x0, t, eps, label, **kwargs):
-    """The squared error [B] of the network's output at times t [B]."""
+  def denoising(params, mutable, x0, t, eps, label, **kwargs):
+    """The squared error [B] of the network's output at times t [B], a student's as taught."""
+    weight = 1.0
+    if teaching is not None:
+      x0, eps, t, weight = teaching(denoise_by(mutable["teacher"], label), x0, eps, t)
     level = route.level(t)
     x_t = corrupt(x0, eps, level.alpha, level.sigma)
     seen = kinds.seen(x_t, prediction, level, sigma_data)
     output = net.apply({"params": params}, seen, tick(level.clock), label, **kwargs)
-    return squared_error(output, kinds.target(prediction, x0, eps, level, sigma_data))
+    return weight * squared_error(output, kinds.target(prediction, x0, eps, level, sigma_data))
 
   def loss(params, mutable, batch, key, step):
     del step
@@ -187,18 +195,21 @@ def build(
       eps = paired(pair_key, x0, eps, batch.get("mask"))
     label = hide(label_key, label, label_dropout, nothing)
     rngs = {"dropout": dropout_key}
-    value = denoising(params["net"], x0, t, eps, label, train=True, rngs=rngs)
+    value = denoising(params["net"], mutable, x0, t, eps, label, train=True, rngs=rngs)
     return value, (mutable["net"], {})
 
-  def denoise_with(state, cond, guide=Guided()):
-    """(x_t, level) -> Prediction, with the averaged parameters."""
-    params, label = averaged(state, "net"), given(cond)
+  def denoise_by(params, label, guide=Guided()):
+    """(x_t, level) -> Prediction."""
 
     def of(label):
       apply = lambda x, clock: net.apply({"params": params}, x, tick(clock), label)
       return kinds.denoiser(apply, prediction, sigma_data)
 
     return steered(of, label, nothing, guide)
+
+  def denoise_with(state, cond, guide=Guided()):
+    """The same with the averaged parameters."""
+    return denoise_by(averaged(state, "net"), given(cond), guide)
 
   def nll(state, x, keys, cond, steps):
     moments = state["mutable"]["net"]
@@ -213,9 +224,10 @@ def build(
     return -nll(state, x, keys, cond, likelihood.steps)
 
   def evaluate(state, batch, keys):
-    x0 = scaled(batch["x"], state["mutable"]["net"])
+    params, mutable = averaged(state, "net"), state["mutable"]
+    x0 = scaled(batch["x"], mutable["net"])
     t, eps = own_draws(keys, quantile, spec.shape, real)
-    terms = {"denoising_loss": denoising(averaged(state, "net"), x0, t, eps, given(batch))}
+    terms = {"denoising_loss": denoising(params, mutable, x0, t, eps, given(batch))}
     if vectors:
       fine, coarse = (
         nll(state, batch["x"], keys, batch, steps)

@@ -87,6 +87,9 @@ THREE_STAGES_OF_CAPTIONS = {
   }
 }  # fmt: skip
 
+# For a diffusion and its students.
+WITH_STUDENTS = {"model": {"dtype": "float64", "optimizer": SGD, "student_optimizer": SGD}}
+
 SYSTEMS = (
   System("ddpm:tiny"),
   System("flow_matching:tiny"),
@@ -95,6 +98,7 @@ SYSTEMS = (
   System("diffflow:tiny"),
   System("consistency:tiny", SMALL_STEPS),
   System("meanflow:tiny"),
+  System("distill:tiny", WITH_STUDENTS),
   System("classifier:tiny"),
   System("segment:tiny"),
   System("vae:tiny", SMALL_STEPS),
@@ -147,6 +151,7 @@ MORE = (
   System("ddpm:tiny_improved"),
   System("score_sde:tiny"),
   System("dit:tiny"),
+  System("flow_matching:tiny_reflow", WITH_STUDENTS),
   System("ddpm:tiny_captions"),
   System("palette:tiny", FLOAT64),
   System("pacgan:tiny", TWO_PLAYERS),
