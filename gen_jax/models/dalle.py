@@ -109,7 +109,7 @@ def build(
     UserError: if the data are no images with captions, or options do not fit them or each other.
   """
   field = require_captions(spec, "dalle")
-  first, shape = first_stage(spec, vqvae, dtype)
+  first, shape, *_ = first_stage(spec, vqvae, dtype)
   code_spec = Spec.of((*shape, 1), vqvae.size, caption=field)
   check_options(code_spec, transformer, caption_dropout, clip, sample)
   t, length, prefix = transformer, math.prod(shape), field.shape[0]

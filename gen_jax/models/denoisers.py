@@ -66,17 +66,24 @@ def network(
 
 
 def moments_of(x: Array, mask: Array | None, dtype) -> dict[str, Array]:
-  """mean [D] of x [B, D], and std, one for all its entries: of the rows with mask [B] True."""
+  """mean [D] of x [B, D], and std, one for all its entries; or of images [B, H, W, C] both of each
+  channel [C]: of the rows with mask [B] True."""
   x = x.astype(dtype)
   present = jnp.ones((len(x), 1), bool) if mask is None else mask[:, None]
+  if x.ndim == 4:  # each pixel is an entry
+    present = jnp.repeat(present, x.shape[1] * x.shape[2], axis=0)
+    x = x.reshape(-1, x.shape[-1])
+    over, entries = 0, 1
+  else:
+    over, entries = None, x.shape[1]
   count = jnp.maximum(present.sum(), 1)
   mean = jnp.where(present, x, 0).sum(0) / count
-  square = (jnp.where(present, x - mean, 0) ** 2).sum() / (count * x.shape[1])
-  return {"mean": mean, "std": jnp.sqrt(square)}
+  square = (jnp.where(present, x - mean, 0) ** 2).sum(over) / (count * entries)
+  return {"mean": mean, "std": jnp.maximum(jnp.sqrt(square), 1e-6)}  # of what is constant, too
 
 
 def standardised(x: Array, moments: dict[str, Array], dtype) -> Array:
-  """x [B, D] with those moments taken out."""
+  """x [B, D], or [B, H, W, C], with those moments taken out."""
   return (x.astype(dtype) - moments["mean"]) / moments["std"]
 
 
@@ -97,7 +104,8 @@ def hide(key: Array, label: Array | None, share: float, nothing: int) -> Array |
 
 
 class Units(NamedTuple):
-  """Between the data's units and the model's: mean 0 and deviation 1 of vectors, [-1, 1] of images.
+  """Between the data's units and the model's: mean 0 and deviation 1 of real values, of images in
+  each channel; [-1, 1] of grey levels.
 
   fit: (x [B, ...], mask or None) -> moments. scaled: (x, moments) -> the model's. raw: its inverse,
   as the data are given. log_volume: moments -> log |dx / d scaled| of an example, of vectors.
@@ -110,7 +118,7 @@ class Units(NamedTuple):
 
 
 def units_of(spec: Spec, dtype) -> Units:
-  """The units of vectors of real values, or of images of grey levels."""
+  """The units of vectors or images of real values, or of images of grey levels."""
   if spec.levels is None:
     given = lambda x, moments: standardised(x, moments, dtype)
     raw = lambda x, moments: (moments["mean"] + moments["std"] * x).astype(jnp.float32)

@@ -15,7 +15,8 @@ A system is a path, a kind of prediction and a law of the times of training:
   score SDE      vp, sub_vp or ve, score, uniform
                  (Song et al. 2021, arXiv:2011.13456)
 
-Real-valued data are standardised by the mean and the deviation of the first batch.
+Real-valued data are standardised by the mean and the deviation of the first batch, images in each
+channel: such are the codes of latent diffusion (`models.latent`).
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ def build(
   sample: Sampler = Sampler(),
   likelihood: Likelihood = Likelihood(),
 ) -> Program:
-  """A diffusion model of real vectors [D], or of images [H, W, C] with integer grey levels.
+  """A diffusion model of real vectors [D], or of images [H, W, C] of grey levels or real values.
 
   `evaluate` gives denoising_loss, the loss at times of each example's own; of vectors also nll in
   nats and ode_error, by how much it changes with half the steps.
@@ -142,7 +143,7 @@ def build(
     path: from data to noise.
     prediction: what the network's output means.
     times, times_mean, times_std: the law of the times of training.
-    sigma_data: the data's standard deviation, of `edm`: 1 of vectors, which are standardised.
+    sigma_data: the data's standard deviation, of `edm`: 1 of real values, which are standardised.
     coupling: which noise belongs to which example: any, or within a batch the optimal transport
       between the two (Tong et al. 2023, arXiv:2302.00482).
     conditional: condition on the label.
@@ -159,11 +160,11 @@ def build(
       halved often enough, or options do not fit each other.
   """
   images = dit if network_of_images == "dit" else unet
-  check(spec, path, prediction, times, coupling, conditional, images, sample)
+  check(spec, path, prediction, times, coupling, conditional, images, sample, real_images=True)
   route, real = PATHS[path](), jnp.promote_types(dtype, jnp.float32)
   quantile = TIMES[times](route, times_mean, times_std)
   net = network(spec, dense, images, conditional, dtype)
-  vectors, nothing, units = spec.levels is None, spec.classes, units_of(spec, real)
+  vectors, nothing, units = len(spec.shape) == 1, spec.classes, units_of(spec, real)
   scaled, given = units.scaled, labels(conditional)
   # A U-Net was made for times 0..1000; the other network scales its clock itself.
   tick = (lambda clock: clock) if vectors else (lambda clock: 1000 * clock)
@@ -253,13 +254,17 @@ def build(
   )  # fmt: skip
 
 
-def check(spec, path, prediction, times, coupling, conditional, images, sample) -> None:
-  """Refuses data that no network takes, and options that do not fit each other."""
-  rank = len(spec.shape)
-  if (rank, spec.levels is None) not in ((1, True), (3, False)):
+def check(
+  spec, path, prediction, times, coupling, conditional, images, sample, real_images=False
+) -> None:
+  """Refuses data that no network takes, images of real values too where these are not for them, and
+  options that do not fit each other."""
+  rank, real = len(spec.shape), spec.levels is None
+  if (rank, real) not in ((1, True), (3, False)) and not (rank == 3 and real_images):
     raise UserError(
-      "diffusion models vectors of real values and images with integer grey levels, not shape"
-      f" {spec.shape} of {'real values' if spec.levels is None else 'integers'}"
+      "diffusion models vectors of real values and images"
+      f"{'' if real_images else ' with integer grey levels'}, not shape"
+      f" {spec.shape} of {'real values' if real else 'integers'}"
     )
   if rank == 3 and isinstance(images, Transformer):
     require_multiples(spec, images.patch, f"model.dit.patch={images.patch} is cut out of images")

@@ -88,7 +88,7 @@ def build(
     factor, codes, dim, width, blocks, residual, codebook, decay, commitment, start, restart,
     variance, levels=levels, optimizer=optimizer,
   )  # fmt: skip
-  first, shape = first_stage(frame, own, dtype)
+  first, shape, *_ = first_stage(frame, own, dtype)
   each = math.prod(shape)
   length, given, t = frames * each, context * each, transformer
   net = FrameTransformer(

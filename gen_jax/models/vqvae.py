@@ -146,7 +146,7 @@ def build(
     factor, codes, dim, width, blocks, residual, codebook, decay, commitment, start, restart,
     variance, gumbel, levels, optimizer,
   )  # fmt: skip
-  first, shape = first_stage(spec, own, dtype)
+  first, shape, *_ = first_stage(spec, own, dtype)
   code_spec = Spec.of((*shape, 1), own.size, spec.classes)
   common = dict(conditional=conditional, dtype=dtype)
   if prior == "masked":

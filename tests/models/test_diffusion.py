@@ -130,7 +130,7 @@ def test_optimal_pairs_on_a_line_are_in_order():
 @pytest.mark.parametrize(
   "change,message",
   [
-    (dict(spec=Spec.of((8, 8, 1))), "not shape \\(8, 8, 1\\) of real values"),
+    (dict(spec=Spec.of((8, 8))), "not shape \\(8, 8\\) of real values"),
     (dict(spec=Spec.of((3,), 5)), "not shape \\(3,\\) of integers"),
     (dict(spec=Spec.of((2,)), conditional=True), "needs labels"),
     (dict(conditional=True, coupling="optimal"), "pairs across classes"),
