@@ -26,7 +26,7 @@ from gen_jax.diffusion.path import Level
 from gen_jax.schema import NonNegative, Share
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Guided:
   """How samples are guided.
 

@@ -266,6 +266,11 @@ def solve(
   return follow(denoise, levels, keys, shape, solver=solver, frames=frames, dtype=dtype)
 
 
+def noise_of(keys: Array, i: Array | int, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
+  """eps [n, *shape] of each of keys [n], the i-th of a path: 0 is what it begins from."""
+  return jax.vmap(lambda k: jax.random.normal(jax.random.fold_in(k, i), shape, dtype))(keys)
+
+
 def follow(
   denoise: Denoiser,
   levels: Level,
@@ -294,8 +299,7 @@ def follow(
   levels = jax.tree.map(cast, levels)
   row = lambda columns, i: jax.tree.map(lambda column: column[i], columns)
 
-  def noise(i):
-    return jax.vmap(lambda k: jax.random.normal(jax.random.fold_in(k, i), shape, dtype))(keys)
+  noise = lambda i: noise_of(keys, i, shape, dtype)
 
   def step(i, carry, last=False):
     x, memory = carry

@@ -25,6 +25,7 @@ from gen_jax.core import Array, Program, PyTree, Spec, UserError, centre, quanti
 from gen_jax.diffusion import schedule as schedules
 from gen_jax.diffusion.algebra import Prediction, Variance, convert, corrupt, forms
 from gen_jax.diffusion.bound import clip_x0, term, transitions, variational_bound
+from gen_jax.diffusion.editing import completing
 from gen_jax.diffusion.grids import GRIDS
 from gen_jax.diffusion.guidance import Guided, steered
 from gen_jax.diffusion.guidance import check as check_guidance
@@ -42,14 +43,15 @@ from gen_jax.models.common import (
   require_multiples,
   scaling,
 )
+from gen_jax.models.hiding import Hiding, completion
 from gen_jax.nets.text import TextEncoder
 from gen_jax.nets.unet import UNet
 from gen_jax.schema import Below, Count, Decay, Dtype, Natural, NonNegative, Share, builder
 
 
 @dataclasses.dataclass(frozen=True)
-class Sampler(Guided):
-  """How samples are drawn, and guided.
+class Sampler(Guided, Hiding):
+  """How samples are drawn, guided, and what is hidden for `transform` to fill in.
 
   method: ancestral (alg. 2), ddim, or dpmpp_2m and dpmpp_3m, whose errors fall with the square and
     the cube of the steps, or sde_2m, which adds noise as ancestral does.
@@ -249,10 +251,14 @@ def build(
     terms = bound(state, x, keys, cond)
     return -(terms["L_T"] + terms["L_t"] + terms["L_0"])
 
-  def draw(state, keys, cond, frames):
+  def draw(state, keys, cond, frames=0, known=None, hidden=None):
+    """Samples; with x [n, ...] of which some is hidden, bool of that shape, those that keep the
+    rest."""
     params, cond = averaged(state, "unet"), given(cond)
     of = lambda cond: lambda x_t, at: predict(params, x_t, jnp.full(x_t.shape[0], at.t), cond)
     denoise = steered(of, cond, nothing, sample)
+    if known is not None:
+      denoise = completing(denoise, scaled(known), hidden)
 
     def clipped(x_t, at):
       p = denoise(x_t, at)
@@ -269,9 +275,10 @@ def build(
     init,
     ema={"unet": ema} if ema else {},
     evaluate=evaluate,
-    sample=lambda state, keys, cond=None: draw(state, keys, cond, 0),
+    sample=lambda state, keys, cond=None: draw(state, keys, cond),
     trajectory=lambda state, keys, cond=None: draw(state, keys, cond, min(steps, 40)),
     log_prob=log_prob,
+    **completion(spec, sample, lambda state, keys, cond, *x: draw(state, keys, cond, 0, *x)),
     cond=(condition,) if nothing else (),
     calls=calls(solver, discrete(noise, times(noise, steps, sample.grid)), sample),
   )

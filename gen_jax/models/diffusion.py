@@ -55,14 +55,16 @@ from gen_jax.models.denoisers import (
   probes,
   units_of,
 )
+from gen_jax.models.editing import Way, drawing
+from gen_jax.models.hiding import Hiding
 from gen_jax.schema import Count, Decay, Dtype, Natural, NonNegative, Positive, Share, builder
 
 SOLVERS = ("euler", "heun", "euler_maruyama", *solvers.SOLVERS)
 
 
 @dataclasses.dataclass(frozen=True)
-class Sampler(Guided):
-  """How samples are drawn, and guided.
+class Sampler(Guided, Hiding):
+  """How samples are drawn, guided, and what of pictures is hidden for `transform` to fill in.
 
   solver: euler or heun of the probability flow, euler_maruyama of the SDE, or one of
     `diffusion.solvers`.
@@ -134,7 +136,9 @@ def build(
   """A diffusion model of real vectors [D], or of images [H, W, C] of grey levels or real values.
 
   `evaluate` gives denoising_loss, the loss at times of each example's own; of vectors also nll in
-  nats and ode_error, by how much it changes with half the steps.
+  nats and ode_error, by how much it changes with half the steps. `encode` gives the noise that the
+  flow carries x to, in `likelihood.steps`, and `decode` makes x of it as samples are made, unless
+  these are random; `transform` fills what `observe` hides of images of grey levels.
 
   Args:
     spec: of the data.
@@ -238,19 +242,15 @@ def build(
     return terms
 
   levels = table(route, grids.GRIDS[sample.grid](route, sample.steps))
-  solver = solver_of(sample, route)
-
-  def draw(state, keys, cond, frames):
-    x = solvers.follow(
-      denoise_with(state, cond, sample), levels, keys, spec.shape,
-      solver=solver, scale=float(levels.sigma[0]), frames=frames, dtype=real,
-    )  # fmt: skip
-    return units.raw(x, state["mutable"]["net"])
-
+  solver, guided = solver_of(sample, route), lambda *args: denoise_with(*args, sample)
+  moments = lambda state: state["mutable"]["net"]
+  scale = float(levels.sigma[0])
+  way = Way(route, levels, solver, scale, likelihood.steps, denoise_with, guided, moments)
+  draw, more = drawing(spec, way, units, sample, real)
   return one_player(
     "net", init, loss, draw, ema=ema, optimizer=optimizer, frames=min(sample.steps, 40),
     conditional=conditional, evaluate=evaluate, log_prob=log_prob if vectors else None,
-    calls=solvers.calls(solver, levels, sample),
+    calls=solvers.calls(solver, levels, sample), **more,
   )  # fmt: skip
 
 

@@ -98,7 +98,9 @@ def build(
 
   def of(steps: int, **options) -> Model:
     ddim = diffusion.Sampler("ddim", steps)
-    return diffusion.build(spec, sample=ddim, **how, **options).stages[0].model
+    model = diffusion.build(spec, sample=ddim, **how, **options).stages[0].model
+    # Codes are a flow's, and a student follows none.
+    return model._replace(prior=None, decode=None, encode=None)
 
   def teacher(steps: int) -> Model:
     return of(steps, ema=ema, optimizer=optimizer)
@@ -126,6 +128,6 @@ def build(
   of_stage = lambda draw: lambda states, *args: draw(states[at], *args)
   finished = over_states(
     models[-1], sample=of_stage(drawer.sample), trajectory=of_stage(drawer.trajectory),
-    calls=drawer.calls,
+    transform=drawer.transform and of_stage(drawer.transform), calls=drawer.calls,
   )  # fmt: skip
   return Program(stages, finished)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import chex
@@ -19,7 +20,7 @@ from gen_jax.diffusion.masked import hide
 from gen_jax.schema import Share
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Hiding:
   """What is hidden.
 
@@ -29,6 +30,26 @@ class Hiding:
 
   hide: Literal["lower", "random"] = "lower"
   share: Share = 0.5
+
+
+def completion(spec: Spec, hiding: Hiding, fill: Callable) -> dict[str, Callable]:
+  """`observe` and `transform` of a model.
+
+  fill: (state, keys [B], cond, x [B, *spec.shape], hidden, bool of that shape) -> x with what is
+    hidden as the model has it; what it says of the rest is not asked for.
+  """
+
+  def observe(state, x, keys, cond=None):
+    del state, cond
+    chex.assert_shape(x, (None, *spec.shape))
+    return mark(spec, x, hole_of(spec, hiding, keys))
+
+  def transform(state, x, keys, cond=None):
+    known, hidden = read(spec, x)
+    made = fill(state, keys, cond, known, hidden)
+    return jnp.where(hidden, made, known).astype(known.dtype)
+
+  return {"observe": observe, "transform": transform}
 
 
 def hole_of(spec: Spec, hiding: Hiding, keys: Array) -> Array:

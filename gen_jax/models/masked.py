@@ -39,7 +39,7 @@ from gen_jax.losses.diffusion import stratified
 from gen_jax.models import autoregressive
 from gen_jax.models.autoregressive import drawn
 from gen_jax.models.common import bits_per_dim, label_of
-from gen_jax.models.hiding import Hiding, hole_of, mark, read
+from gen_jax.models.hiding import Hiding, completion
 from gen_jax.nets.masked import MaskedTransformer
 from gen_jax.schema import Count, Decay, Dtype, Natural, NonNegative, Share, builder
 
@@ -220,15 +220,10 @@ def build(
     shown = jnp.where(x == spec.levels, spec.levels // 2, x)
     return as_integers(shown.reshape(*x.shape[:2], *spec.shape), spec.levels)
 
-  def observe(state, x, keys, cond=None):
-    del state, cond
-    chex.assert_shape(x, (None, *spec.shape))
-    return mark(spec, x, hole_of(spec, sample, keys))
-
-  def transform(state, x, keys, cond=None):
-    known, hidden = read(spec, x)
-    made = filled(state, keys, parts.sequence(known), hidden.reshape(len(x), -1), cond)
-    return as_integers(made.reshape(known.shape), spec.levels).astype(known.dtype)
+  def fill(state, keys, cond, known, hidden):
+    flat = hidden.reshape(len(hidden), -1)
+    made = filled(state, keys, parts.sequence(known), flat, cond)
+    return as_integers(made.reshape(known.shape), spec.levels)
 
   model = game(
     {"masked": Player(minimise("masked", loss, optimizer.accumulate), optimizer.make())},
@@ -238,8 +233,7 @@ def build(
     sample=draw,
     trajectory=trajectory,
     log_prob=log_prob,
-    observe=observe,
-    transform=transform,
+    **completion(spec, sample, fill),
     cond=("label",) if conditional else (),
   )
   return single(model)

@@ -41,13 +41,16 @@ from gen_jax.models.denoisers import (
 )
 from gen_jax.models.diffusion import Sampler as OnAnyGrid
 from gen_jax.models.diffusion import check
+from gen_jax.models.editing import Way, drawing
+from gen_jax.models.hiding import Hiding
 from gen_jax.nets.denoiser import octaves
 from gen_jax.schema import Count, Decay, Dtype, Share, builder
 
 
 @dataclasses.dataclass(frozen=True)
-class Sampler(Guided):
-  """How samples are drawn, in equal steps of log_snr, and guided.
+class Sampler(Guided, Hiding):
+  """How samples are drawn, in equal steps of log_snr, guided, and what of pictures is hidden for
+  `transform` to fill in.
 
   solver, steps, eta: see `models.diffusion.Sampler`.
   """
@@ -224,17 +227,13 @@ def build(
     return {"nll": nll, "bound": bound, "bound_gap": bound - nll, **terms}
 
   levels = table(fixed, grids.uniform(fixed, sample.steps))
-
-  def draw(state, keys, cond, frames):
-    """z_0 / alpha_0 of z_0 at the end of the path, where the likelihood's flow begins."""
-    z = solvers.follow(
-      denoise_with(state, cond, sample), levels, keys, spec.shape,
-      solver=solver, frames=frames, dtype=real,
-    )  # fmt: skip
-    return units.raw(z / levels.alpha[-1].item(), state["mutable"]["vdm"])
+  guided = lambda *args: denoise_with(*args, sample)
+  moments = lambda state: state["mutable"]["vdm"]
+  way = Way(fixed, levels, solver, 1.0, likelihood.steps, denoise_with, guided, moments)
+  draw, more = drawing(spec, way, units, sample, real)
 
   return one_player(
     "vdm", init, loss, draw, ema=ema, optimizer=optimizer, frames=min(sample.steps, 40),
     conditional=conditional, evaluate=evaluate, log_prob=log_prob,
-    calls=solvers.calls(solver, levels, sample),
+    calls=solvers.calls(solver, levels, sample), **more,
   )  # fmt: skip

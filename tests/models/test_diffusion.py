@@ -91,6 +91,38 @@ def test_evaluate_is_the_log_probability_with_its_error(flow_matching):
   assert float(terms["denoising_loss"].mean()) < 2.0
 
 
+def test_codes_are_the_noise_that_samples_are_made_of(flow_matching):
+  _, state = flow_matching
+  options = {"dense": Dense(64, 2, 1), "conditional": True, "ema": 0.98}
+  model = build(PLANE, **options, sample=Sampler("heun", 60)).stages[0].model
+  cond = {"label": jnp.arange(8) % 2}
+  code = model.prior(state, keys(8), cond)
+  made = jax.jit(model.decode)(state, code, cond)
+  np.testing.assert_array_equal(made, jax.jit(model.sample)(state, keys(8), cond))
+  np.testing.assert_allclose(jax.jit(model.encode)(state, made, None, cond), code, atol=0.05)
+  # Of another label they are other points: the condition tells the two flows apart.
+  other = model.decode(state, code, {"label": 1 - cond["label"]})
+  assert not np.allclose(other, made, atol=0.1)
+  random = build(PLANE, **options, sample=Sampler("sde_2m", 8, "rho")).stages[0].model
+  assert random.decode is None and random.encode is None and random.prior is None
+
+
+@pytest.mark.parametrize("hide,share", [("lower", 0.5), ("random", 0.25)])
+def test_what_is_known_of_a_picture_stays_and_the_rest_is_drawn(hide, share):
+  sample = Sampler("euler", 3, hide=hide, share=share)
+  model = build(PIXELS, unet=Convolutional(8, (1,)), sample=sample).stages[0].model
+  x = jnp.asarray(np.random.default_rng(0).integers(0, 17, (4, *PIXELS.shape)), jnp.uint8)
+  state = model.init(jax.random.key(0), {"x": x})
+  given = model.observe(state, x, keys(4))
+  hidden = np.asarray(given[..., -1:] == 0)
+  assert hidden.mean((1, 2, 3)).tolist() == [share] * 4
+  fill = jax.jit(model.transform)
+  made, other = fill(state, given, keys(4)), fill(state, given, keys(8)[4:])
+  assert made.dtype == x.dtype and made.shape == x.shape
+  np.testing.assert_array_equal(np.where(hidden, 0, made), np.where(hidden, 0, x))
+  assert not np.array_equal(made, other)
+
+
 def test_hutchinsons_trace_scatters_about_the_exact_one(flow_matching):
   _, state = flow_matching
   x, n = jnp.asarray(POINTS["x"][:8]), 100
