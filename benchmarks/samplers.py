@@ -38,6 +38,7 @@ from gen_jax.run.load import opened
 
 DETERMINISTIC = ("ddim", "dpmpp_2m", "dpmpp_3m", "euler", "heun")
 RANDOM = ("ancestral", "sde_2m", "euler_maruyama")
+DASHES = {"uniform": ":", "log_snr": "-", "rho": "--"}  # of the plot
 FINE = 240  # steps of the solution
 LEVELS = 2**16  # of grey, so many that no rounding is seen
 PAIRED = 4000  # examples that the energy distance is taken to
@@ -146,16 +147,21 @@ def markdown(found: dict[str, dict[int, Cell | str]], calls: Sequence[int], floo
 
 
 def plot(path: Path, found: dict[str, dict[int, Cell | str]]) -> None:
-  """RMS to the fine solution by calls, a line for each solver and grid."""
+  """RMS to the fine solution by calls: a colour for each solver, a dash for each grid."""
   from matplotlib.figure import Figure
 
   figure = Figure(figsize=(7, 4.5), dpi=100, layout="constrained")
-  axes = figure.add_subplot()
+  axes, ticks = figure.add_subplot(), set()
   for name, row in found.items():
+    solver, grid = name.split(", ")
     line = [(c.calls, c.rms) for c in row.values() if isinstance(c, Cell) and c.rms]
     if line:
-      axes.loglog(*zip(*line, strict=True), marker=".", label=name)
+      style = {"color": f"C{DETERMINISTIC.index(solver)}", "linestyle": DASHES[grid]}
+      axes.loglog(*zip(*line, strict=True), marker=".", label=name, **style)
+      ticks |= {calls for calls, _ in line}
   axes.set(xlabel="network calls a sample", ylabel=f"RMS to the solution of {FINE} steps")
+  axes.set_xticks(sorted(ticks), map(str, sorted(ticks)))
+  axes.minorticks_off()
   axes.legend(fontsize=7)
   figure.savefig(path)
 
