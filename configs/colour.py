@@ -48,7 +48,7 @@ CIFAR = dict(
   measures=("likelihood", "colour", "recoloured_accuracy"),
 )
 CIFAR_L2 = dict(
-  model=dict(learn="regression", optimizer=dict(decay_steps=4000)), train=lasting(4000)
+  model=dict(learn="regression", ema=0.998, optimizer=dict(decay_steps=6000)), train=lasting(6000)
 )
 CIFAR_GAN = dict(
   learn="gan", critic=dict(widths=(32, 64, 128)), critic_optimizer=adam(2e-4, 800, b1=0.5)

@@ -43,9 +43,20 @@ from gen_jax.losses.kl import gaussian_kl
 from gen_jax.losses.likelihoods import sum_dims
 
 
-def clip_x0(p: Prediction, x_t: Array, alpha: Array, sigma: Array) -> Prediction:
-  """The prediction with its x_0 kept inside [-1, 1]."""
-  return convert(jnp.clip(p.x0, -1, 1), "x0", x_t, alpha, sigma)._replace(share=p.share)
+def clip_x0(
+  p: Prediction, x_t: Array, alpha: Array, sigma: Array, quantile: float = 0.0
+) -> Prediction:
+  """The prediction with its x_0 [B, ...] kept inside [-1, 1].
+
+  With a quantile, x_0 is divided first by that quantile of its own |x_0|, if it is above 1, so that
+  what guidance drives out of range keeps its contrast (Saharia et al. 2022, arXiv:2205.11487,
+  section 2.3: dynamic thresholding).
+  """
+  x0 = p.x0
+  if quantile:
+    s = jnp.quantile(jnp.abs(x0).reshape(len(x0), -1), quantile, axis=1)
+    x0 = x0 / expand(jnp.maximum(s, 1), x0)
+  return convert(jnp.clip(x0, -1, 1), "x0", x_t, alpha, sigma)._replace(share=p.share)
 
 
 def transitions(schedule: Schedule, dtype) -> Transition:

@@ -23,7 +23,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Array
@@ -100,20 +99,3 @@ def seen(x_t: Array, kind: Kind, level: Level, sigma_data: float = 1.0) -> Array
   """What a network of that kind is given for x_t."""
   scaled = kind in ("edm", "score")
   return x_t / expand(spread(level, sigma_data), x_t) if scaled else x_t
-
-
-def guided(with_condition: Denoise, without: Denoise, w: float) -> Denoise:
-  """x_0 = (1 + w) x_0(condition) - w x_0(none) (Ho & Salimans 2022, arXiv:2207.12598, eq. 6)."""
-
-  def extrapolated(x_t, level):
-    p, q = with_condition(x_t, level), without(x_t, level)
-    return jax.tree.map(lambda a, b: (1 + w) * a - w * b, p, q)
-
-  return extrapolated
-
-
-def steered(of: Callable, label: Array | None, nothing: int, w: float) -> Denoise:
-  """of(label), with guidance w away from `nothing` in the place of every label, if there is any."""
-  if label is None or not w:
-    return of(label)
-  return guided(of(label), of(jnp.full_like(label, nothing)), w)

@@ -26,7 +26,8 @@ import numpy as np
 from gen_jax.core import Array
 from gen_jax.diffusion.algebra import Prediction
 from gen_jax.diffusion.path import Level, Path
-from gen_jax.diffusion.solvers import Solver, nothing
+from gen_jax.diffusion.solvers import Denoiser, Solver, nothing
+from gen_jax.dynamics.ode import Field
 
 
 def between(levels: Level) -> tuple[Level, Level]:
@@ -37,6 +38,16 @@ def between(levels: Level) -> tuple[Level, Level]:
 def slope(p: Prediction, level: Level) -> Array:
   """dx/dt of the probability flow."""
   return level.d_alpha * p.x0 + level.d_sigma * p.eps
+
+
+def field(denoise: Denoiser, path: Path) -> Field:
+  """(t, x_t) -> dx/dt of the probability flow."""
+
+  def slope_at(t, x):
+    level = path.level(t)
+    return slope(denoise(x, level), level)
+
+  return slope_at
 
 
 def euler() -> Solver:

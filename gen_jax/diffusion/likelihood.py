@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gen_jax.core import Array
-from gen_jax.diffusion.flow_solvers import slope
+from gen_jax.diffusion.flow_solvers import field
 from gen_jax.diffusion.path import Path
 from gen_jax.diffusion.solvers import Denoiser
 from gen_jax.dynamics.ode import integrate
@@ -22,13 +22,15 @@ from gen_jax.dynamics.trace import with_divergence
 from gen_jax.losses.likelihoods import gaussian
 
 
-def times(path: Path, steps: int) -> np.ndarray:
-  """float64 [steps + 1], rising: equal steps of t, or of log t on a path whose time is sigma; of
-  the square root of t on one that does not begin at 0, as sigma rises like it there."""
+def times(path: Path, steps: int, last: float | None = None) -> np.ndarray:
+  """float64 [steps + 1], rising to `last`, or the path's: equal steps of t, or of log t on a path
+  whose time is sigma; of the square root of t on one that does not begin at 0, as sigma rises like
+  it there."""
+  last = path.last if last is None else last
   if path.last > 1:
-    return np.geomspace(path.first, path.last, steps + 1)
+    return np.geomspace(path.first, last, steps + 1)
   share = np.linspace(0, 1, steps + 1) ** (2 if path.first > 0 else 1)
-  return path.first + (path.last - path.first) * share
+  return path.first + (last - path.first) * share
 
 
 def log_prob(
@@ -45,12 +47,7 @@ def log_prob(
   """
   first, last = (path.level(jnp.asarray(grid[i], x.dtype)) for i in (0, -1))
   size = x[0].size
-
-  def field(t, x):
-    level = path.level(t)
-    return slope(denoise(x, level), level)
-
   start = first.alpha * x, jnp.zeros(len(x), x.dtype)
-  end, change = integrate(with_divergence(field, probes), start, grid, method="rk4")
+  end, change = integrate(with_divergence(field(denoise, path), probes), start, grid, method="rk4")
   prior = gaussian(end, jnp.zeros_like(end), jnp.sqrt(last.alpha**2 + last.sigma**2))
   return prior + change + size * jnp.log(first.alpha)

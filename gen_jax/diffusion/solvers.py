@@ -40,6 +40,7 @@ from gen_jax.diffusion.algebra import (
   reverse_variance,
 )
 from gen_jax.diffusion.grids import GRIDS
+from gen_jax.diffusion.guidance import Guided, counts
 from gen_jax.diffusion.path import Level, discrete, scheduled
 from gen_jax.diffusion.schedule import Schedule
 
@@ -209,10 +210,12 @@ def times(schedule: Schedule, steps: int, grid: str = "uniform") -> np.ndarray:
   return t[np.append(True, np.diff(t) < 0)]
 
 
-def calls(solver: Solver, steps: int, guidance: float = 0.0) -> int:
-  """How often so many steps ask the network: twice at a time with guidance."""
-  asked = (2 * steps - 1 if solver.correct is not None else steps) + solver.relaxations * steps
-  return 2 * asked if guidance else asked
+def calls(solver: Solver, levels: Level, guide: Guided) -> int:
+  """How often a solver asks the network at levels [S + 1]: twice at a time where w counts."""
+  asked = np.repeat(levels.log_snr[:-1], 1 + solver.relaxations)
+  if solver.correct is not None:
+    asked = np.append(asked, levels.log_snr[1:-1])
+  return int(len(asked) + counts(guide, asked).sum())
 
 
 def solver_of(method: str, variance: Variance = "large", eta: float = 0.0) -> Solver:
@@ -237,7 +240,7 @@ def solver_of(method: str, variance: Variance = "large", eta: float = 0.0) -> So
 
 
 def solve(
-  denoise: Callable[[Array, Array], Prediction],
+  denoise: Denoiser,
   schedule: Schedule,
   keys: Array,
   shape: tuple[int, ...],
@@ -251,7 +254,7 @@ def solve(
   """`follow` a schedule of discrete times from x_T ~ N(0, I), see there.
 
   Args:
-    denoise: (x_t, t) -> Prediction; t is an int32 scalar.
+    denoise: (x_t, level) -> Prediction; level.t is an int32 scalar.
     schedule: the noise schedule, T noise levels.
     steps: number of denoiser calls, 1..T.
     grid: of `times`.
@@ -260,8 +263,7 @@ def solve(
     UserError: for steps outside 1..T.
   """
   levels = discrete(schedule, times(schedule, steps, grid))
-  at = lambda x, level: denoise(x, level.t)
-  return follow(at, levels, keys, shape, solver=solver, frames=frames, dtype=dtype)
+  return follow(denoise, levels, keys, shape, solver=solver, frames=frames, dtype=dtype)
 
 
 def follow(
@@ -283,7 +285,8 @@ def follow(
     levels: table [S + 1], NumPy in float64, of the times in their order, the noisiest first.
     solver: of `solver_of`, or one of this module.
     scale: standard deviation of the noise at the first level.
-    start: x_T [n, *shape] in the place of that noise: without keys, if the solver reads none.
+    start: what the path begins from [n, *shape], if it is not noise of the keys, which a solver
+      that is not random then has no use for.
     frames: if positive, return frames + 1 states of the path, x_T first: [frames + 1, n, *shape].
   """
   steps = len(levels.t) - 1

@@ -26,6 +26,9 @@ from gen_jax.diffusion import schedule as schedules
 from gen_jax.diffusion.algebra import Prediction, Variance, convert, corrupt, forms
 from gen_jax.diffusion.bound import clip_x0, term, transitions, variational_bound
 from gen_jax.diffusion.grids import GRIDS
+from gen_jax.diffusion.guidance import Guided, steered
+from gen_jax.diffusion.guidance import check as check_guidance
+from gen_jax.diffusion.path import discrete
 from gen_jax.diffusion.solvers import SOLVERS, calls, solve, solver_of, times
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
@@ -45,8 +48,8 @@ from gen_jax.schema import Below, Count, Decay, Dtype, Natural, NonNegative, Sha
 
 
 @dataclasses.dataclass(frozen=True)
-class Sampler:
-  """How samples are drawn.
+class Sampler(Guided):
+  """How samples are drawn, and guided.
 
   method: ancestral (alg. 2), ddim, or dpmpp_2m and dpmpp_3m, whose errors fall with the square and
     the cube of the steps, or sde_2m, which adds noise as ancestral does.
@@ -55,8 +58,8 @@ class Sampler:
   variance: of an ancestral step: large is beta_t, small the posterior's (section 3.2), learned what
     the network says between them.
   eta: stochasticity of ddim, 0 to 1.
-  guidance: w of (1 + w) eps(x, cond) - w eps(x, no cond); 0 for none.
   clip: keep the predicted x_0 inside [-1, 1].
+  clip_quantile: of |x_0| by which an example is divided before that, such as 0.995; 0 for none.
   """
 
   method: Literal[*SOLVERS] = "ancestral"
@@ -64,8 +67,8 @@ class Sampler:
   grid: Literal[*GRIDS] = "uniform"
   variance: Variance = "large"
   eta: Share = 0.0
-  guidance: float = 0.0
   clip: bool = True
+  clip_quantile: Share = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,26 +125,6 @@ def predictor(net: UNet, prediction: str, alpha: Array, sigma: Array) -> Predict
     return convert(output, prediction, x_t, alpha[t], sigma[t])._replace(share=share)
 
   return predict
-
-
-def guided(predict: Predict, w: float, nothing: int, alpha: Array, sigma: Array) -> Predict:
-  """Classifier-free guidance (Ho & Salimans 2022, eq. 6): (1 + w) eps(x, cond) - w eps(x, none).
-
-  nothing: in every place of cond stands for none. Without cond, or with w = 0, `predict` as it is.
-  A learned variance stays that of cond.
-  """
-
-  def extrapolated(params, x_t, t, cond):
-    if w == 0 or cond is None:
-      return predict(params, x_t, t, cond)
-    both = jnp.concatenate([cond, jnp.full_like(cond, nothing)])
-    p = predict(params, jnp.concatenate([x_t, x_t]), jnp.concatenate([t, t]), both)
-    with_cond, without = jnp.split(p.eps, 2)
-    eps = (1 + w) * with_cond - w * without
-    share = None if p.share is None else jnp.split(p.share, 2)[0]
-    return convert(eps, "eps", x_t, alpha[t], sigma[t])._replace(share=share)
-
-  return extrapolated
 
 
 @builder
@@ -268,15 +251,15 @@ def build(
 
   def draw(state, keys, cond, frames):
     params, cond = averaged(state, "unet"), given(cond)
-    predict_guided = guided(predict, sample.guidance, nothing, alpha, sigma)
+    of = lambda cond: lambda x_t, at: predict(params, x_t, jnp.full(x_t.shape[0], at.t), cond)
+    denoise = steered(of, cond, nothing, sample)
 
-    def denoise(x_t, t):
-      t = jnp.full(x_t.shape[0], t)
-      p = predict_guided(params, x_t, t, cond)
-      return clip_x0(p, x_t, alpha[t], sigma[t]) if sample.clip else p
+    def clipped(x_t, at):
+      p = denoise(x_t, at)
+      return clip_x0(p, x_t, at.alpha, at.sigma, sample.clip_quantile) if sample.clip else p
 
     x = solve(
-      denoise, noise, keys, spec.shape, steps=steps, solver=solver, grid=sample.grid,
+      clipped, noise, keys, spec.shape, steps=steps, solver=solver, grid=sample.grid,
       frames=frames, dtype=real,
     )  # fmt: skip
     return quantize(x, spec.levels)
@@ -290,7 +273,7 @@ def build(
     trajectory=lambda state, keys, cond=None: draw(state, keys, cond, min(steps, 40)),
     log_prob=log_prob,
     cond=(condition,) if nothing else (),
-    calls=calls(solver, len(times(noise, steps, sample.grid)) - 1, sample.guidance),
+    calls=calls(solver, discrete(noise, times(noise, steps, sample.grid)), sample),
   )
   return single(model)
 
@@ -329,5 +312,6 @@ def check_options(
     raise UserError(
       f"sample.steps must be 0 (all) or 1 to {timesteps}, the timesteps, not {sample.steps}"
     )
-  if sample.guidance and condition == "none":
-    raise UserError("sample.guidance needs model.condition=label or caption: leave it 0")
+  if sample.clip_quantile and not sample.clip:
+    raise UserError("sample.clip_quantile is of sample.clip=True")
+  check_guidance(sample, condition != "none", "model.condition=label or caption")

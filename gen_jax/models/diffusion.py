@@ -33,6 +33,8 @@ from gen_jax.diffusion import likelihood as flow
 from gen_jax.diffusion.algebra import corrupt
 from gen_jax.diffusion.coupling import paired
 from gen_jax.diffusion.distillation import Teaching
+from gen_jax.diffusion.guidance import Guided, steered
+from gen_jax.diffusion.guidance import check as check_guidance
 from gen_jax.diffusion.path import PATHS, Path, table
 from gen_jax.diffusion.times import TIMES, strata
 from gen_jax.learn.game import averaged
@@ -58,8 +60,8 @@ SOLVERS = ("euler", "heun", "euler_maruyama", *solvers.SOLVERS)
 
 
 @dataclasses.dataclass(frozen=True)
-class Sampler:
-  """How samples are drawn.
+class Sampler(Guided):
+  """How samples are drawn, and guided.
 
   solver: euler or heun of the probability flow, euler_maruyama of the SDE, or one of
     `diffusion.solvers`.
@@ -69,7 +71,6 @@ class Sampler:
   churn: noise that heun adds, S_churn of EDM.
   corrections: Langevin steps before each of the solver's, a network call each.
   snr: r, the length of these (`flow_solvers.langevin`).
-  guidance: w of x_0 = (1 + w) x_0(label) - w x_0(no label); 0 for none.
   """
 
   solver: Literal[SOLVERS] = "heun"
@@ -79,7 +80,6 @@ class Sampler:
   churn: NonNegative = 0.0
   corrections: Natural = 0
   snr: Positive = 0.16
-  guidance: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,18 +198,18 @@ def build(
     value = denoising(params["net"], mutable, x0, t, eps, label, train=True, rngs=rngs)
     return value, (mutable["net"], {})
 
-  def denoise_by(params, label, guidance=0.0):
+  def denoise_by(params, label, guide=Guided()):
     """(x_t, level) -> Prediction."""
 
     def of(label):
       apply = lambda x, clock: net.apply({"params": params}, x, tick(clock), label)
       return kinds.denoiser(apply, prediction, sigma_data)
 
-    return kinds.steered(of, label, nothing, guidance)
+    return steered(of, label, nothing, guide)
 
-  def denoise_with(state, cond, guidance=0.0):
+  def denoise_with(state, cond, guide=Guided()):
     """The same with the averaged parameters."""
-    return denoise_by(averaged(state, "net"), given(cond), guidance)
+    return denoise_by(averaged(state, "net"), given(cond), guide)
 
   def nll(state, x, keys, cond, steps):
     moments = state["mutable"]["net"]
@@ -236,18 +236,20 @@ def build(
       terms |= {"nll": fine, "ode_error": jnp.abs(fine - coarse)}
     return terms
 
+  levels = table(route, grids.GRIDS[sample.grid](route, sample.steps))
+  solver = solver_of(sample, route)
+
   def draw(state, keys, cond, frames):
-    levels = table(route, grids.GRIDS[sample.grid](route, sample.steps))
     x = solvers.follow(
-      denoise_with(state, cond, sample.guidance), levels, keys, spec.shape,
-      solver=solver_of(sample, route), scale=float(levels.sigma[0]), frames=frames, dtype=real,
+      denoise_with(state, cond, sample), levels, keys, spec.shape,
+      solver=solver, scale=float(levels.sigma[0]), frames=frames, dtype=real,
     )  # fmt: skip
     return units.raw(x, state["mutable"]["net"])
 
   return one_player(
     "net", init, loss, draw, ema=ema, optimizer=optimizer, frames=min(sample.steps, 40),
     conditional=conditional, evaluate=evaluate, log_prob=log_prob if vectors else None,
-    calls=solvers.calls(solver_of(sample, route), sample.steps, sample.guidance),
+    calls=solvers.calls(solver, levels, sample),
   )  # fmt: skip
 
 
@@ -276,8 +278,7 @@ def check(spec, path, prediction, times, coupling, conditional, images, sample) 
         "model.coupling=optimal pairs across classes, which makes another law of each class: take"
         " independent, or model.conditional=False"
       )
-  if sample.guidance and not conditional:
-    raise UserError("sample.guidance needs model.conditional=True: leave it 0")
+  check_guidance(sample, conditional, "model.conditional=True")
   if times == "logit_normal" and path == "edm":
     raise UserError("model.times=logit_normal is for times in 0..1, and those of edm are sigma")
   if sample.churn and sample.solver != "heun":

@@ -97,7 +97,7 @@ def build(
   )  # fmt: skip
 
   def of(steps: int, **options) -> Model:
-    ddim = diffusion.Sampler("ddim", steps)
+    ddim = diffusion.Sampler(solver="ddim", steps=steps)
     return diffusion.build(spec, sample=ddim, **how, **options).stages[0].model
 
   def teacher(steps: int) -> Model:

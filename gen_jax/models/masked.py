@@ -15,14 +15,12 @@ for classifier-free guidance (Ho & Salimans 2022), if asked for. See `gen_jax.di
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from gen_jax.core import (
   Array,
@@ -32,16 +30,16 @@ from gen_jax.core import (
   UserError,
   as_integers,
   count_dims,
-  fold_all,
   single,
 )
-from gen_jax.diffusion.masked import RULES, Predict, bound, bound_at, hide, unmask
+from gen_jax.diffusion.masked import RULES, Predict, bound, bound_at, unmask
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.losses.diffusion import stratified
 from gen_jax.models import autoregressive
 from gen_jax.models.autoregressive import drawn
 from gen_jax.models.common import bits_per_dim, label_of
+from gen_jax.models.hiding import Hiding, hole_of, mark, read
 from gen_jax.nets.masked import MaskedTransformer
 from gen_jax.schema import Count, Decay, Dtype, Natural, NonNegative, Share, builder
 
@@ -64,15 +62,8 @@ class Decoding(autoregressive.Sampler):
 
 
 @dataclasses.dataclass(frozen=True)
-class Sampler(Decoding):
-  """How samples are drawn, and what `observe` hides for `transform` to fill in.
-
-  hide: lower, the last rows (of a sequence its end), or random, pixels anywhere.
-  share: of the rows, or pixels, that are hidden.
-  """
-
-  hide: Literal["lower", "random"] = "lower"
-  share: Share = 0.5
+class Sampler(Decoding, Hiding):
+  """How samples are drawn, and what `observe` hides for `transform` to fill in."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -252,48 +243,6 @@ def build(
     cond=("label",) if conditional else (),
   )
   return single(model)
-
-
-def hole_of(spec: Spec, sampler: Sampler, keys: Array) -> Array:
-  """bool [B, *places]: where examples are hidden; places are the pixels [H, W] of images, or all
-  entries."""
-  places = spec.shape[:2] if len(spec.shape) == 3 else spec.shape
-  if sampler.hide == "lower":
-    lower = jnp.arange(places[0]) >= places[0] - round(sampler.share * places[0])
-    return jnp.broadcast_to(lower.reshape(-1, *[1] * (len(places) - 1)), (len(keys), *places))
-  size = math.prod(places)
-  n = jnp.full(len(keys), round(sampler.share * size))
-  return hide(fold_all(keys, 0), n, size).reshape(-1, *places)
-
-
-def mark(spec: Spec, x: Array, hidden: Array) -> Array:
-  """x [B, *spec.shape] with what is hidden, see `hole_of`: images with an alpha, others with K."""
-  if len(spec.shape) == 3:
-    known = jnp.full_like(x[..., :1], spec.levels - 1)
-    return jnp.where(hidden[..., None], 0, jnp.concatenate([x, known], -1)).astype(x.dtype)
-  wide = jnp.promote_types(x.dtype, np.min_scalar_type(spec.levels))
-  return jnp.where(hidden, spec.levels, x.astype(wide))
-
-
-def read(spec: Spec, x: Array) -> tuple[Array, Array]:
-  """(x [B, *spec.shape], bool of that shape, where it is hidden) of what `mark` gives.
-
-  Raises:
-    UserError: if images lack the alpha.
-  """
-  if len(spec.shape) != 3:
-    chex.assert_shape(x, (None, *spec.shape))
-    hidden = x >= spec.levels
-    return jnp.where(hidden, 0, x).astype(spec.x.dtype), hidden
-  channels, top = spec.shape[-1], spec.levels - 1
-  if x.shape[1:] != (*spec.shape[:2], channels + 1):
-    raise UserError(
-      f"completion is given images of {spec.shape[0]}x{spec.shape[1]} with {channels + 1} channels,"
-      f" of which the last is below {top} where they are hidden and {top} elsewhere, not of shape"
-      f" {x.shape[1:]}"
-    )
-  known, hidden = x[..., :channels], x[..., channels:] < top
-  return known, jnp.broadcast_to(hidden, known.shape)
 
 
 def check(

@@ -21,6 +21,8 @@ from gen_jax.diffusion import denoise as kinds
 from gen_jax.diffusion import grids, solvers
 from gen_jax.diffusion import likelihood as flow
 from gen_jax.diffusion.algebra import corrupt
+from gen_jax.diffusion.guidance import Guided, steered
+from gen_jax.diffusion.guidance import check as check_guidance
 from gen_jax.diffusion.path import Path, of_log_snr, table
 from gen_jax.diffusion.times import strata
 from gen_jax.learn.game import averaged
@@ -44,16 +46,15 @@ from gen_jax.schema import Count, Decay, Dtype, Share, builder
 
 
 @dataclasses.dataclass(frozen=True)
-class Sampler:
-  """How samples are drawn, in equal steps of log_snr.
+class Sampler(Guided):
+  """How samples are drawn, in equal steps of log_snr, and guided.
 
-  solver, steps, eta, guidance: see `models.diffusion.Sampler`.
+  solver, steps, eta: see `models.diffusion.Sampler`.
   """
 
   solver: Literal[*solvers.SOLVERS] = "dpmpp_2m"
   steps: Count = 32
   eta: Share = 0.0
-  guidance: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,8 +134,9 @@ def build(
   Raises:
     UserError: for what `models.diffusion` refuses, or ends that do not fall.
   """
-  options = OnAnyGrid(sample.solver, guidance=sample.guidance)
+  options = OnAnyGrid(solver=sample.solver)
   check(spec, "vdm", "eps", "uniform", "independent", conditional, unet, options)
+  check_guidance(sample, conditional, "model.conditional=True")
   if not first_log_snr > last_log_snr:
     raise UserError(f"model.first_log_snr={first_log_snr} must be above {last_log_snr}, the last")
   vectors, nothing, given = spec.levels is None, spec.classes, labels(conditional)
@@ -194,13 +196,13 @@ def build(
     middle = middle / likelihood.times
     return {"prior_kl": kl, "diffusion_loss": middle, "decoder_loss": decoder}
 
-  def denoise_with(state, cond, guidance=0.0):
+  def denoise_with(state, cond, guide=Guided()):
     params, label = averaged(state, "vdm"), given(cond)
 
     def of(label):
       return kinds.denoiser(lambda x, clock: apply(params, x, clock, label), "eps")
 
-    return kinds.steered(of, label, nothing, guidance)
+    return steered(of, label, nothing, guide)
 
   def log_prob(state, x, keys, cond=None):
     """log p(x | cond) in nats [B]: of real values by the probability flow, exact up to the error of
@@ -221,11 +223,12 @@ def build(
     nll = -log_prob(state, batch["x"], keys, batch)
     return {"nll": nll, "bound": bound, "bound_gap": bound - nll, **terms}
 
+  levels = table(fixed, grids.uniform(fixed, sample.steps))
+
   def draw(state, keys, cond, frames):
     """z_0 / alpha_0 of z_0 at the end of the path, where the likelihood's flow begins."""
-    levels = table(fixed, grids.uniform(fixed, sample.steps))
     z = solvers.follow(
-      denoise_with(state, cond, sample.guidance), levels, keys, spec.shape,
+      denoise_with(state, cond, sample), levels, keys, spec.shape,
       solver=solver, frames=frames, dtype=real,
     )  # fmt: skip
     return units.raw(z / levels.alpha[-1].item(), state["mutable"]["vdm"])
@@ -233,5 +236,5 @@ def build(
   return one_player(
     "vdm", init, loss, draw, ema=ema, optimizer=optimizer, frames=min(sample.steps, 40),
     conditional=conditional, evaluate=evaluate, log_prob=log_prob,
-    calls=solvers.calls(solver, sample.steps, sample.guidance),
+    calls=solvers.calls(solver, levels, sample),
   )  # fmt: skip

@@ -8,6 +8,7 @@ import pytest
 from gen_jax.core import UserError, fold_each
 from gen_jax.diffusion import flow_solvers, schedule, solvers
 from gen_jax.diffusion.algebra import convert, posterior
+from gen_jax.diffusion.guidance import Guided, steered
 from gen_jax.diffusion.path import PATHS, table
 
 N = 40_000
@@ -46,10 +47,15 @@ def test_steps_of_the_true_variance_have_the_law_of_the_data():
   assert abs(x.var() / variance - 1) < 5 * (2 / N) ** 0.5
 
 
+def at(denoise):
+  """(x_t, level) -> Prediction of (x_t, t) -> Prediction."""
+  return lambda x, level: denoise(x, level.t)
+
+
 def draw(s, denoise, n=N, method="ancestral", variance="large", eta=0.0, **kwargs):
   keys = fold_each(jax.random.key(0), jnp.arange(n))
   solver = solvers.solver_of(method, variance, eta)
-  return np.asarray(solvers.solve(denoise, s, keys, (), solver=solver, **kwargs), np.float64)
+  return np.asarray(solvers.solve(at(denoise), s, keys, (), solver=solver, **kwargs), np.float64)
 
 
 def law(s, mean, std, steps, kind):
@@ -175,7 +181,7 @@ def test_a_sample_depends_on_its_own_key_only(method):
     jnp.where(jnp.arange(6)[:, None] == 2, jax.random.key_data(keys), jax.random.key_data(other))
   )
   solver = solvers.solver_of(method)
-  run = lambda k: solvers.solve(optimal(s, 0.0, 1.0), s, k, (3,), steps=20, solver=solver)
+  run = lambda k: solvers.solve(at(optimal(s, 0.0, 1.0)), s, k, (3,), steps=20, solver=solver)
   np.testing.assert_array_equal(run(keys)[2], run(mixed)[2])
   assert not np.array_equal(run(keys)[1], run(mixed)[1])
 
@@ -201,20 +207,26 @@ def test_other_grids_are_even_in_the_noise_that_integers_allow():
 def test_calls_are_counted_as_they_are_made():
   made = []
 
-  def denoise(x, level):
-    jax.debug.callback(lambda: made.append(1))
-    return convert(0 * x, "x0", x, level.alpha, level.sigma)
+  def of(cond):  # of the condition and of none in one call: each is counted
+    def denoise(x, level):
+      jax.debug.callback(lambda: made.append(len(x) // 2))
+      return convert(0 * x, "x0", x, level.alpha, level.sigma)
+
+    return denoise
 
   corrected = flow_solvers.langevin(flow_solvers.heun(), 2, 0.1)
+  guides = Guided(), Guided(guidance=1.0), Guided(guidance=1.0, guidance_interval=(0.3, 9.0))
+  levels, cond = table(PATHS["vp"](), np.linspace(1, 0, 6)), jnp.zeros(2, jnp.int32)
+  keys, found = fold_each(jax.random.key(0), jnp.arange(2)), []
   for solver in (solvers.solver_of("dpmpp_3m"), flow_solvers.heun(), corrected):
-    made.clear()
-    levels = table(PATHS["vp"](), np.linspace(1, 0, 6))
-    x = solvers.follow(
-      denoise, levels, fold_each(jax.random.key(0), jnp.arange(2)), (), solver=solver
-    )
-    jax.block_until_ready(x)
-    jax.effects_barrier()
-    assert len(made) == solvers.calls(solver, 5)
+    for guide in guides:
+      made.clear()
+      denoise = steered(of, cond, 1, guide)
+      jax.block_until_ready(solvers.follow(denoise, levels, keys, (3,), solver=solver))
+      jax.effects_barrier()
+      found.append(sum(made))
+      assert found[-1] == solvers.calls(solver, levels, guide)
+  assert found == [5, 10, 8, 9, 18, 15, 19, 38, 31]
 
 
 @pytest.mark.parametrize(
