@@ -18,11 +18,11 @@ DIGITS = dict(
     teacher_steps=64, final_steps=4, conditional=True, ema=0.999,
     unet=dict(width=32, multipliers=(1, 2), blocks=1),
     optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=1800, warmup=100, clip=1.0),
-    student_optimizer=dict(learning_rate=5e-4, schedule="linear", decay_steps=300, clip=1.0),
+    student_optimizer=dict(learning_rate=5e-4, schedule="linear", decay_steps=500, clip=1.0),
   ),
   data=dict(name="digits", batch_size=128),
   train=dict(
-    steps=(1800, 300, 300, 300, 300), log_every=50, sample_every=300, checkpoint_every=300
+    steps=(1800, 500, 500, 500, 500), log_every=50, sample_every=500, checkpoint_every=300
   ),
   evaluate=dict(samples=1500),
   measures=("frechet", "prdc", "sample_accuracy", "memorisation", "function_evaluations"),

@@ -8,6 +8,9 @@ network is told t and t - r.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +35,23 @@ class Sampler:
   """
 
   steps: Count = 1
+
+
+class Objective(NamedTuple):
+  """What an average velocity u learns, see `diffusion.mean_velocity`.
+
+  name: of the system.
+  times: (key, count, share, dtype) -> r, t [count] each, r < t in that share of them.
+  share: of the examples in training.
+  loss: (u, x0, eps [B, ...], r, t [B]) -> [B].
+  measured: the same, as `evaluate` gives it.
+  """
+
+  name: str
+  times: Callable
+  share: float
+  loss: Callable
+  measured: Callable
 
 
 @builder
@@ -66,9 +86,22 @@ def build(
   Raises:
     UserError: for data of another kind.
   """
+  objective = Objective(
+    "meanflow", mean_velocity.time_pairs, share,
+    partial(mean_velocity.loss, tangent=tangent, power=power, floor=floor),
+    partial(mean_velocity.loss, tangent=tangent),
+  )  # fmt: skip
+  return wired(spec, objective, dense, dtype, ema, optimizer, sample)
+
+
+def wired(
+  spec: Spec, objective: Objective, dense: Dense, dtype: str, ema: float, optimizer: Optimizer,
+  sample: Sampler,
+) -> Program:  # fmt: skip
+  """The program of one network that learns so, see `build`."""
   if len(spec.shape) != 1 or spec.levels is not None:
     raise UserError(
-      f"meanflow models vectors of real values, not shape {spec.shape} of"
+      f"{objective.name} models vectors of real values, not shape {spec.shape} of"
       f" {'real values' if spec.levels is None else 'integers'}"
     )
   real, (size,) = jnp.promote_types(dtype, jnp.float32), spec.shape
@@ -89,19 +122,16 @@ def build(
     del step
     x0 = scaled(batch["x"], mutable["net"])
     time_key, noise_key = jax.random.split(key)
-    r, t = mean_velocity.time_pairs(time_key, len(x0), share, real)
+    r, t = objective.times(time_key, len(x0), objective.share, real)
     eps = jax.random.normal(noise_key, x0.shape, real)
-    value = mean_velocity.loss(
-      average(params["net"]), x0, eps, r, t, tangent=tangent, power=power, floor=floor
-    )
-    return value, (mutable["net"], {})
+    return objective.loss(average(params["net"]), x0, eps, r, t), (mutable["net"], {})
 
   def evaluate(state, batch, keys):
     x0, u = scaled(batch["x"], state["mutable"]["net"]), average(averaged(state, "net"))
-    pair = lambda key: mean_velocity.time_pairs(key, 1, 1.0, real)
+    pair = lambda key: objective.times(key, 1, 1.0, real)
     r, t = (times[:, 0] for times in jax.vmap(pair)(fold_all(keys, 0)))
     eps = jax.vmap(lambda key: jax.random.normal(key, (size,), real))(fold_all(keys, 1))
-    of = lambda r: mean_velocity.loss(u, x0, eps, r, t, tangent=tangent)
+    of = lambda r: objective.measured(u, x0, eps, r, t)
     return {"mean_velocity_loss": of(r), "velocity_loss": of(t)}
 
   def draw(state, keys, cond, frames):

@@ -47,7 +47,7 @@ def build(
   ema: Decay = 0.998,
   optimizer: Optimizer = Optimizer(learning_rate=2e-3, warmup=200, clip=1.0),
   student_optimizer: Optimizer = Optimizer(learning_rate=1e-3, clip=1.0),
-  sample: diffusion.Sampler = diffusion.Sampler("euler", 1),
+  sample: diffusion.Sampler = diffusion.Sampler(solver="euler", steps=1),
   likelihood: diffusion.Likelihood = diffusion.Likelihood(),
 ) -> Program:
   """Real vectors [D], or images [H, W, C] with integer grey levels.
@@ -72,7 +72,7 @@ def build(
   """
   path = linear()
   levels = table(path, grids.uniform(path, pairs.steps))
-  ode = diffusion.solver_of(diffusion.Sampler(pairs.solver), path)
+  ode = diffusion.solver_of(diffusion.Sampler(solver=pairs.solver), path)
   how = dict(
     path="linear", prediction="velocity", conditional=conditional, label_dropout=label_dropout,
     dense=dense, unet=unet, dtype=dtype, ema=ema, sample=sample, likelihood=likelihood,

@@ -152,6 +152,7 @@ MORE = (
   System("score_sde:tiny"),
   System("dit:tiny"),
   System("flow_matching:tiny_reflow", WITH_STUDENTS),
+  System("shortcut:tiny"),
   System("ddpm:tiny_captions"),
   System("palette:tiny", FLOAT64),
   System("pacgan:tiny", TWO_PLAYERS),

@@ -135,6 +135,68 @@ def test_the_adaptive_weight_scales_the_gradient():
   np.testing.assert_allclose(weighted, plain / (value(1.3) + 0.1), rtol=1e-12)
 
 
+@pytest.mark.parametrize("r,t", [(0.0, 1.0), (0.5, 1.0), (0.25, 0.5)])
+def test_the_exact_average_is_the_mean_of_its_halves(r, t):
+  x0, eps, weight = quadrature()
+  at = full(r, x0), full(t, x0)
+  loss = lambda u: mean_velocity.shortcut_loss(u, x0, eps, *at, smallest=1 / 64)
+  assert float(loss(average).max()) < 1e-24
+  other = lambda z, r, t: average(z, r, t) + 0.1 * (t - r)[:, None] ** 2
+  # By hand: halves of length d / 2 are off by 0.1 (d / 2)^2 each, the first moves z for the second.
+  assert (loss(other) > 1e-6).all()
+
+
+def test_the_shortest_steps_are_halved_by_the_velocity():
+  z, smallest = jnp.linspace(-3, 3, 8)[:, None], 1 / 32
+  t, r = full(0.5, z), full(0.5 - smallest, z)
+  euler = z
+  for _ in range(2):
+    v = average(euler, t, t)
+    euler, t = euler - smallest / 2 * v, t - smallest / 2
+  wanted = (((z - euler) / smallest - average(z, r, full(0.5, z))) ** 2).mean(1)
+  # z is the corruption of any pair of which it is the noise and the data at once.
+  found = mean_velocity.shortcut_loss(average, z, z, r, full(0.5, z), smallest=smallest)
+  np.testing.assert_allclose(found, wanted, rtol=1e-9)
+  assert (wanted > 1e-9).any()
+
+
+def test_a_shortcut_without_length_is_flow_matching():
+  x0, eps, _ = quadrature()
+  t = full(0.4, x0)
+  u = lambda z, r, t: 0.3 * z + (t - r)[:, None]
+  found = mean_velocity.shortcut_loss(u, x0, eps, t, t, smallest=1 / 64)
+  wanted = (0.3 * (0.6 * x0 + 0.4 * eps) - (eps - x0)) ** 2
+  np.testing.assert_allclose(found, wanted[:, 0])
+
+
+def test_the_halves_are_no_way_for_the_gradient():
+  x0, eps, _ = quadrature(3)
+  at = full(0.0, x0), full(1.0, x0)
+
+  def value(a):
+    return mean_velocity.shortcut_loss(
+      lambda z, r, t: a * average(z, r, t), x0, eps, *at, smallest=1 / 64
+    ).sum()
+
+  target = value(1.3)
+  u = average(eps, *at)
+  z = eps - 0.5 * 1.3 * average(eps, full(0.5, x0), at[1])
+  halves = 1.3 * (average(eps, full(0.5, x0), at[1]) + average(z, at[0], full(0.5, x0))) / 2
+  assert float(target) == pytest.approx(float(((1.3 * u - halves) ** 2).sum()))
+  gradient = 2 * ((1.3 * u - halves) * u).sum()
+  assert float(jax.grad(value)(1.3)) == pytest.approx(float(gradient))
+
+
+def test_lengths_of_shortcuts():
+  r, t = mean_velocity.halved_times(jax.random.key(0), 10_000, 0.5, jnp.float64, halvings=3)
+  length = np.asarray(t - r)
+  assert set(length) == {0, 1, 0.5, 0.25} and (r >= 0).all() and (t <= 1).all()
+  for d in (1, 0.5, 0.25):
+    assert (length == d).mean() == pytest.approx(1 / 6, abs=0.02)
+    assert set(np.asarray(t)[length == d]) == set(np.arange(d, 1 + d, d))
+  assert float(t[length == 0].mean()) == pytest.approx(0.5, abs=0.02)
+
+
 def test_pairs_of_times():
   r, t = mean_velocity.time_pairs(jax.random.key(0), 10_000, 0.25, jnp.float64)
   assert (r <= t).all()

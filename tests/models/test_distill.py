@@ -121,7 +121,11 @@ def test_any_student_draws_and_the_teacher_in_any_number_of_steps(distilled):
 def test_a_straightened_flow_has_the_density_and_sampler_of_any(straightened):
   program, states, _ = straightened
   assert [stage.release for stage in program.stages] == [(), (0,), (1,)]
-  model = diffusion.build(PLANE, **SMALL, sample=diffusion.Sampler("euler", 1)).stages[0].model
+  model = (
+    diffusion.build(PLANE, **SMALL, sample=diffusion.Sampler(solver="euler", steps=1))
+    .stages[0]
+    .model
+  )
   for name, given in (("sample", keys()), ("log_prob", points()["x"])):
     found = jax.jit(getattr(program.model, name))(states, given)
     wanted = jax.jit(getattr(model, name))(states[-1], given)

@@ -1,4 +1,4 @@
-"""What the builders of consistency and MeanFlow refuse, and what their functions owe each other."""
+"""What the builders of few-step models refuse, and what their functions owe each other."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gen_jax.core import Spec, UserError, fold_each
-from gen_jax.models import consistency, meanflow
+from gen_jax.models import consistency, meanflow, shortcut
 from gen_jax.models.diffusion import Dense
 
 PLANE = Spec.of((2,))
@@ -31,6 +31,8 @@ def test_a_consistency_model_begins_as_the_best_linear_denoiser():
     (lambda: consistency.build(PLANE, halvings=0), "model.halvings must be 1 or more"),
     (lambda: meanflow.build(Spec.of((8, 8, 1), 17)), "vectors of real values"),
     (lambda: meanflow.build(PLANE, share=1.5), "model.share must be in"),
+    (lambda: shortcut.build(Spec.of((8, 8, 1), 17)), "shortcut models vectors of real values"),
+    (lambda: shortcut.build(PLANE, sample=meanflow.Sampler(3)), "one of 1, 2, 4, 8, 16, 32, 64"),
   ],
 )
 def test_refusals(build, message):
