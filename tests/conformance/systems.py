@@ -52,6 +52,13 @@ FAIR = {"model": {"dtype": "float64", "predictor_optimizer": SGD, "adversary_opt
 PRIORS = {name: {"optimizer": SGD} for name in ("pixelcnn", "transformer", "masked")}
 TWO_STAGES = {"model": {"dtype": "float64", "optimizer": SGD, **PRIORS}}
 
+# For a diffusion of the codes of an autoencoder.
+TWO_STAGES_OF_LATENTS = {
+  "model": {
+    "dtype": "float64", "optimizer": SGD, "kl": {"optimizer": SGD}, "vq": {"optimizer": SGD}
+  }
+}  # fmt: skip
+
 # For a classifier after an autoencoder.
 TWO_STAGES_OF_LABELS = configs.merge(SMALL_STEPS, {"model": {"classifier_optimizer": SGD}})
 
@@ -92,6 +99,7 @@ SYSTEMS = (
   System("flow_matching:tiny"),
   System("edm:tiny"),
   System("vdm:tiny", SMALL_STEPS),
+  System("latent:tiny", TWO_STAGES_OF_LATENTS),
   System("diffflow:tiny"),
   System("consistency:tiny", SMALL_STEPS),
   System("meanflow:tiny"),
@@ -147,6 +155,7 @@ MORE = (
   System("ddpm:tiny_improved"),
   System("score_sde:tiny"),
   System("dit:tiny"),
+  System("latent:tiny_vq", TWO_STAGES_OF_LATENTS),
   System("ddpm:tiny_captions"),
   System("palette:tiny", FLOAT64),
   System("pacgan:tiny", TWO_PLAYERS),
