@@ -44,8 +44,8 @@ TINY = tiny(
         factor=2, dim=2, width=4, blocks=0, residual=4,
         optimizer=dict(warmup=2, decay_steps=8),
       ),
-      unet=dict(width=8, multipliers=(1,), attention=(), heads=1),
-      ema=0.9, optimizer=dict(warmup=2, decay_steps=8),
+      network="dit", dit=dict(patch=1, width=8, depth=1, heads=2), ema=0.9,
+      optimizer=dict(warmup=2, decay_steps=8),
     ),
     data=dict(name="digits", resolution=0, batch_size=16),
     train=dict(steps=(8, 8)),
@@ -65,7 +65,8 @@ VARIANTS = {
     TINY,
     dict(
       model=dict(
-        codes="vq", network="dit", dit=dict(patch=1, width=8, depth=1, heads=2),
+        codes="vq", network="unet",
+        unet=dict(width=4, multipliers=(1,), attention=(), heads=1),
         # A fast average, so that codes die and are restarted within these few steps.
         vq=dict(
           factor=2, codes=8, dim=2, width=4, blocks=0, residual=4, decay=0.5, restart=0.3,
