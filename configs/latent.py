@@ -13,21 +13,20 @@ from gen_jax.config import experiment, merge, tiny, variant
 
 DIFFUSION = dict(
   path="linear", prediction="velocity", times="logit_normal", conditional=True, ema=0.998,
-  unet=dict(width=64, multipliers=(1, 2), blocks=1),
-  optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=4000, warmup=100, clip=1.0),
+  unet=dict(width=32, multipliers=(1, 2), blocks=1, attention=(4,), heads=2),
+  optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=3000, warmup=100, clip=1.0),
+)  # fmt: skip
+
+FIRST = dict(
+  factor=4, dim=4, width=64, blocks=2, residual=32,
+  optimizer=dict(learning_rate=3e-3, schedule="cosine", decay_steps=2500, warmup=50, clip=1.0),
 )  # fmt: skip
 
 SPRITES = dict(
-  model=dict(
-    DIFFUSION,
-    kl=dict(
-      factor=4, dim=4, weight=1e-4, width=64, blocks=1, residual=32,
-      optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=2000),
-    ),
-  ),
-  data=dict(name="shapes", resolution=32, batch_size=64),
+  model=dict(DIFFUSION, kl=dict(FIRST, weight=1e-4)),
+  data=dict(name="shapes", resolution=32, batch_size=32),
   train=dict(
-    steps=(2000, 4000), log_every=50, validate_every=1000, sample_every=1000, checkpoint_every=500,
+    steps=(2500, 3000), log_every=50, validate_every=500, sample_every=500, checkpoint_every=500
   ),
   sample=dict(solver="heun", steps=25),
   evaluate=dict(samples=1000, classifier_steps=1000),
@@ -37,12 +36,49 @@ SPRITES = dict(
   ),
 )  # fmt: skip
 
+TINY = tiny(
+  SPRITES,
+  dict(
+    model=dict(
+      kl=dict(
+        factor=2, dim=2, width=4, blocks=0, residual=4,
+        optimizer=dict(warmup=2, decay_steps=8),
+      ),
+      network="dit", dit=dict(patch=1, width=8, depth=1, heads=2), ema=0.9,
+      optimizer=dict(warmup=2, decay_steps=8),
+    ),
+    data=dict(name="digits", resolution=0, batch_size=16),
+    train=dict(steps=(8, 8)),
+    sample=dict(steps=2),
+    measures=("likelihood",),
+  ),
+)  # fmt: skip
+
 VARIANTS = {
   "sprites": SPRITES,
-  "tiny": tiny(SPRITES),
-}
+  "vq": merge(
+    SPRITES, dict(model=dict(codes="vq", vq=dict(FIRST, codes=512, codebook="ema", decay=0.98)))
+  ),
+  "pixels": merge({**SPRITES, "model": DIFFUSION}, dict(train=dict(steps=3000))),
+  "tiny": TINY,
+  "tiny_vq": merge(
+    TINY,
+    dict(
+      model=dict(
+        codes="vq", network="unet",
+        unet=dict(width=4, multipliers=(1,), attention=(), heads=1),
+        # A fast average, so that codes die and are restarted within these few steps.
+        vq=dict(
+          factor=2, codes=8, dim=2, width=4, blocks=0, residual=4, decay=0.5, restart=0.3,
+          optimizer=dict(warmup=2, decay_steps=8),
+        ),
+      ),
+    ),
+  ),
+}  # fmt: skip
 
 
 def get_config(name: str = "sprites"):
   """The config of a variant."""
-  return experiment("gen_jax.models.latent.build", **variant(name, VARIANTS))
+  of = "diffusion" if name == "pixels" else "latent"
+  return experiment(f"gen_jax.models.{of}.build", **variant(name, VARIANTS))

