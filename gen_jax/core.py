@@ -151,6 +151,8 @@ class Model(NamedTuple):
   predict: (state, x) -> logits [B, K], or [B, H, W, K] of every pixel.
   observe: (state, x, keys, cond) -> what `transform` is given: noisy, small, with a hole, grey.
   transform: (state, x, keys, cond) -> x': translated, restored; of what `observe` gives, if any.
+  denoise: (state, x_t, level, cond) -> the prediction of x_0, of images in [-1, 1] at any level of
+    noise: by it one run guides the samples of another.
   respond: (state, batch [B, ...], key, player) -> state. One player's step against the others.
   pictures: (state) -> {name: x [n, ...]}. Parameters that can be looked at as examples are: the
     components of PCA, the centres of clusters.
@@ -182,6 +184,7 @@ class Model(NamedTuple):
   predict: Callable[[PyTree, Array], Array] | None = None
   observe: Map | None = None
   transform: Map | None = None
+  denoise: Callable | None = None
   respond: Respond | None = None
   pictures: Callable[[PyTree], dict[str, Array]] | None = None
   given: str = "x"
@@ -243,7 +246,7 @@ def over_states(model: Model, **changes) -> Model:
   def respond(states, *args):
     return [*states[:-1], model.respond(states[-1], *args)]
 
-  functions = {name: last(getattr(model, name)) for name in ("evaluate", *CAPABILITIES)}
+  functions = {name: last(getattr(model, name)) for name in ("evaluate", "denoise", *CAPABILITIES)}
   functions["respond"] = None if model.respond is None else respond
   return model._replace(**{**functions, **changes})
 

@@ -6,8 +6,10 @@
              (Kynkaanniemi et al. 2024, arXiv:2404.07724, eq. 6)
   rescale    x_0 times phi std x_0(c) / std x_0 + 1 - phi: w stretches the contrast of an example
              (Lin et al. 2024, arXiv:2305.08891, eq. 15 and 16)
+  auto       in the place of x_0(none) what a weaker network says under the same condition, or none
+             (Karras et al. 2024, arXiv:2406.02507, eq. 3)
 
-The paper of the last scales what its network gives; here it is x_0, the picture, in every case.
+The paper of rescaling scales what its network gives; here it is x_0, the picture, in every case.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import numpy as np
 from gen_jax.core import Array, UserError
 from gen_jax.diffusion.algebra import Prediction, convert
 from gen_jax.diffusion.denoise import Denoise
-from gen_jax.diffusion.path import Level
+from gen_jax.diffusion.path import Level, Path, table
 from gen_jax.schema import NonNegative, Share
 
 
@@ -33,11 +35,14 @@ class Guided:
   guidance: w of x_0(c) + w (x_0(c) - x_0(none)); 0 for none.
   guidance_interval: (low, high), sigma / alpha between which w counts; () for everywhere.
   guidance_rescale: phi, how much of an example's contrast is put back to what it is without w.
+  guide: folder of another run, of the same images, whose network takes the place of x_0(none): a
+    smaller one, or one that was trained less.
   """
 
   guidance: float = 0.0
   guidance_interval: tuple[NonNegative, ...] = ()
   guidance_rescale: Share = 0.0
+  guide: str = ""
 
 
 def check(g: Guided, conditional: bool, needs: str) -> None:
@@ -49,9 +54,9 @@ def check(g: Guided, conditional: bool, needs: str) -> None:
   Raises:
     UserError: for those, or an interval that is none.
   """
-  if g.guidance and not conditional:
+  if g.guidance and not conditional and not g.guide:
     raise UserError(f"sample.guidance needs {needs}: leave it 0")
-  for name in ("guidance_interval", "guidance_rescale"):
+  for name in ("guidance_interval", "guidance_rescale", "guide"):
     if getattr(g, name) and not g.guidance:
       raise UserError(f"sample.{name} is of sample.guidance, which is 0")
   ends = g.guidance_interval
@@ -81,27 +86,57 @@ def rescaled(p: Prediction, plain: Prediction, x_t: Array, level: Level, phi: fl
   return convert(gain * p.x0, "x0", x_t, level.alpha, level.sigma)._replace(share=p.share)
 
 
-def guided(of: Callable[[Array], Denoise], cond: Array, nothing: int, g: Guided) -> Denoise:
-  """of(cond) pushed away from of(`nothing` in every place of cond [B, ...]), both in one call."""
-  both = of(jnp.concatenate([cond, jnp.full_like(cond, nothing)]))
+# (x_t [B, ...], level) -> the two predictions that w leads away from and towards
+Both = Callable[[Array, Level], tuple[Prediction, Prediction]]
+
+
+def in_one_call(of: Callable[[Array], Denoise], cond: Array, nothing: int) -> Both:
+  """Those without a condition, `nothing` in every place of cond [B, ...], and with it."""
+  denoise = of(jnp.concatenate([cond, jnp.full_like(cond, nothing)]))
+
+  def both(x_t, level):
+    out = denoise(jnp.concatenate([x_t, x_t]), level)
+    p, q = (jax.tree.map(lambda a, i=i: jnp.split(a, 2)[i], out) for i in (0, 1))
+    return q, p
+
+  return both
+
+
+def guided(both: Both, plain: Denoise, g: Guided) -> Denoise:
+  """The one pushed away from the other; `plain`, the one alone, outside of the interval."""
 
   def denoise(x_t, level):
-    out = both(jnp.concatenate([x_t, x_t]), level)
-    p, q = (jax.tree.map(lambda a, i=i: jnp.split(a, 2)[i], out) for i in (0, 1))
+    q, p = both(x_t, level)
     push = lambda a, b: (1 + g.guidance) * a - g.guidance * b
-    pushed = jax.tree.map(push, p, q)._replace(share=p.share)
+    pushed = jax.tree.map(push, p._replace(share=None), q._replace(share=None))
+    pushed = pushed._replace(share=p.share)
     return rescaled(pushed, p, x_t, level, g.guidance_rescale) if g.guidance_rescale else pushed
 
   if not g.guidance_interval:
     return denoise
-
-  def within(x_t, level):
-    inside = counts(g, level.log_snr)
-    return jax.lax.cond(inside, denoise, of(cond), x_t, level)
-
-  return within
+  return lambda x_t, level: jax.lax.cond(counts(g, level.log_snr), denoise, plain, x_t, level)
 
 
-def steered(of: Callable, cond: Array | None, nothing: int, g: Guided) -> Denoise:
-  """of(cond), guided where there is a condition and w is not 0; at levels of scalars."""
-  return of(cond) if cond is None or not g.guidance else guided(of, cond, nothing, g)
+def steered(
+  of: Callable, cond: Array | None, nothing: int, g: Guided, guide: Denoise | None = None
+) -> Denoise:
+  """of(cond), guided where w is not 0 and there is a guide, or else a condition; at levels of
+  scalars."""
+  if g.guidance and guide is not None:
+    return guided(lambda *at: (guide(*at), of(cond)(*at)), of(cond), g)
+  if g.guidance and cond is not None:
+    return guided(in_one_call(of, cond, nothing), of(cond), g)
+  return of(cond)
+
+
+def across(denoise: Denoise, path: Path) -> Denoise:
+  """A path's denoiser at levels of any other, where x_t is a multiple of its own of the same
+  log-SNR; at the nearest where it has none."""
+  least, most = table(path, [path.last, path.first]).log_snr
+
+  def asked(x_t, level):
+    own = path.level(path.time_of(jnp.clip(level.log_snr, least, most)))
+    p = denoise(own.sigma / level.sigma * x_t, own)
+    return convert(p.x0, "x0", x_t, level.alpha, level.sigma)._replace(share=p.share)
+
+  return asked

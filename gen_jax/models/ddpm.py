@@ -43,6 +43,7 @@ from gen_jax.models.common import (
   require_multiples,
   scaling,
 )
+from gen_jax.models.denoisers import guide_of
 from gen_jax.models.hiding import Hiding, completion
 from gen_jax.nets.text import TextEncoder
 from gen_jax.nets.unet import UNet
@@ -254,9 +255,9 @@ def build(
   def draw(state, keys, cond, frames=0, known=None, hidden=None):
     """Samples; with x [n, ...] of which some is hidden, bool of that shape, those that keep the
     rest."""
-    params, cond = averaged(state, "unet"), given(cond)
+    params = averaged(state, "unet")
     of = lambda cond: lambda x_t, at: predict(params, x_t, jnp.full(x_t.shape[0], at.t), cond)
-    denoise = steered(of, cond, nothing, sample)
+    denoise = steered(of, given(cond), nothing, sample, guide_of(state, sample, cond))
     if known is not None:
       denoise = completing(denoise, scaled(known), hidden)
 
@@ -270,6 +271,12 @@ def build(
     )  # fmt: skip
     return quantize(x, spec.levels)
 
+  def denoise(state, x_t, level, cond=None):
+    t = 1 + jnp.abs(2 * jnp.log(alpha / sigma)[1:] - level.log_snr).argmin()
+    params, at = averaged(state, "unet"), jnp.full(x_t.shape[0], t)
+    p = predict(params, sigma[t] / level.sigma * x_t, at, given(cond))
+    return convert(p.x0, "x0", x_t, level.alpha, level.sigma)._replace(share=p.share)
+
   model = game(
     {"unet": Player(minimise("unet", l_simple, optimizer.accumulate), optimizer.make())},
     init,
@@ -278,6 +285,7 @@ def build(
     sample=lambda state, keys, cond=None: draw(state, keys, cond),
     trajectory=lambda state, keys, cond=None: draw(state, keys, cond, min(steps, 40)),
     log_prob=log_prob,
+    denoise=denoise,
     **completion(spec, sample, lambda state, keys, cond, *x: draw(state, keys, cond, 0, *x)),
     cond=(condition,) if nothing else (),
     calls=calls(solver, discrete(noise, times(noise, steps, sample.grid)), sample),

@@ -10,7 +10,19 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import Array, Program, Spec, UserError, centre, fold_all, quantize, single
+from gen_jax.core import (
+  Array,
+  Program,
+  PyTree,
+  Spec,
+  UserError,
+  centre,
+  fold_all,
+  quantize,
+  single,
+)
+from gen_jax.diffusion.denoise import Denoise
+from gen_jax.diffusion.guidance import Guided
 from gen_jax.dynamics.trace import rademacher
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
@@ -137,6 +149,22 @@ def units_of(spec: Spec, dtype) -> Units:
 def labels(conditional: bool) -> Callable[[dict | None], Array | None]:
   """cond -> its labels [B]; None of an unconditional model, or where there is no condition."""
   return lambda cond: label_of(cond) if conditional and cond is not None else None
+
+
+def guide_of(state: PyTree, g: Guided, cond: dict | None) -> Denoise | None:
+  """The network that guides, which `run.load.opened` puts into the state of a run; None for none.
+
+  Raises:
+    UserError: where it is asked for, and not there.
+  """
+  if not g.guide:
+    return None
+  if "guide" not in state:
+    raise UserError(
+      f"sample.guide={g.guide} guides what is drawn of a run folder, by --mode=sample, evaluate or"
+      " gen_jax.load: leave it out in training"
+    )
+  return lambda x_t, level: state["guide"](x_t, level, cond)
 
 
 def probes(trace: Trace, keys: Array | None, shape: tuple[int, ...], dtype) -> Array | None:

@@ -47,6 +47,7 @@ from gen_jax.models.denoisers import (
   Dense,
   Trace,
   Transformer,
+  guide_of,
   hide,
   labels,
   network,
@@ -203,18 +204,18 @@ def build(
     value = denoising(params["net"], mutable, x0, t, eps, label, train=True, rngs=rngs)
     return value, (mutable["net"], {})
 
-  def denoise_by(params, label, guide=Guided()):
+  def denoise_by(params, label, g=Guided(), guide=None):
     """(x_t, level) -> Prediction."""
 
     def of(label):
       apply = lambda x, clock: net.apply({"params": params}, x, tick(clock), label)
       return kinds.denoiser(apply, prediction, sigma_data)
 
-    return steered(of, label, nothing, guide)
+    return steered(of, label, nothing, g, guide)
 
-  def denoise_with(state, cond, guide=Guided()):
+  def denoise_with(state, cond, g=Guided()):
     """The same with the averaged parameters."""
-    return denoise_by(averaged(state, "net"), given(cond), guide)
+    return denoise_by(averaged(state, "net"), given(cond), g, guide_of(state, g, cond))
 
   def nll(state, x, keys, cond, steps):
     moments = state["mutable"]["net"]
@@ -284,6 +285,8 @@ def check(
         " independent, or model.conditional=False"
       )
   check_guidance(sample, conditional, "model.conditional=True")
+  if sample.guide and real:
+    raise UserError("sample.guide is for images of grey levels: leave it empty")
   if times == "logit_normal" and path == "edm":
     raise UserError("model.times=logit_normal is for times in 0..1, and those of edm are sigma")
   if sample.churn and sample.solver != "heun":

@@ -100,7 +100,7 @@ def build(
     ddim = diffusion.Sampler("ddim", steps)
     model = diffusion.build(spec, sample=ddim, **how, **options).stages[0].model
     # Codes are a flow's, and a student follows none.
-    return model._replace(prior=None, decode=None, encode=None)
+    return model._replace(prior=None, decode=None, encode=None, denoise=None)
 
   def teacher(steps: int) -> Model:
     return of(steps, ema=ema, optimizer=optimizer)

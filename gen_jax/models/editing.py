@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from gen_jax.core import PyTree, Spec
 from gen_jax.diffusion import editing, solvers
 from gen_jax.diffusion.denoise import Denoise
+from gen_jax.diffusion.guidance import across
 from gen_jax.diffusion.likelihood import times
 from gen_jax.diffusion.path import Level, Path
 from gen_jax.models.denoisers import Units
@@ -38,8 +39,8 @@ class Way(NamedTuple):
 
 def drawing(spec: Spec, way: Way, units: Units, hiding: Hiding, dtype) -> tuple[Callable, dict]:
   """(state, keys, cond, frames) -> samples, or with frames their path; and by name what else there
-  is: observe and transform of images of grey levels; prior, decode and encode of a solver without
-  randomness, whose code is the noise.
+  is: denoise, observe and transform of images of grey levels; prior, decode and encode of a solver
+  without randomness, whose code is the noise.
   """
   levels, scale, moments = way.levels, way.scale, way.moments
   last = float(levels.alpha[-1])  # below 1 where a path ends before the data
@@ -70,9 +71,12 @@ def drawing(spec: Spec, way: Way, units: Units, hiding: Hiding, dtype) -> tuple[
     x0 = units.scaled(x, moments(state))
     return editing.encode(way.plain(state, cond), way.path, x0, jnp.asarray(grid, dtype))
 
+  def denoise(state, x_t, level, cond=None):
+    return across(way.plain(state, cond), way.path)(x_t, level)
+
   more = {}
   if spec.levels is not None:
-    more |= completion(spec, hiding, fill)
+    more |= {"denoise": denoise, **completion(spec, hiding, fill)}
   if not (way.solver.random or way.solver.relaxations):
     more |= {"prior": prior, "decode": decode, "encode": encode}
   return draw, more

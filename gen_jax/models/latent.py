@@ -187,6 +187,6 @@ def of_latents(first: Latents, second: Model, spec: Spec) -> Program:
 
   whole = second._replace(
     evaluate=evaluate, encode=encode, prior=prior, decode=decode, sample=sample,
-    trajectory=trajectory,
+    trajectory=trajectory, denoise=None,
   )  # fmt: skip
   return Program((Stage(first.model), Stage(second, view=view)), whole)

@@ -32,6 +32,7 @@ from gen_jax.models.denoisers import (
   Convolutional,
   Dense,
   Trace,
+  guide_of,
   hide,
   labels,
   network,
@@ -140,6 +141,8 @@ def build(
   options = OnAnyGrid(solver=sample.solver)
   check(spec, "vdm", "eps", "uniform", "independent", conditional, unet, options)
   check_guidance(sample, conditional, "model.conditional=True")
+  if sample.guide and spec.levels is None:
+    raise UserError("sample.guide is for images of grey levels: leave it empty")
   if not first_log_snr > last_log_snr:
     raise UserError(f"model.first_log_snr={first_log_snr} must be above {last_log_snr}, the last")
   vectors, nothing, given = spec.levels is None, spec.classes, labels(conditional)
@@ -199,13 +202,13 @@ def build(
     middle = middle / likelihood.times
     return {"prior_kl": kl, "diffusion_loss": middle, "decoder_loss": decoder}
 
-  def denoise_with(state, cond, guide=Guided()):
+  def denoise_with(state, cond, g=Guided()):
     params, label = averaged(state, "vdm"), given(cond)
 
     def of(label):
       return kinds.denoiser(lambda x, clock: apply(params, x, clock, label), "eps")
 
-    return steered(of, label, nothing, guide)
+    return steered(of, label, nothing, g, guide_of(state, g, cond))
 
   def log_prob(state, x, keys, cond=None):
     """log p(x | cond) in nats [B]: of real values by the probability flow, exact up to the error of

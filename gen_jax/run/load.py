@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jax.sharding import Mesh
+from jax.tree_util import Partial
 
 from gen_jax import config as configs
 from gen_jax import remote
@@ -97,7 +98,25 @@ def opened(
     program = configs.build(experiment.config, spec)
     system = System(program, experiment, mesh or make_mesh(), spec, tuple(specs))
   states, step = restore(system, workdir, checkpoint)
+  if guide := experiment.config.get("sample", {}).get("guide"):
+    states[-1] = {**states[-1], "guide": guided_by(Path(guide), system)}
   return Trained(system, states, workdir, step)
+
+
+def guided_by(folder: Path, system: System) -> Partial:
+  """What another run says of noisy images, (x_t, level, cond) -> prediction.
+
+  Raises:
+    UserError: if it says nothing of these.
+  """
+  other = load_run(folder, mesh=system.mesh)
+  if other.model.denoise is None:
+    builder = other.system.config["builder"]
+    raise UserError(f"sample.guide={folder} is of {builder}, which guides no other run")
+  if other.spec.x != system.spec.x:
+    of = lambda spec: f"{spec.shape} with {spec.levels} levels"
+    raise UserError(f"sample.guide={folder} is of {of(other.spec)}, not of {of(system.spec)}")
+  return Partial(other.model.denoise, other.states)
 
 
 def restore(system: System, workdir: Path, checkpoint: str) -> tuple[list[PyTree], int]:

@@ -8,7 +8,7 @@ import pytest
 from gen_jax.core import UserError
 from gen_jax.diffusion.algebra import convert
 from gen_jax.diffusion.bound import clip_x0
-from gen_jax.diffusion.guidance import Guided, check, counts, rescaled, steered
+from gen_jax.diffusion.guidance import Guided, across, check, counts, rescaled, steered
 from gen_jax.diffusion.path import PATHS
 
 MEANS, STD = np.array([[-1.0, 0.0, 0.5], [1.0, 0.5, 0.0]]), 0.4  # of two classes of vectors
@@ -116,12 +116,31 @@ def test_what_is_out_of_range_is_clipped_or_shrunk_by_its_own_quantile(x):
   )
 
 
+def test_a_guide_takes_the_place_of_the_model_without_condition(x):
+  level, w = level_at(0.5), 1.7
+  weak = lambda x, level: exact(jnp.full(4, NOTHING))(x, level)
+  own = steered(exact, LABEL, NOTHING, Guided(guidance=w))
+  by_guide = steered(exact, LABEL, NOTHING, Guided(guidance=w, guide="run"), weak)
+  np.testing.assert_allclose(by_guide(x, level).x0, own(x, level).x0, atol=1e-12)
+  itself = steered(exact, LABEL, NOTHING, Guided(guidance=w, guide="run"), exact(LABEL))
+  np.testing.assert_allclose(itself(x, level).x0, exact(LABEL)(x, level).x0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["linear", "cosine", "sub_vp", "ve", "edm"])
+def test_what_a_network_of_another_path_says_is_the_same(x, name):
+  level = level_at(0.5)
+  asked = across(exact(LABEL), PATHS[name]())(x, level)
+  np.testing.assert_allclose(asked.x0, exact(LABEL)(x, level).x0, atol=1e-6)
+  np.testing.assert_allclose(level.alpha * asked.x0 + level.sigma * asked.eps, x, atol=1e-10)
+
+
 @pytest.mark.parametrize(
   "guide,conditional,message",
   [
     (dict(guidance=1.0), False, "sample.guidance needs model.conditional=True"),
     (dict(guidance_interval=(0.1, 2.0)), True, "guidance_interval is of sample.guidance"),
     (dict(guidance_rescale=0.7), True, "guidance_rescale is of sample.guidance"),
+    (dict(guide="runs/weak"), True, "guide is of sample.guidance"),
     (dict(guidance=1.0, guidance_interval=(2.0, 0.1)), True, "the lower first"),
     (dict(guidance=1.0, guidance_interval=(2.0,)), True, "two values"),
   ],
