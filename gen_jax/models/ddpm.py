@@ -43,7 +43,7 @@ from gen_jax.models.common import (
   require_multiples,
   scaling,
 )
-from gen_jax.models.denoisers import guide_of
+from gen_jax.models.denoisers import guide_of, hide
 from gen_jax.models.hiding import Hiding, completion
 from gen_jax.nets.text import TextEncoder
 from gen_jax.nets.unet import UNet
@@ -128,6 +128,18 @@ def predictor(net: UNet, prediction: str, alpha: Array, sigma: Array) -> Predict
     return convert(output, prediction, x_t, alpha[t], sigma[t])._replace(share=share)
 
   return predict
+
+
+def nearest(predict: Predict, alpha: Array, sigma: Array) -> Callable:
+  """(params, x_t, level, cond) -> Prediction at a level of any path, by the nearest timestep of the
+  schedule alpha, sigma [T + 1]: x_t there is a multiple of its own of the same log-SNR."""
+
+  def at(params, x_t, level, cond):
+    t = 1 + jnp.abs(2 * jnp.log(alpha / sigma)[1:] - level.log_snr).argmin()
+    p = predict(params, sigma[t] / level.sigma * x_t, jnp.full(x_t.shape[0], t), cond)
+    return convert(p.x0, "x0", x_t, level.alpha, level.sigma)._replace(share=p.share)
+
+  return at
 
 
 @builder
@@ -215,10 +227,7 @@ def build(
     t = 1 + stratified(t_key, len(x0), timesteps, batch.get("mask"))
     eps = jax.random.normal(noise_key, x0.shape, real)
     x_t = corrupt(x0, eps, alpha[t], sigma[t])
-    cond = given(batch)
-    if cond is not None:
-      hidden = jax.random.bernoulli(cond_key, condition_dropout, t.shape)
-      cond = jnp.where(hidden.reshape(-1, *[1] * (cond.ndim - 1)), nothing, cond)
+    cond = hide(cond_key, given(batch), condition_dropout, nothing)
     output = net.apply(
       {"params": params["unet"]}, x_t, t, cond, train=True, rngs={"dropout": dropout_key}
     )
@@ -249,12 +258,10 @@ def build(
 
   def log_prob(state, x, keys, cond=None):
     """A lower bound on log p(x | cond) in nats [B]: minus the variational bound."""
-    terms = bound(state, x, keys, cond)
-    return -(terms["L_T"] + terms["L_t"] + terms["L_0"])
+    return -sum(nats for name, nats in bound(state, x, keys, cond).items() if name[0] == "L")
 
   def draw(state, keys, cond, frames=0, known=None, hidden=None):
-    """Samples; with x [n, ...] of which some is hidden, bool of that shape, those that keep the
-    rest."""
+    """Samples, of which x [n, ...] is known but where it is hidden."""
     params = averaged(state, "unet")
     of = lambda cond: lambda x_t, at: predict(params, x_t, jnp.full(x_t.shape[0], at.t), cond)
     denoise = steered(of, given(cond), nothing, sample, guide_of(state, sample, cond))
@@ -271,12 +278,7 @@ def build(
     )  # fmt: skip
     return quantize(x, spec.levels)
 
-  def denoise(state, x_t, level, cond=None):
-    t = 1 + jnp.abs(2 * jnp.log(alpha / sigma)[1:] - level.log_snr).argmin()
-    params, at = averaged(state, "unet"), jnp.full(x_t.shape[0], t)
-    p = predict(params, sigma[t] / level.sigma * x_t, at, given(cond))
-    return convert(p.x0, "x0", x_t, level.alpha, level.sigma)._replace(share=p.share)
-
+  asked = nearest(predict, alpha, sigma)
   model = game(
     {"unet": Player(minimise("unet", l_simple, optimizer.accumulate), optimizer.make())},
     init,
@@ -285,7 +287,7 @@ def build(
     sample=lambda state, keys, cond=None: draw(state, keys, cond),
     trajectory=lambda state, keys, cond=None: draw(state, keys, cond, min(steps, 40)),
     log_prob=log_prob,
-    denoise=denoise,
+    denoise=lambda state, x, at, cond=None: asked(averaged(state, "unet"), x, at, given(cond)),
     **completion(spec, sample, lambda state, keys, cond, *x: draw(state, keys, cond, 0, *x)),
     cond=(condition,) if nothing else (),
     calls=calls(solver, discrete(noise, times(noise, steps, sample.grid)), sample),

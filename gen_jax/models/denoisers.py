@@ -108,11 +108,13 @@ def own_draws(
   return quantile(jax.vmap(uniform)(fold_all(keys, 0))), jax.vmap(normal)(fold_all(keys, 1))
 
 
-def hide(key: Array, label: Array | None, share: float, nothing: int) -> Array | None:
-  """label [B], with that share of them, each by chance, as `nothing`; None as it is."""
-  if label is None:
+def hide(key: Array, cond: Array | None, share: float, nothing: int) -> Array | None:
+  """Labels [B] or captions [B, L], with that share of them, each by chance, as `nothing`; None as
+  it is."""
+  if cond is None:
     return None
-  return jnp.where(jax.random.bernoulli(key, share, label.shape), nothing, label)
+  hidden = jax.random.bernoulli(key, share, cond.shape[:1])
+  return jnp.where(hidden.reshape(-1, *[1] * (cond.ndim - 1)), nothing, cond)
 
 
 class Units(NamedTuple):
