@@ -39,7 +39,7 @@ class Options:
 
   factor: Annotated[int, Ge(2)] = 4
   dim: Count = 4
-  weight: NonNegative = 1e-4
+  weight: NonNegative = 3e-3
   width: Count = 64
   blocks: Natural = 1
   residual: Count = 32
