@@ -36,7 +36,7 @@ from gen_jax.run.files import write_json
 from gen_jax.run.folder import recorded
 from gen_jax.run.load import opened
 
-DETERMINISTIC = ("ddim", "dpmpp_2m", "dpmpp_3m", "euler", "heun")
+DETERMINISTIC = ("ddim", "dpmpp_2m", "dpmpp_3m", "dpmpp_3s", "euler", "heun")
 RANDOM = ("ancestral", "sde_2m", "euler_maruyama")
 DASHES = {"uniform": ":", "log_snr": "-", "rho": "--"}  # of the plot
 FINE = 240  # steps of the solution

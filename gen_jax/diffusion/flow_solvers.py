@@ -26,7 +26,7 @@ import numpy as np
 from gen_jax.core import Array
 from gen_jax.diffusion.algebra import Prediction
 from gen_jax.diffusion.path import Level, Path
-from gen_jax.diffusion.solvers import Denoiser, Solver, nothing
+from gen_jax.diffusion.solver import Denoiser, Solver, nothing
 from gen_jax.dynamics.ode import Field
 
 

@@ -8,79 +8,34 @@ A step leads from x_t to x_s, s < t:
               "learned" what the network says between the two, in logs
   ddim        x_s = alpha_s x_0 + sqrt(sigma_s^2 - c^2) eps + c noise, c^2 = eta^2 posterior var
               (Song et al. 2021, eq. 12 and 16); eta 0 is deterministic, eta 1 is ancestral small
-  dpmpp_2m    x_s = sigma_s / sigma_t x_t - alpha_s (e^-h - 1) D,  h = lambda_s - lambda_t,
-              D = x_0 + h / (2 h') (x_0 - x_0'), where ' is the step before and lambda = log alpha /
-              sigma; D = x_0 in the first step and in the last, where sigma_s = 0
-              (DPM-Solver++(2M), Lu et al. 2022, arXiv:2211.01095, algorithm 2)
-  dpmpp_3m    x_0 as the parabola in lambda through the last three predictions, integrated exactly
-              (DPM-Solver++(3M), appendix B there); its first two steps have orders 1 and 2
-  sde_2m      x_s = sigma_s / sigma_t e^-h x_t + alpha_s (1 - e^-2h) D
-              + sigma_s sqrt(1 - e^-2h) noise
-              (SDE-DPM-Solver++(2M), section 5 there); with D = x_0 it is ancestral small
 
-Every sample has its own key, so that it does not depend on its neighbours in the batch.
+and those of `diffusion.dpm`. Every sample has its own key, so that it does not depend on its
+neighbours in the batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from gen_jax.core import Array, PyTree, UserError
-from gen_jax.diffusion.algebra import (
-  Prediction,
-  Transition,
-  Variance,
-  posterior,
-  reverse_variance,
-)
+from gen_jax.core import Array, UserError
+from gen_jax.diffusion import dpm
+from gen_jax.diffusion.algebra import Transition, Variance, posterior, reverse_variance
 from gen_jax.diffusion.grids import GRIDS
 from gen_jax.diffusion.guidance import Guided, counts
 from gen_jax.diffusion.path import Level, discrete, scheduled
 from gen_jax.diffusion.schedule import Schedule
-
-Denoiser = Callable[[Array, Level], Prediction]  # (x_t [n, ...], level of scalars) -> prediction
-
-
-class Solver(NamedTuple):
-  """A step rule with a memory of its own.
-
-  table: levels [S + 1], float64, in the order of the steps, the noisiest first -> a tree of columns
-    [S], one entry for each step.
-  start: x_T [n, ...] -> memory, a tree of arrays.
-  step: (x_t, memory, prediction at x_t, row of the table, noise) -> (x_s, memory).
-  random: whether steps read their noise [n, ...] ~ N(0, I); without, it is 0.
-  lift: (x_t, row, noise) -> (x, level) that the network is asked at instead; or None.
-  correct: (x_t, prediction at x_t, prediction at x_s, row) -> a better x_s, in every step but the
-    last; or None.
-  relax: (x_t, prediction at x_t, level, noise) -> x_t of the same law, `relaxations` times before
-    each step; or None.
-  """
-
-  table: Callable[[Level], PyTree]
-  start: Callable[[Array], PyTree]
-  step: Callable[[Array, PyTree, Prediction, PyTree, Array], tuple[Array, PyTree]]
-  random: bool
-  lift: Callable[[Array, PyTree, Array], tuple[Array, Level]] | None = None
-  correct: Callable[[Array, Prediction, Prediction, PyTree], Array] | None = None
-  relax: Callable[[Array, Prediction, Level, Array], Array] | None = None
-  relaxations: int = 0
+from gen_jax.diffusion.solver import Denoiser, Solver, nothing
 
 
 def transitions(levels: Level) -> Transition:
   """The posterior of every step."""
   a, s = levels.alpha, levels.sigma
   return posterior(a[:-1], s[:-1], a[1:], s[1:])
-
-
-def nothing(x: Array) -> tuple[()]:
-  """The memory of a one-step method."""
-  return ()
 
 
 def ancestral(variance: Variance, eta: float) -> Solver:
@@ -109,85 +64,9 @@ def ddim(variance: Variance, eta: float) -> Solver:
   return Solver(table, nothing, step, eta > 0)
 
 
-def lengths(levels: Level) -> np.ndarray:
-  """h [S] of every step, infinite where it starts without data or ends without noise."""
-  with np.errstate(divide="ignore"):
-    return np.diff(np.log(levels.alpha) - np.log(levels.sigma))
-
-
-def second_order(h: np.ndarray) -> np.ndarray:
-  """h / (2 h') of every step; 0, which is first order, of the first one and of infinite ones."""
-  before = np.concatenate([[np.inf], h[:-1]])
-  return np.where(np.isfinite(h), h, 0) / (2 * before)
-
-
-def dpmpp_2m(variance: Variance, eta: float) -> Solver:
-  """The second-order multistep method; its memory is the x_0 predicted in the step before."""
-
-  def table(levels):
-    a, s, h = levels.alpha, levels.sigma, lengths(levels)
-    return s[1:] / s[:-1], -a[1:] * np.expm1(-h), second_order(h)
-
-  def step(x, before, p, row, noise):
-    keep, pull, ahead = row
-    return keep * x + pull * (p.x0 + ahead * (p.x0 - before)), p.x0
-
-  return Solver(table, jnp.zeros_like, step, False)
-
-
-def sde_2m(variance: Variance, eta: float) -> Solver:
-  """dpmpp_2m for the reverse SDE instead of its probability flow."""
-
-  def table(levels):
-    a, s, h = levels.alpha, levels.sigma, lengths(levels)
-    share = -np.expm1(-2 * h)
-    keep = s[1:] / s[:-1] * np.exp(-h)
-    return keep, a[1:] * share, second_order(h), s[1:] * np.sqrt(share)
-
-  def step(x, before, p, row, noise):
-    keep, pull, ahead, spread = row
-    return keep * x + pull * (p.x0 + ahead * (p.x0 - before)) + spread * noise, p.x0
-
-  return Solver(table, jnp.zeros_like, step, True)
-
-
-def dpmpp_3m(variance: Variance, eta: float) -> Solver:
-  """The third-order multistep method; its memory is the last two predictions of x_0."""
-
-  def table(levels):
-    a, s, h = levels.alpha, levels.sigma, lengths(levels)
-    keep, pull = s[1:] / s[:-1], -a[1:] * np.expm1(-h)
-    rows = np.stack([pull, np.zeros_like(h), np.zeros_like(h)])
-    for i in range(1, len(h)):
-      if not np.isfinite(h[i]) or not np.isfinite(h[i - 1]):
-        continue
-      if i == 1 or not np.isfinite(h[i - 2]):
-        ahead = h[i] / (2 * h[i - 1])
-        rows[:, i] = pull[i] * np.array([1 + ahead, -ahead, 0])
-        continue
-      # d, d' and `bent` are the divided differences of x_0 in lambda / h. The parabola's second
-      # derivative is 2 bent; the authors' code takes bent, which leaves an error of second order.
-      r0, r1 = h[i - 1] / h[i], h[i - 2] / h[i]
-      d, other = np.array([1, -1, 0]) / r0, np.array([0, 1, -1]) / r1
-      bent = (d - other) / (r0 + r1)
-      phi_2 = np.expm1(-h[i]) / h[i] + 1
-      phi_3 = phi_2 / h[i] - 0.5
-      weights = a[i + 1] * (phi_2 * (d + r0 * bent) - 2 * phi_3 * bent)
-      rows[:, i] = pull[i] * np.array([1, 0, 0]) + weights
-    return keep, *rows
-
-  def step(x, memory, p, row, noise):
-    keep, now, before, earlier = row
-    x = keep * x + now * p.x0 + before * memory[0] + earlier * memory[1]
-    return x, (p.x0, memory[0])
-
-  return Solver(table, lambda x: (jnp.zeros_like(x), jnp.zeros_like(x)), step, False)
-
-
 # name -> (variance of ancestral steps, eta of ddim) -> solver
 SOLVERS: dict[str, Callable[[Variance, float], Solver]] = {
-  "ancestral": ancestral, "ddim": ddim, "dpmpp_2m": dpmpp_2m, "dpmpp_3m": dpmpp_3m,
-  "sde_2m": sde_2m,
+  "ancestral": ancestral, "ddim": ddim, **dpm.SOLVERS,
 }  # fmt: skip
 
 

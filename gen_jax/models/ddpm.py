@@ -54,8 +54,8 @@ from gen_jax.schema import Below, Count, Decay, Dtype, Natural, NonNegative, Sha
 class Sampler(Guided, Hiding):
   """How samples are drawn, guided, and what is hidden for `transform` to fill in.
 
-  method: ancestral (alg. 2), ddim, or dpmpp_2m and dpmpp_3m, whose errors fall with the square and
-    the cube of the steps, or sde_2m, which adds noise as ancestral does.
+  method: ancestral (alg. 2), ddim, dpmpp_2m, whose error falls with the square of the steps,
+    dpmpp_3m and dpmpp_3s, with their cube, or sde_2m, which adds noise as ancestral does.
   steps: number of network calls, 0 for one at each of the T timesteps.
   grid: of the timesteps that are kept (`diffusion.grids`); uniform in t is the paper's.
   variance: of an ancestral step: large is beta_t, small the posterior's (section 3.2), learned what

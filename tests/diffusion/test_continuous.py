@@ -5,10 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.integrate import quad
 
 from gen_jax.core import fold_each
 from gen_jax.diffusion import flow_solvers, grids, likelihood, solvers
 from gen_jax.diffusion.algebra import forms
+from gen_jax.diffusion.dpm import collocated, threes
 from gen_jax.diffusion.flow_solvers import Churn, euler, heun
 from gen_jax.diffusion.path import PATHS, table
 from gen_jax.dynamics import trace
@@ -61,6 +63,7 @@ METHODS = {
   "ddim": (solvers.solver_of("ddim"), 1),
   "dpmpp_2m": (solvers.solver_of("dpmpp_2m"), 2),
   "dpmpp_3m": (solvers.solver_of("dpmpp_3m"), 3),
+  "dpmpp_3s": (solvers.solver_of("dpmpp_3s"), 3),
 }
 
 
@@ -78,7 +81,7 @@ def stretch(p, method, steps, high=20):
 def test_orders_on_gaussian_data(name, method):
   (solver, order), p, errors = METHODS[method], PATHS[name](), []
   # The third order's first steps are of lower ones: they are small where there is hardly a signal.
-  steps, high = ((320, 640, 1280), 500) if order == 3 else ((80, 160, 320), 20)
+  steps, high = ((320, 640, 1280), 500) if method == "dpmpp_3m" else ((60, 120, 240), 20)
   for count in steps:
     levels = stretch(p, method, count, high)
     start, end = follow(gaussian, levels, solver, frames=1, scale=levels.sigma[0])
@@ -99,7 +102,7 @@ def test_all_solvers_find_one_flow_of_a_mixture(method):
   assert np.abs(got - exact).max() < {1: 0.03, 2: 1e-3, 3: 1e-4}[METHODS[method][1]]
 
 
-@pytest.mark.parametrize("method", ["dpmpp_2m", "dpmpp_3m"])
+@pytest.mark.parametrize("method", ["dpmpp_2m", "dpmpp_3m", "dpmpp_3s"])
 def test_a_constant_x0_is_reached_exactly(method):
   p = PATHS["cosine"]()
   constant = lambda x, level: forms(
@@ -107,6 +110,20 @@ def test_a_constant_x0_is_reached_exactly(method):
   )
   got = follow(constant, table(p, grids.log_snr(p, 5)), METHODS[method][0])
   np.testing.assert_allclose(got, 0.7, rtol=1e-12)
+
+
+@pytest.mark.parametrize("nodes", [(0.0,), (0.0, 0.4), (0.0, 1 / 3, 2 / 3), (0.0, -1.0, -1.5)])
+def test_collocation_integrates_its_polynomials_exactly(nodes):
+  h, nodes = 0.7, np.array(nodes)
+  for degree in range(len(nodes)):
+    exact, _ = quad(lambda v, n=degree: np.exp(v - h) * (v / h) ** n, 0, h)
+    assert collocated(nodes, h) @ nodes**degree == pytest.approx(exact, abs=1e-13)
+
+
+def test_steps_of_three_end_in_what_is_left():
+  sizes = lambda h: [size for _, size in threes(np.array(h))]
+  assert sizes([1.0] * 7) == [3, 3, 1] and sizes([1.0] * 8) == [3, 3, 2]
+  assert sizes([np.inf, *[1.0] * 5, np.inf]) == [1, 3, 2, 1]
 
 
 def test_first_orders_are_one_method():
