@@ -25,6 +25,7 @@ def test_a_consistency_model_begins_as_the_best_linear_denoiser():
   "build,message",
   [
     (lambda: consistency.build(Spec.of((3,), 5)), "not shape \\(3,\\) of integers"),
+    (lambda: consistency.build(Spec.of((8, 8, 1))), "images with integer grey levels, not shape"),
     (lambda: consistency.build(PLANE, conditional=True), "needs labels"),
     (lambda: consistency.build(PLANE, sample=consistency.Sampler((0.5, 0.8))), "must fall"),
     (lambda: consistency.build(PLANE, sample=consistency.Sampler((90.0,))), "from below 80"),
