@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,8 @@ def tables_of(runs: Sequence[Run]) -> dict[str, list[list[str]]]:
   """Title -> rows [name, cell of each run].
 
   Four tables, each left out where it is empty: the fields of config.json that differ, the figures
-  of evaluation.json with their facts (examples, split, ...), the last row of training in
-  metrics.jsonl, and what differs in the last launch of provenance.json.
+  of evaluation.json, below each those of its facts (examples, split, ...) that differ, the last row
+  of training in metrics.jsonl, and what differs in the last launch of provenance.json.
   """
   cells = [_cells(run) for run in runs]
   tables = {}
@@ -51,8 +51,13 @@ def tables_of(runs: Sequence[Run]) -> dict[str, list[list[str]]]:
   ):  # fmt: skip
     columns = [run[title] for run in cells]
     keys = list(dict.fromkeys(key for column in columns for key in column))
-    rows = [[key, *(column.get(key, MISSING) for column in columns)] for key in keys]
-    rows = [row for row in rows if not differing or len(set(row[1:])) > 1]
+    figures = list(dict.fromkeys(key.split(FACT)[0] for key in keys))
+    keys.sort(key=lambda key: figures.index(key.split(FACT)[0]))  # facts below their figure
+    rows = [
+      [key, *(column.get(key, MISSING) for column in columns)]
+      for key in keys
+      if differs(key, columns) or not (differing or FACT in key)
+    ]
     if rows:
       tables[title] = rows
   return tables
@@ -63,19 +68,33 @@ def _cells(run: Run) -> dict[str, dict[str, str]]:
   last, launch = run.trained[-1:], run.launches[-1:]
   return {
     "config": {k: json.dumps(v) for k, v in flat(run.config).items()},
-    "evaluation": {k: _figure(v) for k, v in run.figures.items()},
+    "evaluation": {k: v for name, entry in run.figures.items() for k, v in _figure(name, entry)},
     "last row of metrics": {k: number(v) for row in last for k, v in row.items()},
     "provenance": {k: number(v) for one in launch for k, v in flat(one).items()},
   }
 
 
-def _figure(entry: Any) -> str:
-  """One figure of evaluation.json: its value, then its facts, without which it compares little."""
+FACT = " · "  # between the name of a figure and that of one of its facts
+
+
+def differs(key: str, columns: Sequence[Mapping[str, str]]) -> bool:
+  """Whether runs tell a row apart: one of a fact, those that have its figure."""
+  figure = key.split(FACT)[0]
+  among = [column for column in columns if figure in column] if FACT in key else columns
+  return len({column.get(key, MISSING) for column in among}) > 1
+
+
+def _figure(name: str, entry: Any) -> Iterator[tuple[str, str]]:
+  """The row of a figure of evaluation.json, with its standard error, and those of its facts."""
   if not isinstance(entry, Mapping):
-    return number(entry)
-  facts = ", ".join(f"{k} {number(v)}" for k, v in entry.items() if k != "value")
+    yield name, number(entry)
+    return
+  error = entry.get("standard_error")
   value = number(entry.get("value", MISSING))
-  return f"{value} ({facts})" if facts else value
+  yield name, value if error is None else f"{value} ± {error:.2g}"
+  for fact, told in entry.items():
+    if fact not in ("value", "standard_error"):
+      yield f"{name}{FACT}{fact}", number(told)
 
 
 def number(value: Any) -> str:

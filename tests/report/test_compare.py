@@ -49,8 +49,8 @@ def test_two_runs(tmp_path):
     ["model.width", "64", "128"],
     ["model.attention", "-", "[8, 16]"],
     ["evaluation", "small", "large"],
-    ["bits_per_dim", "1.5 (examples 360, split test)", "1.25 (examples 360, split test)"],
-    ["coverage", "0.97 (examples 10)", "0.97 (examples 10)"],
+    ["bits_per_dim", "1.5", "1.25"],
+    ["coverage", "0.97", "0.97"],
     ["last row of metrics", "small", "large"],
     ["stage", "0", "0"],
     ["step", "20", "20"],
@@ -62,6 +62,19 @@ def test_two_runs(tmp_path):
   assert (
     len({line.index(cell) for line, cell in zip(table, ("small", "64", "-"), strict=True)}) == 1
   )
+
+
+def test_facts_are_told_where_they_differ(tmp_path):
+  a, b = make(tmp_path / "a", 64, 1.5), make(tmp_path / "b", 64, 1.5)
+  of = lambda count: {"value": 1.5, "examples": count, "split": "test", "standard_error": 0.0123}
+  for folder, count in ((a, 360), (b, 90)):
+    (folder / "evaluation.json").write_text(json.dumps({"nll": of(count)}))
+  table = cells(compare([a, b]))
+  at = table.index(["evaluation", "a", "b"])
+  assert table[at + 1 : at + 3] == [
+    ["nll", "1.5 ± 0.012", "1.5 ± 0.012"], ["nll · examples", "360", "90"],
+  ]  # fmt: skip
+  assert not any("split" in row[0] for row in table)
 
 
 def test_runs_that_have_only_begun_and_share_a_name(tmp_path):
