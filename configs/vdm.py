@@ -10,13 +10,14 @@ from gen_jax.config import experiment, merge, tiny, variant
 
 PLANE = dict(
   model=dict(
-    first_log_snr=6.0, last_log_snr=-5.0, dense=dict(octaves=2), ema=0.998,
+    first_log_snr=8.0, last_log_snr=-5.0, dense=dict(octaves=2), ema=0.998,
     optimizer=dict(learning_rate=3e-3, schedule="cosine", decay_steps=4000, warmup=200, clip=1.0),
   ),
   data=dict(name="toy2d:8gaussians", batch_size=512),
   train=dict(
     steps=4000, steps_per_call=50, log_every=250, sample_every=2000, checkpoint_every=1000
   ),
+  likelihood=dict(times=128),
   evaluate=dict(samples=5000, batch_size=2000, split="validation"),
   measures=("likelihood", "kl", "distances", "function_evaluations"),
 )  # fmt: skip

@@ -89,6 +89,13 @@ def times(schedule: Schedule, steps: int, grid: str = "uniform") -> np.ndarray:
   return t[np.append(True, np.diff(t) < 0)]
 
 
+def strided(schedule: Schedule, steps: int) -> tuple[np.ndarray, Schedule]:
+  """Integer times [S + 1] from 0 up to T, evenly kept, and the schedule of S steps through them,
+  with betas of its own (Nichol & Dhariwal 2021, section 4); all of them for steps 0."""
+  kept = times(schedule, steps or schedule.steps)[::-1].copy()
+  return kept, Schedule(schedule.alpha[kept], schedule.sigma[kept])
+
+
 def calls(solver: Solver, levels: Level, guide: Guided) -> int:
   """How often a solver asks the network at levels [S + 1]: twice at a time where w counts."""
   asked = np.repeat(levels.log_snr[:-1], 1 + solver.relaxations)

@@ -16,7 +16,6 @@ import dataclasses
 from collections.abc import Callable
 from typing import Annotated, Literal
 
-import chex
 import jax
 import jax.numpy as jnp
 from annotated_types import Ge, MinLen
@@ -30,7 +29,7 @@ from gen_jax.diffusion.grids import GRIDS
 from gen_jax.diffusion.guidance import Guided, steered
 from gen_jax.diffusion.guidance import check as check_guidance
 from gen_jax.diffusion.path import discrete
-from gen_jax.diffusion.solvers import SOLVERS, calls, solve, solver_of, times
+from gen_jax.diffusion.solvers import SOLVERS, calls, solve, solver_of, strided, times
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.losses.diffusion import squared_error, stratified
@@ -76,8 +75,10 @@ class Sampler(Guided, Hiding):
 
 @dataclasses.dataclass(frozen=True)
 class Likelihood:
-  """How the bound is estimated.
+  """Which bound it is, and how it is estimated.
 
+  steps: of the process that is bounded, evenly kept of the T timesteps; 0 for all. With fewer the
+    steps are longer, and a Gaussian fits them less well.
   times: timesteps at which L_t is evaluated per example, one in each of as many equal strata (an
     unbiased estimate of the sum); 0 for all of them, which is exact given the noise. L_0 and L_T
     are always evaluated.
@@ -88,6 +89,7 @@ class Likelihood:
     17 levels. Choose it on the validation split.
   """
 
+  steps: Natural = 0
   times: Natural = 0
   variance: Variance = "large"
   first: Natural = 0
@@ -210,14 +212,14 @@ def build(
   scaled = scaling(spec, real, centre)
   alpha, sigma = jnp.asarray(noise.alpha, real), jnp.asarray(noise.sigma, real)
   predict, q = predictor(net, prediction, alpha, sigma), transitions(noise, real)
+  kept, chain = strided(noise, likelihood.steps)
   steps, solver = sample.steps or timesteps, solver_of(sample.method, sample.variance, sample.eta)
 
   def given(cond):
     return field_of(cond, condition) if nothing and cond is not None else None
 
   def init(key, batch):
-    x = batch["x"][:1].astype(real)
-    chex.assert_shape(x, (1, *spec.shape))
+    x = scaled(batch["x"][:1])
     return {"unet": net.init(key, x, jnp.zeros((1,)))["params"]}, {"unet": {}}
 
   def l_simple(params, mutable, batch, key, step):
@@ -244,7 +246,7 @@ def build(
     """The terms of the variational bound of x [B, ...] in nats, each [B], and simple_loss."""
     params, cond = averaged(state, "unet"), given(cond)
     return variational_bound(
-      lambda x_t, t: predict(params, x_t, t, cond), noise, x, scaled(x), keys,
+      lambda x_t, i: predict(params, x_t, jnp.asarray(kept)[i], cond), chain, x, scaled(x), keys,
       levels=spec.levels, kind=prediction, times=likelihood.times, variance=likelihood.variance,
       first=likelihood.first,
     )  # fmt: skip
@@ -316,18 +318,22 @@ def check_options(
   for group, variance in (("sample", sample.variance), ("likelihood", likelihood.variance)):
     if variance == "learned" and not learned_variance:
       raise UserError(f"{group}.variance=learned needs model.learned_variance=True")
-  if likelihood.first >= timesteps:
+  for group, steps in (("sample", sample.steps), ("likelihood", likelihood.steps)):
+    if steps > timesteps:
+      raise UserError(
+        f"{group}.steps must be 0 (all) or 1 to {timesteps}, the timesteps, not {steps}"
+      )
+  length = likelihood.steps or timesteps
+  if length < 2:
+    raise UserError("likelihood.steps must be 0 (all) or 2 or more")
+  if likelihood.first >= length:
     raise UserError(
       "likelihood.first must be 0 (the network's decoder) or between 1 and"
-      f" {timesteps - 1}, not {likelihood.first}"
+      f" {length - 1}, not {likelihood.first}"
     )
-  if likelihood.times > (most := timesteps - max(likelihood.first, 1)):
+  if likelihood.times > (most := length - max(likelihood.first, 1)):
     raise UserError(
       f"likelihood.times must be 0 (all) or between 1 and {most}, not {likelihood.times}"
-    )
-  if sample.steps > timesteps:
-    raise UserError(
-      f"sample.steps must be 0 (all) or 1 to {timesteps}, the timesteps, not {sample.steps}"
     )
   if sample.clip_quantile and not sample.clip:
     raise UserError("sample.clip_quantile is of sample.clip=True")

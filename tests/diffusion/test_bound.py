@@ -10,6 +10,7 @@ from gen_jax.core import centre, fold_each
 from gen_jax.diffusion import schedule
 from gen_jax.diffusion.algebra import convert
 from gen_jax.diffusion.bound import term, transitions, variational_bound
+from gen_jax.diffusion.solvers import strided
 
 LEVELS = 5
 
@@ -139,6 +140,25 @@ def test_the_gap_closes_as_steps_are_added():
     exact = -np.log(p)[np.asarray(k)].sum(-1)
     gaps.append((np.asarray(terms["L_T"] + terms["L_t"] + terms["L_0"]) - exact).mean())
   assert gaps[0] > gaps[1] > gaps[2] > 0 and gaps[2] < gaps[0] / 5
+
+
+def test_the_bound_of_fewer_steps_asks_the_network_at_the_times_that_are_kept():
+  p, s = [0.4, 0.1, 0.05, 0.25, 0.2], schedule.cosine(400)
+  gaps = []
+  for steps in (10, 50, 0):
+    kept, chain = strided(s, steps)
+    assert chain.steps == (steps or 400) and kept[0] == 0 and kept[-1] == 400
+    k = jax.random.choice(jax.random.key(1), LEVELS, (2000, 4), p=jnp.asarray(p))
+    keys = fold_each(jax.random.key(2), jnp.arange(2000))
+    denoise = discrete_denoiser(s, p)  # of the whole schedule, as a network is
+    at_kept = lambda x_t, i, kept=kept, denoise=denoise: denoise(x_t, jnp.asarray(kept)[i])
+    run = lambda predict, chain=chain, k=k, keys=keys: total(
+      variational_bound(predict, chain, k, centre(k, LEVELS), keys, levels=LEVELS, variance="small")
+    )
+    own = run(discrete_denoiser(chain, p))
+    np.testing.assert_allclose(run(at_kept), own, rtol=1e-4, atol=1e-4)
+    gaps.append((own + np.log(p)[np.asarray(k)].sum(-1)).mean())
+  assert gaps[0] > gaps[1] > gaps[2] > 0
 
 
 def test_few_stratified_times_estimate_the_same_sum():
