@@ -98,8 +98,6 @@ def opened(
     program = configs.build(experiment.config, spec)
     system = System(program, experiment, mesh or make_mesh(), spec, tuple(specs))
   states, step = restore(system, workdir, checkpoint)
-  if guide := experiment.config.get("sample", {}).get("guide"):
-    states[-1] = {**states[-1], "guide": guided_by(Path(guide), system)}
   return Trained(system, states, workdir, step)
 
 
@@ -121,11 +119,20 @@ def guided_by(folder: Path, system: System) -> Partial:
 
 def restore(system: System, workdir: Path, checkpoint: str) -> tuple[list[PyTree], int]:
   """The states of the stages so far from the newest or the best checkpoint, and their total step;
-  of an export, its weights and what they are of.
+  of an export, its weights and what they are of. The last state has the run that guides samples, if
+  the options of sampling name one.
 
   Raises:
-    UserError: if there is none, or it is damaged.
+    UserError: if there is none, or it is damaged, or the other guides nothing.
   """
+  states, step = saved_states(system, workdir, checkpoint)
+  if guide := system.config.get("sample", {}).get("guide"):
+    states[-1] = {**states[-1], "guide": guided_by(Path(guide), system)}
+  return states, step
+
+
+def saved_states(system: System, workdir: Path, checkpoint: str) -> tuple[list[PyTree], int]:
+  """Those of a folder alone, see `restore`."""
   if checkpoint not in ("newest", "best"):
     raise UserError(f"checkpoint {checkpoint!r}: newest or best")
 
