@@ -12,8 +12,11 @@ from gen_jax.config import experiment, merge, tiny, variant
 
 DIGITS = dict(
   model=dict(
-    steps=6, scales=2, width=96, alpha=1e-5, ema=0.998,
-    optimizer=dict(learning_rate=4e-3, schedule="cosine", decay_steps=1500, warmup=100, clip=10.0),
+    steps=4, scales=2, width=64, alpha=1e-5, ema=0.998,
+    optimizer=dict(
+      name="adamw", weight_decay=1.0, learning_rate=4e-3, schedule="cosine", decay_steps=1500,
+      warmup=100, clip=10.0,
+    ),
   ),
   data=dict(name="digits", batch_size=64),
   train=dict(
@@ -28,7 +31,9 @@ DIGITS = dict(
 MNIST = merge(
   DIGITS,
   dict(
-    model=dict(steps=8, width=64, ema=0.999, optimizer=dict(decay_steps=4000)),
+    model=dict(
+      steps=8, width=64, ema=0.999, optimizer=dict(name="adam", weight_decay=0.0, decay_steps=4000)
+    ),
     data=dict(name="tfds:mnist", validation=0.02),
     train=dict(
       steps=4000, log_every=100, validate_every=2000, sample_every=2000, checkpoint_every=1000
