@@ -100,7 +100,6 @@ WITH_STUDENTS = {"model": {"dtype": "float64", "optimizer": SGD, "student_optimi
 SYSTEMS = (
   System("ddpm:tiny"),
   System("flow_matching:tiny"),
-  System("edm:tiny"),
   System("vdm:tiny", SMALL_STEPS),
   System("latent:tiny", TWO_STAGES_OF_LATENTS),
   System("diffflow:tiny"),
@@ -111,11 +110,9 @@ SYSTEMS = (
   System("segment:tiny"),
   System("vae:tiny", SMALL_STEPS),
   System("iwae:tiny", SMALL_STEPS),
-  System("beta_vae:tiny", SMALL_STEPS),
   System("cvae:tiny", SMALL_STEPS),
   System("ae:tiny", SMALL_STEPS),
   System("ae:tiny_perceptual", TWO_STAGES_OF_FEATURES),
-  System("dae:tiny", SMALL_STEPS),
   System("upsample:tiny", SMALL_STEPS),
   System("superres:tiny", SMOOTH),
   System("pca:tiny", FLOAT64),
@@ -125,7 +122,6 @@ SYSTEMS = (
   System("gda:tiny", FLOAT64),
   System("gan:tiny", TWO_PLAYERS),
   System("gan:tiny_began", TWO_PLAYERS),
-  System("cgan:tiny", TWO_PLAYERS),
   System("cyclegan:tiny", TWO_PLAYERS),
   System("pix2pix:tiny", TWO_PLAYERS),
   System("colour:tiny"),
@@ -156,6 +152,10 @@ SYSTEMS = (
 
 # Other combinations of the same parts: their laws are slow tests.
 MORE = (
+  System("edm:tiny"),
+  System("beta_vae:tiny", SMALL_STEPS),
+  System("dae:tiny", SMALL_STEPS),
+  System("cgan:tiny", TWO_PLAYERS),
   System("ddpm:tiny_improved"),
   System("score_sde:tiny"),
   System("dit:tiny"),

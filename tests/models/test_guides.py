@@ -21,8 +21,8 @@ def trained(name, folder, **groups):
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
   folder = tmp_path_factory.mktemp("runs")
-  for name in ("dit", "ddpm"):
-    trained(name, folder / name)
+  for seed in (0, 1):
+    trained("dit", folder / f"seed{seed}", seed=seed)
   return folder
 
 
@@ -33,21 +33,31 @@ def drawn(run, **options):
 
 
 def test_a_run_that_guides_itself_changes_nothing_and_another_does(runs):
-  plain, model = drawn(runs / "dit")
-  itself, guided = drawn(runs / "dit", guide=str(runs / "dit"), guidance=2.0)
+  plain, model = drawn(runs / "seed0")
+  itself, guided = drawn(runs / "seed0", guide=str(runs / "seed0"), guidance=2.0)
   off = np.abs(itself.astype(int) - plain)
   assert off.max() <= 1 and (off > 0).mean() < 0.01  # but for rounding
   assert guided.calls == 2 * model.calls
-  other, _ = drawn(runs / "dit", guide=str(runs / "ddpm"), guidance=2.0)
+  other, _ = drawn(runs / "seed0", guide=str(runs / "seed1"), guidance=2.0)
   assert (other != plain).mean() > 0.1
-  back, _ = drawn(runs / "ddpm", method="ddim", steps=3, guide=str(runs / "dit"), guidance=0.5)
-  assert back.shape == plain.shape
+
+
+@pytest.mark.slow
+def test_runs_of_other_paths_and_builders_guide_too(runs, tmp_path):
+  trained("ddpm", tmp_path / "ddpm")
+  plain, _ = drawn(runs / "seed0")
+  other, _ = drawn(runs / "seed0", guide=str(tmp_path / "ddpm"), guidance=2.0)
+  assert (other != plain).mean() > 0.1
+  how = dict(method="ddim", steps=3, guidance=0.5)
+  back, _ = drawn(tmp_path / "ddpm", **how, guide=str(runs / "seed0"))
+  own, _ = drawn(tmp_path / "ddpm", method="ddim", steps=3)
+  assert back.shape == plain.shape and (back != own).mean() > 0.1
 
 
 def test_refusals(runs, tmp_path):
   with pytest.raises(UserError, match="is not a run folder"):
-    gen_jax.load(runs / "dit", sample={"guide": str(tmp_path), "guidance": 1.0})
+    gen_jax.load(runs / "seed0", sample={"guide": str(tmp_path), "guidance": 1.0})
   with pytest.raises(UserError, match="guide is of sample.guidance, which is 0"):
-    gen_jax.load(runs / "dit", sample={"guide": str(runs / "ddpm")})
+    gen_jax.load(runs / "seed0", sample={"guide": str(runs / "seed1")})
   with pytest.raises(UserError, match="guides what is drawn of a run folder.*leave it out"):
-    trained("dit", tmp_path / "new", sample={"guide": str(runs / "ddpm"), "guidance": 1.0})
+    trained("dit", tmp_path / "new", sample={"guide": str(runs / "seed1"), "guidance": 1.0})
