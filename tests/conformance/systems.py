@@ -109,7 +109,6 @@ SYSTEMS = (
   System("classifier:tiny"),
   System("segment:tiny"),
   System("vae:tiny", SMALL_STEPS),
-  System("iwae:tiny", SMALL_STEPS),
   System("cvae:tiny", SMALL_STEPS),
   System("ae:tiny", SMALL_STEPS),
   System("ae:tiny_perceptual", TWO_STAGES_OF_FEATURES),
@@ -152,6 +151,7 @@ SYSTEMS = (
 
 # Other combinations of the same parts: their laws are slow tests.
 MORE = (
+  System("iwae:tiny", SMALL_STEPS),
   System("edm:tiny"),
   System("beta_vae:tiny", SMALL_STEPS),
   System("dae:tiny", SMALL_STEPS),
