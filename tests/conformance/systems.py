@@ -133,9 +133,7 @@ SYSTEMS = (
   System("transformer:tiny", SMALL_STEPS),
   System("masked:tiny", SMALL_STEPS),
   System("realnvp:tiny", SMALL_STEPS),
-  System("nice:tiny", SMALL_STEPS),
   System("nsf:tiny", SMALL_STEPS),
-  System("maf:tiny", SMALL_STEPS),
   System("glow:tiny", SMALL_STEPS),
   System("ffjord:tiny", SMALL_STEPS),
   System("debias:tiny", FAIR),
@@ -151,6 +149,8 @@ SYSTEMS = (
 
 # Other combinations of the same parts: their laws are slow tests.
 MORE = (
+  System("maf:tiny", SMALL_STEPS),
+  System("nice:tiny", SMALL_STEPS),
   System("iwae:tiny", SMALL_STEPS),
   System("edm:tiny"),
   System("beta_vae:tiny", SMALL_STEPS),
