@@ -68,10 +68,8 @@ def check(g: Guided, conditional: bool, needs: str) -> None:
 
 
 def counts(g: Guided, log_snr: Array) -> Array:
-  """Whether w counts at a log-SNR: bool of its shape."""
-  if not g.guidance_interval:
-    return (log_snr == log_snr) & bool(g.guidance)
-  low, high = g.guidance_interval
+  """Whether w counts at a log-SNR where there is noise: bool of its shape."""
+  low, high = g.guidance_interval or (0.0, np.inf)
   # In logs, as in log_snr = -2 log(sigma / alpha); log 0 is no mistake here.
   with np.errstate(divide="ignore"):
     least, most = -2 * np.log(high), -2 * np.log(low)

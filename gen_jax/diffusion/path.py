@@ -196,15 +196,17 @@ def scheduled(schedule: Schedule) -> Path:
   log_snr = discrete(schedule, np.arange(1, schedule.steps + 1)).log_snr
 
   def time_of(l):
-    return 1 + np.abs(log_snr - np.asarray(l)[..., None]).argmin(-1)
+    xp = module(l)
+    return 1 + xp.abs(xp.asarray(log_snr, l.dtype) - l[..., None]).argmin(-1)
 
-  level = lambda t: discrete(schedule, np.round(t).astype(np.int32))
+  level = lambda t: discrete(schedule, module(t).round(t).astype(np.int32))
   return Path(level, time_of, 1.0, float(schedule.steps))
 
 
-def discrete(schedule: Schedule, t: np.ndarray) -> Level:
+def discrete(schedule: Schedule, t: Array) -> Level:
   """The table [S] of a schedule at integer times t [S]: its own entries, to the last bit."""
-  alpha, sigma = schedule.alpha[t], schedule.sigma[t]
+  xp = module(t)
+  alpha, sigma = (xp.asarray(column)[t] for column in schedule)
   with np.errstate(divide="ignore"):
-    log_snr = 2 * (np.log(alpha) - np.log(sigma))
+    log_snr = 2 * (xp.log(alpha) - xp.log(sigma))
   return Level(t, alpha, sigma, log_snr)

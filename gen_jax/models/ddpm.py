@@ -26,9 +26,9 @@ from gen_jax.diffusion.algebra import Prediction, Variance, convert, corrupt, fo
 from gen_jax.diffusion.bound import clip_x0, term, transitions, variational_bound
 from gen_jax.diffusion.editing import completing
 from gen_jax.diffusion.grids import GRIDS
-from gen_jax.diffusion.guidance import Guided, steered
+from gen_jax.diffusion.guidance import Guided, across, steered
 from gen_jax.diffusion.guidance import check as check_guidance
-from gen_jax.diffusion.path import discrete
+from gen_jax.diffusion.path import discrete, scheduled
 from gen_jax.diffusion.solvers import SOLVERS, calls, solve, solver_of, strided, times
 from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
@@ -132,16 +132,9 @@ def predictor(net: UNet, prediction: str, alpha: Array, sigma: Array) -> Predict
   return predict
 
 
-def nearest(predict: Predict, alpha: Array, sigma: Array) -> Callable:
-  """(params, x_t, level, cond) -> Prediction at a level of any path, by the nearest timestep of the
-  schedule alpha, sigma [T + 1]: x_t there is a multiple of its own of the same log-SNR."""
-
-  def at(params, x_t, level, cond):
-    t = 1 + jnp.abs(2 * jnp.log(alpha / sigma)[1:] - level.log_snr).argmin()
-    p = predict(params, sigma[t] / level.sigma * x_t, jnp.full(x_t.shape[0], t), cond)
-    return convert(p.x0, "x0", x_t, level.alpha, level.sigma)._replace(share=p.share)
-
-  return at
+def at_levels(predict: Predict, params: PyTree) -> Callable:
+  """cond -> (x_t, level of one timestep) -> Prediction."""
+  return lambda cond: lambda x_t, at: predict(params, x_t, jnp.full(x_t.shape[0], at.t), cond)
 
 
 @builder
@@ -212,7 +205,7 @@ def build(
   scaled = scaling(spec, real, centre)
   alpha, sigma = jnp.asarray(noise.alpha, real), jnp.asarray(noise.sigma, real)
   predict, q = predictor(net, prediction, alpha, sigma), transitions(noise, real)
-  kept, chain = strided(noise, likelihood.steps)
+  path, (kept, chain) = scheduled(noise), strided(noise, likelihood.steps)
   steps, solver = sample.steps or timesteps, solver_of(sample.method, sample.variance, sample.eta)
 
   def given(cond):
@@ -260,13 +253,14 @@ def build(
 
   def log_prob(state, x, keys, cond=None):
     """A lower bound on log p(x | cond) in nats [B]: minus the variational bound."""
-    return -sum(nats for name, nats in bound(state, x, keys, cond).items() if name[0] == "L")
+    terms = bound(state, x, keys, cond)
+    return -(terms["L_T"] + terms["L_t"] + terms["L_0"])
+
+  of = lambda state: at_levels(predict, averaged(state, "unet"))
 
   def draw(state, keys, cond, frames=0, known=None, hidden=None):
     """Samples, of which x [n, ...] is known but where it is hidden."""
-    params = averaged(state, "unet")
-    of = lambda cond: lambda x_t, at: predict(params, x_t, jnp.full(x_t.shape[0], at.t), cond)
-    denoise = steered(of, given(cond), nothing, sample, guide_of(state, sample, cond))
+    denoise = steered(of(state), given(cond), nothing, sample, guide_of(state, sample, cond))
     if known is not None:
       denoise = completing(denoise, scaled(known), hidden)
 
@@ -280,7 +274,6 @@ def build(
     )  # fmt: skip
     return quantize(x, spec.levels)
 
-  asked = nearest(predict, alpha, sigma)
   model = game(
     {"unet": Player(minimise("unet", l_simple, optimizer.accumulate), optimizer.make())},
     init,
@@ -289,7 +282,7 @@ def build(
     sample=lambda state, keys, cond=None: draw(state, keys, cond),
     trajectory=lambda state, keys, cond=None: draw(state, keys, cond, min(steps, 40)),
     log_prob=log_prob,
-    denoise=lambda state, x, at, cond=None: asked(averaged(state, "unet"), x, at, given(cond)),
+    denoise=lambda state, x, at, cond=None: across(of(state)(given(cond)), path)(x, at),
     **completion(spec, sample, lambda state, keys, cond, *x: draw(state, keys, cond, 0, *x)),
     cond=(condition,) if nothing else (),
     calls=calls(solver, discrete(noise, times(noise, steps, sample.grid)), sample),
