@@ -111,7 +111,6 @@ SYSTEMS = (
   System("vae:tiny", SMALL_STEPS),
   System("cvae:tiny", SMALL_STEPS),
   System("ae:tiny", SMALL_STEPS),
-  System("ae:tiny_perceptual", TWO_STAGES_OF_FEATURES),
   System("upsample:tiny", SMALL_STEPS),
   System("superres:tiny", SMOOTH),
   System("pca:tiny", FLOAT64),
@@ -120,11 +119,9 @@ SYSTEMS = (
   System("gmm:tiny", FLOAT64),
   System("gda:tiny", FLOAT64),
   System("gan:tiny", TWO_PLAYERS),
-  System("gan:tiny_began", TWO_PLAYERS),
   System("cyclegan:tiny", TWO_PLAYERS),
   System("pix2pix:tiny", TWO_PLAYERS),
   System("colour:tiny"),
-  System("colour:tiny_gan", TWO_PLAYERS_OF_COLOUR),
   System("complete:tiny", TWO_PLAYERS),
   System("vqvae:tiny", TWO_STAGES),
   System("video:tiny", TWO_STAGES_OF_VIDEO),
@@ -149,6 +146,9 @@ SYSTEMS = (
 
 # Other combinations of the same parts: their laws are slow tests.
 MORE = (
+  System("ae:tiny_perceptual", TWO_STAGES_OF_FEATURES),
+  System("colour:tiny_gan", TWO_PLAYERS_OF_COLOUR),
+  System("gan:tiny_began", TWO_PLAYERS),
   System("maf:tiny", SMALL_STEPS),
   System("nice:tiny", SMALL_STEPS),
   System("iwae:tiny", SMALL_STEPS),
