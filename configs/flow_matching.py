@@ -7,7 +7,8 @@ learns again from the pairs that the first flow makes, and draws in one step (Li
 
   launch/run.sh --config configs/flow_matching.py[:optimal|reflow]
 
-and `:moons`, `:swissroll`, `:checkerboard`, `:rings`, `:digits`.
+and `:moons`, `:swissroll`, `:checkerboard`, `:rings`, `:digits`, and `:mixture`, of twenty
+Gaussians in 8 dimensions (`--config.data.name=mixture:64`: in 64).
 """
 
 from gen_jax.config import experiment, merge, tiny, variant
@@ -77,6 +78,9 @@ VARIANTS = {
       train=dict(steps=3000),
       sample=dict(solver="euler", steps=1),
     ),
+  ),
+  "mixture": merge(
+    PLANE, dict(model=dict(dense=dict(width=256, octaves=0)), data=dict(name="mixture:8"))
   ),
   "reflow": REFLOW,
   "digits": DIGITS,

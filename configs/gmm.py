@@ -41,6 +41,12 @@ DIGITS = merge(
 
 VARIANTS = {
   "8gaussians": POINTS,
+  "mixture": merge(
+    POINTS,
+    dict(
+      model=dict(components=20), data=dict(name="mixture:8"), measures=("likelihood", "kl"),
+    ),
+  ),
   "digits": DIGITS,
   "digits_diagonal": merge(DIGITS, dict(model=dict(covariance="diagonal"))),
   "mnist": merge(

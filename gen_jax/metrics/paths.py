@@ -47,5 +47,8 @@ def squared_speed(
   """
   chex.assert_equal_shape([a, b])
   along = lambda t: decode(jax.vmap(path)(a, b, t))
-  _, velocity = jax.jvp(along, (t,), (jnp.ones_like(t),))
+  # By reverse mode twice, as not every network can be differentiated forwards (`nets.conv`).
+  y, pull = jax.vjp(along, t)
+  _, push = jax.vjp(lambda v: pull(v)[0], jnp.zeros_like(y))
+  (velocity,) = push(jnp.ones_like(t))
   return (velocity.reshape(len(t), -1) ** 2).sum(-1)

@@ -5,8 +5,9 @@ Four by four convolutions halve the resolution and dense layers follow, as in Bu
 times the channels, laid out as two by two pixels. Every 4x4 transposed convolution of stride 2 is
 one of these.
 
-All are written as dense layers on windows: on CPU, XLA runs strided and small convolutions, and
-above all their gradients, many times slower than the same product of matrices.
+These are dense layers on windows: on CPU, XLA runs strided and small convolutions, and above all
+their gradients, many times slower than the same product of matrices. `convolve` is a convolution
+that it runs well from 6x6 positions on, in a loop too and at any order of differentiation.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import chex
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
@@ -90,9 +92,89 @@ FOLDED = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.float32)
 AVERAGED = np.array([[[1, 0, 0], [1, 1, 0]], [[0, 1, 1], [0, 0, 1]]], np.float32) / 2
 
 
+def same(x: Array, kernel: Array) -> Array:
+  """XLA's own convolution of x [B, H, W, C] by kernel [K, K', C, F] with a border of one."""
+  names = ("NHWC", "HWIO", "NHWC")
+  return lax.conv_general_dilated(x, kernel, (1, 1), ((1, 1), (1, 1)), dimension_numbers=names)
+
+
+def as_product(x: Array) -> bool:
+  """Whether on CPU x [B, H, W, C] is better convolved as a dense layer on windows: a convolution
+  has few positions, or is not of float32, which XLA has fast code for."""
+  return min(x.shape[1:3]) < 6 or x.dtype != jnp.float32
+
+
+@jax.custom_vjp
+def convolve3(x: Array, kernel: Array) -> Array:
+  """x [B, H, W, C], kernel [3, 3, C, F] -> [B, H, W, F].
+
+  XLA on CPU runs a convolution well only of these orders of axes, to which it brings the gradients
+  outside of loops alone; in one they would take some thirty times as long. So each gradient is
+  `convolve3` or `correlate3` again, with axes in order.
+  """
+
+  def on_cpu(x, kernel):
+    if as_product(x):
+      return windows(border(x), 3) @ kernel.reshape(-1, kernel.shape[-1])
+    return same(x, kernel)
+
+  return lax.platform_dependent(x, kernel, cpu=on_cpu, default=same)
+
+
+@jax.custom_vjp
+def correlate3(x: Array, g: Array) -> Array:
+  """The gradient [3, 3, C, F] of sum(g * convolve3(x, kernel)) with regard to the kernel."""
+  kernel = jax.ShapeDtypeStruct((3, 3, x.shape[-1], g.shape[-1]), x.dtype)
+
+  def on_cpu(x, g):
+    if as_product(x):
+      seen = windows(border(x), 3)
+      return jnp.einsum("bhwi,bhwo->io", seen, g).reshape(kernel.shape)
+    return same(x.transpose(3, 1, 2, 0), g.transpose(1, 2, 0, 3)).transpose(1, 2, 0, 3)
+
+  def elsewhere(x, g):
+    return jax.linear_transpose(lambda kernel: same(x, kernel), kernel)(g)[0]
+
+  return lax.platform_dependent(x, g, cpu=on_cpu, default=elsewhere)
+
+
+def turned(kernel: Array) -> Array:
+  """The kernel [3, 3, F, C] by which a gradient goes back through one of [3, 3, C, F]."""
+  return jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
+
+
+convolve3.defvjp(
+  lambda x, kernel: (convolve3(x, kernel), (x, kernel)),
+  lambda kept, g: (convolve3(g, turned(kept[1])), correlate3(kept[0], g)),
+)
+correlate3.defvjp(
+  lambda x, g: (correlate3(x, g), (x, g)),
+  lambda kept, u: (convolve3(kept[1], turned(u)), convolve3(kept[0], u)),
+)
+
+
 def convolve(x: Array, kernel: Array) -> Array:
-  """A 3x3 convolution of x [B, H, W, C] with kernel [9 C, F], rows (row, column, C)."""
-  return windows(border(x), 3) @ kernel
+  """A 3x3 convolution of x [B, H, W, C] with kernel [9 C, F], rows (row, column, C).
+
+  Differentiable in reverse, any number of times; not forwards.
+  """
+  return convolve3(x, kernel.reshape(3, 3, x.shape[-1], -1))
+
+
+class Conv3(nn.Module):
+  """A 3x3 convolution by `convolve`: [B, H, W, C] -> [B, H, W, features]."""
+
+  features: int
+  kernel_init: Callable = nn.linear.default_kernel_init
+  dtype: jnp.dtype = jnp.float32
+  param_dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    shape = (9 * x.shape[-1], self.features)
+    kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
+    bias = self.param("bias", nn.initializers.zeros, (self.features,), self.param_dtype)
+    return convolve(x.astype(self.dtype), kernel.astype(self.dtype)) + bias.astype(self.dtype)
 
 
 def convolve_enlarged(x: Array, kernel: Array) -> Array:

@@ -8,8 +8,7 @@
                            layers make, in both players                                 (figure 2)
 
 Levels are counted from 4x4 pixels, level 0; a network of level l makes or sees 4 * 2^l. Its
-parameters are those of the network of level l - 1 and some more, under the same names. Convolutions
-are dense layers on windows, as in `nets.gan`, whose reasons hold here too.
+parameters are those of the network of level l - 1 and some more, under the same names.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """StackGAN's networks (Zhang et al. 2017, arXiv:1612.03242, section 3) without batch norm.
 
-Convolutions are dense layers on windows, as in `nets.gan`, whose reasons hold here too. Where the
-source normalises over a batch, these do over each example: statistics of a batch of real, made or
-mismatched pairs would tell a critic which it is.
+Strided convolutions are dense layers on windows, as in `nets.gan`, whose reasons hold here too.
+Where the source normalises over a batch, these do over each example: statistics of a batch of real,
+made or mismatched pairs would tell a critic which it is.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gen_jax.core import Array
-from gen_jax.nets.conv import border, double, halve, windows
+from gen_jax.nets.conv import Conv3, border, double, halve, windows
 from gen_jax.nets.gan import layer_norm, leaky
 from gen_jax.nets.mlp import join
 from gen_jax.nets.superres import enlarge
@@ -89,7 +89,7 @@ class Refiner(nn.Module):
     chex.assert_rank([x, c], [4, 2])
     real = jnp.promote_types(self.dtype, jnp.float32)
     types = {"dtype": self.dtype, "param_dtype": real}
-    conv = lambda features, h, **how: nn.Dense(features, **types, **how)(windows(border(h), 3))
+    conv = lambda features, h, **how: Conv3(features, **types, **how)(h)
     active = lambda h: leaky(layer_norm(h, **types))
     h = leaky(conv(self.widths[0], x))
     for width in self.widths[1:]:

@@ -1,5 +1,7 @@
 """Encoders and decoders: shapes, what depends on what, precision, and the layers against NumPy."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -89,6 +91,40 @@ def test_a_dense_layer_on_windows_is_a_3x3_convolution():
   exact = nn.Conv(5, (3, 3), use_bias=False).apply({"params": {"kernel": kernel}}, X)
   found = conv.windows(conv.border(X), 3) @ kernel.reshape(-1, 5)
   np.testing.assert_allclose(found, exact, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [4, 7])
+def test_convolve_is_a_convolution_and_so_are_its_gradients_of_any_order(size):
+  x = jax.random.normal(jax.random.key(0), (2, size, size + 1, 3))
+  kernel = jax.random.normal(jax.random.key(1), (3, 3, 3, 5))
+  once = lambda layer: lambda *at: jnp.sin(layer(*at)).sum()
+
+  def twice(layer):
+    to_x, to_kernel = (jax.grad(once(layer), i) for i in (0, 1))
+    return lambda *at: jnp.cos(to_x(*at)).sum() + (to_kernel(*at) ** 3).sum()
+
+  def thrice(layer):
+    return lambda *at: (jax.grad(twice(layer), 1)(*at) ** 2).sum()
+
+  for order in (once, twice, thrice):
+    for i in (0, 1):
+      found, exact = (jax.grad(order(f), i)(x, kernel) for f in (conv.convolve3, conv.same))
+      np.testing.assert_allclose(found, exact, rtol=1e-4, atol=1e-5 * np.abs(exact).max())
+
+
+def test_in_a_loop_no_gradient_of_convolve_is_in_an_order_of_axes_that_is_slow_on_cpu():
+  x, kernel = jnp.ones((2, 8, 8, 3)), jnp.ones((3, 3, 3, 5))
+
+  def penalty(kernel):
+    slope = jax.grad(lambda x: (conv.convolve3(x, kernel) ** 2).sum())(x)
+    return (slope**2).sum() + (conv.convolve3(x, kernel) ** 4).sum()
+
+  def descend(kernel):
+    return jax.lax.fori_loop(0, 3, lambda _, k: k - 1e-3 * jax.grad(penalty)(k), kernel)
+
+  text = jax.jit(descend).lower(kernel).compile().as_text()
+  orders = re.findall(r" convolution\(.*dim_labels=(\S+?),? ", text)
+  assert len(orders) > 4 and set(orders) == {"b01f_01io->b01f"}
 
 
 def test_a_dense_layer_on_windows_of_a_halved_image_is_a_4x4_convolution_of_stride_2():
