@@ -1,8 +1,8 @@
 """StyleGAN: coloured sprites at 8x8 pixels, then 16x16, then 32x32, by a style-based generator.
 
 Source: Karras et al. 2019 (arXiv:1812.04948): the non-saturating loss with R1, Adam (0, 0.99), a
-mapping that learns at a hundredth of the rate. R1's weight rises with the resolution (1, 4, 16),
-which is 10 at all of the source's up to 1024x1024. The source's rate of 1e-3, its average of 0.999
+mapping that learns at a hundredth of the rate. R1's weight rises with the resolution, 0.1, 0.4 and
+1.6, where the source has 10 at all up to 1024x1024. The source's rate of 1e-3, its average of 0.999
 and styles mixed in 90% of the examples are of runs a hundred times as long: docs/adversarial.md.
 
   launch/run.sh --config configs/stylegan.py
@@ -23,7 +23,7 @@ PAPER = dict(learning_rate=1e-3)
 SPRITES = dict(
   model=dict(
     latent=64, width=64, mapping=4, widths=(64, 64, 32, 16), mixing=0.0, fade=1000,
-    penalties=dict(r1=16.0),
+    penalties=dict(r1=1.6),
     ema=0.995, critic_optimizer=ADAM, generator_optimizer=ADAM,
   ),
   data=dict(name="shapes", resolution=32, batch_size=32),
