@@ -65,6 +65,16 @@ def test_captions_are_held_against_what_is_read():
   }
 
 
+def test_what_is_not_legible_is_read_all_the_same_but_for_an_empty_picture():
+  where = positions(scale=3)
+  x, captions = KNOWN.draw(where), KNOWN.captions_of(where)
+  noise = np.random.default_rng(0).normal(0, 0.2 * 255, x.shape)
+  found = sprites.caption_faithful(scene_of(x + noise, captions))["caption_accuracy"]
+  assert found["value"] > 0.8 and found["legible_and_right"] == 0
+  black = sprites.caption_faithful(scene_of(np.zeros_like(x), captions))
+  assert {f["value"] for f in black.values()} == {0}
+
+
 def test_a_caption_that_names_no_row_wants_none():
   where = positions(y=3, scale=3)
   captions = KNOWN.captions_of(where)
