@@ -3,7 +3,7 @@
 Source: Ramesh et al. 2021 (arXiv:2102.12092). `train.steps` are those of the VQ-VAE, of the
 transformer and of the encoders that choose among candidates.
 
-  launch/run.sh --config configs/dalle.py
+  launch/run.sh --config configs/dalle.py    38 minutes of a core
   --mode=sample --cond.caption="a small red square at the top left"
   --mode=sample --config.sample.candidates=8    the best of eight; --config.sample.guidance=2
   --mode=evaluate --config.sample.candidates=8  the same measures of those
@@ -22,25 +22,27 @@ from gen_jax.config import experiment, merge, tiny, variant
 SPRITES = dict(
   model=dict(
     vqvae=dict(
-      factor=4, codes=512, dim=32, width=64, blocks=1, residual=32, decay=0.98,
-      optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=5000),
+      factor=4, codes=128, dim=32, width=64, blocks=1, residual=32, decay=0.98,
+      optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=4000),
     ),
     transformer=dict(
       width=128, layers=4, heads=4, dropout=0.0, ema=0.999,
       optimizer=dict(
-        learning_rate=1e-3, schedule="cosine", decay_steps=4000, warmup=100, clip=1.0
+        learning_rate=1e-3, schedule="cosine", decay_steps=5000, warmup=100, clip=1.0
       ),
     ),
     encoders=dict(widths=(32, 64, 128)),
   ),
   data=dict(
-    name="shapes", resolution=32, batch_size=64,
+    name="shapes", resolution=32, batch_size=32,
     leave_out=("red heart", "cyan square", "yellow triangle"),
   ),
   train=dict(
-    steps=(5000, 4000, 1000), log_every=50, validate_every=500, sample_every=1000,
+    steps=(4000, 5000, 1000), log_every=50, validate_every=500, sample_every=1000,
     checkpoint_every=500,
   ),
+  # What a caption leaves open is little, and a code that is unlikely is mostly a mistake.
+  sample=dict(temperature=0.5),
   evaluate=dict(samples=1000, classifier_steps=1000),
   measures=(
     "likelihood", "code_use", "caption_faithful", "captions_left_out", "captions_reconstructed",
