@@ -145,6 +145,15 @@ def test_evaluate_redoes_the_figures(finished):
   path.unlink()
   run(*TINY, MEASURES, "--workdir", finished, "--mode=evaluate")
   assert path.read_bytes() == before
+  out, _ = run(
+    *TINY, "--workdir", finished, "--mode=evaluate", "--config.sample.steps=2",
+    "--config.measures=('memorisation',)",
+  )  # fmt: skip
+  assert "of test, steps 2" in out
+  mixed = json.loads(path.read_text())
+  assert mixed["nearest_train_ratio"]["options"] == {"steps": 2}
+  assert "options" not in mixed["bits_per_dim"]
+  path.write_bytes(before)
 
 
 def test_compare_export_list_and_dry_run(finished, tmp_path):

@@ -206,7 +206,8 @@ def evaluate(config: Mapping, workdir: Path, *, checkpoint: str) -> int:
     count = len(system.program.stages)
     if len(states) < count:
       raise UserError(f"{workdir} is at stage {len(states)} of {count}: train it further")
-    take_measures(Trained(system, states, workdir, step), checkpoint)
+    others = other_options(workdir, system.config, "newest")
+    take_measures(Trained(system, states, workdir, step), checkpoint, others)
   return 0
 
 

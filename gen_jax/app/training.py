@@ -170,15 +170,19 @@ def save_trajectory(path: Path, trained: Trained) -> None:
     pictures.show_gif(path, frames, spec.levels, columns)
 
 
-def take_measures(trained: Trained, checkpoint: str = "newest") -> dict[str, Any]:
+def take_measures(
+  trained: Trained, checkpoint: str = "newest", options: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
   """Takes the config's measures, writes evaluation.json, or evaluation-best.json of the best
-  checkpoint, and prints the figures. Figures of other steps go: they are of another model."""
+  checkpoint, and prints the figures. Figures of other steps go: they are of another model. Those of
+  other `options` than the run's own say which, since figures of its own may stand beside them."""
   workdir, system = trained.workdir, trained.system
   rows = [row for row in read_rows(workdir / "metrics.jsonl") if "split" not in row]
   last = len(system.program.stages) - 1
   scene = Scene(trained, [row for row in rows if row["stage"] == last])
   taken = measures.take(tuple(system.config["measures"]), scene)
   of = {"step": trained.step, "checkpoint": checkpoint}
+  of |= {"options": dict(options)} if options else {}
   records = {name: record | of for name, record in taken.items()}
   if not processes.is_first():
     return records

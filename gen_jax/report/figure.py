@@ -7,10 +7,10 @@ from typing import Any
 
 
 def of_what(record: Mapping[str, Any]) -> str:
-  """The examples and the split that a figure is of, or what it says of itself where it is of none;
-  of one that is missing, why."""
+  """The examples and the split that a figure is of, or what it says of itself where it is of none,
+  and options that are not the run's own; of one that is missing, why."""
   if record["value"] is None:
     return f"missing: {record.get('why', '')}"
-  if "examples" in record:
-    return f"{record['examples']} of {record['split']}"
-  return record.get("says", "")
+  of = f"{record['examples']} of {record['split']}" if "examples" in record else ""
+  others = [f"{name} {value}" for name, value in record.get("options", {}).items()]
+  return ", ".join(part for part in (of or record.get("says", ""), *others) if part)

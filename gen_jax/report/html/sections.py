@@ -100,7 +100,7 @@ def figures(run: Run) -> list[Figure]:
   for name, record in sorted(run.figures.items()):
     if not isinstance(record, Mapping) or "value" not in record:
       continue
-    told = {"value", "examples", "split", "step", "standard_error", "why", "checkpoint"}
+    told = {"value", "examples", "split", "step", "standard_error", "why", "checkpoint", "options"}
     told |= set() if "examples" in record else {"says"}
     facts = flat({k: v for k, v in record.items() if k not in told})
     error = record.get("standard_error")
