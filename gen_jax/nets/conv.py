@@ -109,7 +109,7 @@ def convolve3(x: Array, kernel: Array) -> Array:
   """x [B, H, W, C], kernel [3, 3, C, F] -> [B, H, W, F].
 
   XLA on CPU runs a convolution well only of these orders of axes, to which it brings the gradients
-  outside of loops alone; in one they would take some thirty times as long. So each gradient is
+  outside of loops alone; in one they would take thirty to fifty times as long. So each gradient is
   `convolve3` or `correlate3` again, with axes in order.
   """
 
