@@ -177,3 +177,9 @@ def test_readers_of_figures_say_what_is_missing(tmp_path):
   rows = sweep.table({(("seed", "0"),): a, (("seed", "1"),): b})
   assert rows[0]["figures"]["precision"] == {"mean": None, "values": [0.5, None]}
   assert sweep.markdown(rows).splitlines()[-1] == "| 2 | - | 0.5 ± 0 |"
+
+
+def test_a_figure_taken_with_other_options_says_so_in_its_line():
+  record = {"value": 1.0, "examples": 3, "split": "test", "options": {"candidates": 8}}
+  assert measures.line("f", record).endswith("3 of test, candidates 8")
+  assert measures.line("f", record | {"says": "so"}).endswith("so, candidates 8")

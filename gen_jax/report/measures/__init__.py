@@ -129,5 +129,5 @@ def line(figure: str, record: Record) -> str:
   """A figure in one line: what it came to, or why it is missing."""
   if record["value"] is None:
     return f"{figure:30s} {'-':>10s}   {of_what(record)}"
-  says = record.get("says") or of_what(record)
+  says = of_what({k: v for k, v in record.items() if k != "examples" or "says" not in record})
   return f"{figure:30s} {record['value']:10.4f}   {says}"
