@@ -3,15 +3,16 @@
   -log p(x_0) <= L_T + sum_{t > s} L_{t-1} + L_decoder,  L_{t-1} = KL(q(x_{t-1} | x_t, x_0) || p)
 
 The decoder is p(x_0 | x_1), a Gaussian integrated over each grey level's bin, and s = 1 (Ho et al.
-2020, eq. 5 and 13); or, at any time s, the posterior of a pixel under equally likely grey levels:
-p(x_0 = k | x_s), a softmax over k of -(x_s / alpha_s - x_k)^2 alpha_s^2 / (2 sigma_s^2) (Kingma et
-al. 2021, arXiv:2107.00630, section 3.3). Far below the spacing of the grey levels a network that
-does not know of them pays for noise that says nothing more of the pixel.
+2020, eq. 5 and 13); or, at any time s, the posterior of a pixel by itself: p(x_0 = k | x_s), a
+softmax over k of -(x_s / alpha_s - x_k)^2 alpha_s^2 / (2 sigma_s^2), with equally likely grey
+levels (Kingma et al. 2021, arXiv:2107.00630, section 3.3) or with given shares of them. Far below
+the spacing of the grey levels a network that does not know of them pays for noise that says nothing
+more of the pixel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -108,6 +109,7 @@ def variational_bound(
   times: int = 0,
   variance: Variance = "large",
   first: int = 0,
+  shares: Sequence[float] = (),
   clip: bool = True,
 ) -> dict[str, Array]:
   """L_T, L_t, L_0 in nats and simple_loss, each [B] (Ho et al. 2020, eq. 5, 13 and 14).
@@ -127,6 +129,7 @@ def variational_bound(
       many equal strata; 0 takes all.
     variance: of p(x_{t-1} | x_t): "large", beta_t, "small", the posterior's, or "learned".
     first: s of the softmax over grey levels, 1..T-1; 0 for the network's own decoder at s = 1.
+    shares: of the levels in that softmax [levels], in any unit; () for equal ones.
     clip: keep the predicted x_0 inside [-1, 1].
   """
   real, last = x0.dtype, schedule.steps
@@ -168,7 +171,7 @@ def variational_bound(
   if first:
     level = jax.tree.map(lambda a: jnp.asarray(a, real), discrete(schedule, np.asarray(first)))
     z = corrupt(x0, noise(count), level.alpha, level.sigma)
-    decoder = softmax_decoder(k, z, level, levels)
+    decoder = softmax_decoder(k, z, level, levels, shares)
     return bound | {"L_0": decoder, "simple_loss": error / count}
   # p(x_0 | x_1) has the posterior variance of t = 2, the smallest that is not 0, as in the paper's
   # code: with beta_1 the decoder is needlessly blurred. A learned one is between the two.

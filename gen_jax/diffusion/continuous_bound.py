@@ -11,6 +11,7 @@ integers p(x | z_0) is a softmax over the levels; of real values N(x; z_0 / alph
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -31,12 +32,19 @@ def diffusion_loss(eps: Array, predicted: Array, level: Level) -> Array:
   return slope_of_gamma(level) / 2 * sum_dims((eps - predicted) ** 2)
 
 
-def softmax_decoder(k: Array, z: Array, level: Level, levels: int) -> Array:
+def softmax_decoder(
+  k: Array, z: Array, level: Level, levels: int, shares: Sequence[float] = ()
+) -> Array:
   """-log P(k | z_0 = z) [B] of integers k [B, ...]: softmax_i(-(z / alpha - x_i)^2 e^-gamma / 2),
-  with x_i = 2 i / (levels - 1) - 1 (section 3.3 there)."""
+  with x_i = 2 i / (levels - 1) - 1 (section 3.3 there).
+
+  shares: of the levels before z is seen [levels], in any unit; () for equal ones, the paper's.
+  """
   grid = centre(jnp.arange(levels), levels, z.dtype)
   off = (z / level.alpha)[..., None] - grid
   logits = -(off**2) * jnp.exp(level.log_snr) / 2
+  if shares:
+    logits = logits + jnp.log(jnp.asarray(shares, z.dtype))
   chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), k[..., None].astype(jnp.int32), -1)
   return -sum_dims(chosen[..., 0])
 

@@ -87,12 +87,15 @@ class Likelihood:
     paper's at 1, the network's. Where sigma is far below the spacing of the grey levels the network
     pays for what a decoder that knows of them has for nothing: 20 of the 1000 cosine timesteps suit
     17 levels. Choose it on the validation split.
+  shares: of the grey levels in that softmax, one number for each, such as how many of the training
+    split's pixels have it; () for equal ones. A level of share 0 must not occur: it costs infinity.
   """
 
   steps: Natural = 0
   times: Natural = 0
   variance: Variance = "large"
   first: Natural = 0
+  shares: tuple[NonNegative, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,7 +194,7 @@ def build(
       noise in so few timesteps, or an option is out of range.
   """
   check(spec, multipliers, condition, heads, width)
-  check_options(sample, likelihood, timesteps, condition, learned_variance)
+  check_options(sample, likelihood, timesteps, condition, learned_variance, spec.levels)
   nothing = spec.fields[condition].levels if condition != "none" else 0
   net = UNet(
     channels=spec.shape[-1] * (2 if learned_variance else 1), width=width,
@@ -241,7 +244,7 @@ def build(
     return variational_bound(
       lambda x_t, i: predict(params, x_t, jnp.asarray(kept)[i], cond), chain, x, scaled(x), keys,
       levels=spec.levels, kind=prediction, times=likelihood.times, variance=likelihood.variance,
-      first=likelihood.first,
+      first=likelihood.first, shares=likelihood.shares,
     )  # fmt: skip
 
   def evaluate(state, batch, keys):
@@ -305,8 +308,9 @@ def check(spec: Spec, multipliers: tuple, condition: str, heads: int, width: int
 
 
 def check_options(
-  sample: Sampler, likelihood: Likelihood, timesteps: int, condition: str, learned_variance: bool
-) -> None:
+  sample: Sampler, likelihood: Likelihood, timesteps: int, condition: str, learned_variance: bool,
+  levels: int,
+) -> None:  # fmt: skip
   """Refuses more steps or times than there are, and guidance or variances that are not learnt."""
   for group, variance in (("sample", sample.variance), ("likelihood", likelihood.variance)):
     if variance == "learned" and not learned_variance:
@@ -327,6 +331,12 @@ def check_options(
   if likelihood.times > (most := length - max(likelihood.first, 1)):
     raise UserError(
       f"likelihood.times must be 0 (all) or between 1 and {most}, not {likelihood.times}"
+    )
+  if likelihood.shares and not likelihood.first:
+    raise UserError("likelihood.shares are of the decoder that likelihood.first names")
+  if likelihood.shares and (len(likelihood.shares) != levels or not any(likelihood.shares)):
+    raise UserError(
+      f"likelihood.shares must be {levels} numbers, one for each grey level, and not all 0"
     )
   if sample.clip_quantile and not sample.clip:
     raise UserError("sample.clip_quantile is of sample.clip=True")

@@ -207,3 +207,18 @@ def test_l_0_alone_is_a_distribution_over_levels():
   keys = fold_each(jax.random.key(0), jnp.arange(LEVELS))
   terms = variational_bound(predict, s, grid, centre(grid, LEVELS), keys, levels=LEVELS)
   np.testing.assert_allclose(logsumexp(-np.asarray(terms["L_0"], np.float64)), 0, atol=1e-4)
+
+
+def test_shares_of_the_levels_end_the_bound_where_they_are_no_longer_read():
+  # The decoder is the true posterior of a pixel, whose neighbours say nothing: wherever it takes
+  # over, it and what is left of the process are the entropy. Equal shares pay for the difference.
+  p = [0.6, 0.1, 0.05, 0.05, 0.2]
+  s, n = schedule.cosine(200), 500
+  for first in (10, 60, 150):
+    k, terms = bound(s, p, n=n, variance="small", first=first, shares=[10 * a for a in p])
+    _, equal = bound(s, p, n=n, variance="small", first=first)
+    off = total(terms) + np.log(p)[np.asarray(k)].sum(-1)
+    error = off.std() / n**0.5
+    assert -4 * error < off.mean() < 4 * error + 0.3, first
+  np.testing.assert_array_equal(terms["L_t"], equal["L_t"])
+  assert (total(equal) - total(terms)).mean() > 1  # nats of 4 pixels, at 150, of an entropy of 4.8
