@@ -3,7 +3,11 @@
 Source: Kingma & Dhariwal 2018 (arXiv:1807.03039). Grey levels go through the logit of
 configs/realnvp.py, with whose figures Glow's stand to be compared.
 
-  launch/run.sh --config configs/glow.py[:mnist]
+  launch/run.sh --config configs/glow.py
+  --config configs/glow.py:mnist   27 minutes of one core
+
+`mnist`: 1.178 bits/dim of 10,000 test digits with uniform dequantisation, 4000 steps, 4.4 epochs,
+where RealNVP has 1.175; nearest_train_ratio 1.47. A bound from 4 draws of the noise, one seed.
 
 `--config.sample.temperature=0.7` draws from a narrower prior.
 """

@@ -74,6 +74,11 @@ class Scene:
     return sample.draw(drawer, self.states, key, n, cond, chunk=chunk, mesh=self.mesh)
 
   @functools.cached_property
+  def evaluated(self) -> dict[str, np.ndarray]:
+    """The terms of the model's `evaluate` of every example of the split."""
+    return self.terms(self.model.evaluate)
+
+  @functools.cached_property
   def transformed(self) -> np.ndarray:
     """What the model's `transform` makes of every example of the split, as `observe` gives it."""
     observe, transform = self.model.observe, self.model.transform

@@ -18,7 +18,7 @@ from gen_jax.run.system import System
 @measure(needs=("evaluate",))
 def likelihood(scene: Scene) -> dict[str, Record]:
   """The mean of every term of the model's `evaluate`, with its standard error over examples."""
-  values = scene.terms(scene.model.evaluate)
+  values = scene.evaluated
   records = {}
   for name, v in values.items():
     facts = {"split": scene.settings.split, **scene.system.config["likelihood"]}
@@ -56,7 +56,7 @@ def bound_gap(scene: Scene) -> dict[str, Record]:
   density, in nats: at least KL(p || q). `importance_weighted` is the same of its `iw_bound`, where
   there is one. A model that gives a bound_gap of its own, to its own density, keeps it.
   """
-  terms = scene.terms(scene.model.evaluate)
+  terms = scene.evaluated
   if "bound" not in terms:
     raise UserError("the model's evaluate gives no bound")
   if "bound_gap" in terms:
