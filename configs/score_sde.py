@@ -3,7 +3,8 @@
 Source: Song et al. 2021 (arXiv:2011.13456): the VP, sub-VP and VE SDEs, predictor-corrector
 sampling, exact densities by the probability flow.
 
-  launch/run.sh --config configs/score_sde.py[:sub_vp|ve|digits]
+  launch/run.sh --config configs/score_sde.py[:sub_vp|ve]
+  --config configs/score_sde.py:digits   11 minutes of one core
 
 8gaussians, one seed, 10,000 validation points, each in a minute of CPU time: KL to the data's
 density 0.091 nats (VP), 0.090 (sub-VP) and 0.091 (VE).
@@ -12,6 +13,9 @@ Samples are of Euler-Maruyama's method with a Langevin step before each of its o
 `--config.sample.solver=heun --config.sample.corrections=0` follows the probability flow. On 5000
 samples of `vp` the energy distance x 1000 does not tell them apart: -0.5 with the corrector and
 -0.4 without, by 200 network calls each, 0.0 of the flow by 99.
+
+digits, one seed, 1500 samples of 200 network calls: Frechet distance 3.78 (DDPM 3.79), 98.5% read
+as their class, precision 0.973, recall 0.922.
 """
 
 from gen_jax.config import experiment, merge, tiny, variant
