@@ -3,7 +3,7 @@
 Source: Ramesh et al. 2021 (arXiv:2102.12092). `train.steps` are those of the VQ-VAE, of the
 transformer and of the encoders that choose among candidates.
 
-  launch/run.sh --config configs/dalle.py    38 minutes of a busy core
+  launch/run.sh --config configs/dalle.py    67 minutes of a busy core
   --mode=sample --cond.caption="a small red square at the top left"
   --mode=sample --config.sample.candidates=8    the best of eight; --config.sample.guidance=2
   --mode=evaluate --config.sample.candidates=8  the same measures of those
@@ -28,7 +28,7 @@ SPRITES = dict(
     transformer=dict(
       width=128, layers=4, heads=4, dropout=0.0, ema=0.999,
       optimizer=dict(
-        learning_rate=1e-3, schedule="cosine", decay_steps=5000, warmup=100, clip=1.0
+        learning_rate=3e-3, schedule="cosine", decay_steps=10_000, warmup=200, clip=1.0
       ),
     ),
     encoders=dict(widths=(32, 64, 128)),
@@ -38,7 +38,7 @@ SPRITES = dict(
     leave_out=("red heart", "cyan square", "yellow triangle"),
   ),
   train=dict(
-    steps=(4000, 5000, 1000), log_every=50, validate_every=500, sample_every=1000,
+    steps=(4000, 10_000, 1000), log_every=50, validate_every=500, sample_every=1000,
     checkpoint_every=500,
   ),
   # What a caption leaves open is little, and a code that is unlikely is mostly a mistake.

@@ -48,5 +48,6 @@ def test_the_gap_of_a_bound_is_that_to_the_data_s_density():
   found.model = Model(None, None, bound)
   gap = measures.take(("bound_gap",), found)["bound_gap"]
   assert gap["value"] == pytest.approx(0.3, abs=1e-5) and gap["standard_error"] < 1e-6
+  found = scene(0.0, exact)
   found.model = Model(None, None, lambda states, batch, keys: {"nll": batch["x"][:, 0]})
   assert "no bound" in measures.take(("bound_gap",), found)["bound_gap"]["why"]
