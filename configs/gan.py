@@ -34,7 +34,8 @@ Six find every class at 5% or more with each seed. `ls` nearly loses one class, 
 times as fast as the source's; its samples are smooth, and its recall is the lowest of all. With
 seed 0, without the normalisation it loses classes (0.000, Frechet 192), and at the source's rate of
 1e-3 it takes longer to the same end (0.062, 22.4). `r3gan`, 4000 steps, seed 0, is behind
-them all: Frechet 37.9, every class at 5.2% or more, recall 0.67; it had not come to rest.
+them all: Frechet 37.9, every class at 5.2% or more, recall 0.67; many of its digits stand on
+grey.
 """
 
 from gen_jax.config import experiment, merge, tiny, variant
