@@ -7,6 +7,8 @@ layers fade in over the first `model.fade` of them. The source's rate of 1e-3 an
 
   launch/run.sh --config configs/progan.py   2 hours of a core
   --config configs/progan.py:fixed   32x32 from the first step on, for about as long
+  --config configs/progan.py:stacked   three digits as one colour image of 8x8, 1000 modes.
+      Without an ingredient: --config.model.group=1, .equalized=False, .pixel_norm=False
 
 `cifar10` wants a GPU and has not been trained.
 """
@@ -33,6 +35,14 @@ SPRITES = dict(
 VARIANTS = {
   "sprites": SPRITES,
   "fixed": merge(SPRITES, dict(model=dict(grow=False), train=dict(steps=6000))),
+  "stacked": merge(
+    SPRITES,
+    dict(
+      model=dict(widths=(64, 64)), data=dict(name="stacked", resolution=0, batch_size=64),
+      train=dict(steps=4000), evaluate=dict(samples=10_000, batch_size=500),
+      measures=("channel_modes",),
+    ),
+  ),
   "cifar10": merge(
     SPRITES,
     dict(

@@ -30,6 +30,8 @@ def build(
   grow: bool = True,
   fade: Count = 1000,
   group: Count = 4,
+  equalized: bool = True,
+  pixel_norm: bool = True,
   penalties: Penalties = Penalties(wgan_gp=10.0, drift=1e-3),
   n_critic: Count = 1,
   dtype: Dtype = "float32",
@@ -48,7 +50,10 @@ def build(
     widths: channels at 4x4, 8x8, ..., RxR: L + 1 of them.
     grow: from 8x8 on; else one stage of RxR, of the same networks.
     fade: steps over which a stage's new layers fade in.
-    group: examples that the critic sees together; divides the batch.
+    group: examples that the critic sees together; divides the batch. With 1 there is no minibatch
+      deviation.
+    equalized: learning rate of both players' layers.
+    pixel_norm: of the generator's latents and layers.
     penalties: on the critic, each with its weight.
     n_critic: turns of the critic for one of the generator.
     dtype: of the networks' computation.
@@ -58,10 +63,11 @@ def build(
   Raises:
     UserError: if the data are no square images of such a size.
   """
-  real, how = jnp.promote_types(dtype, jnp.float32), {"dtype": jnp.dtype(dtype)}
+  real = jnp.promote_types(dtype, jnp.float32)
+  how = {"equalized": equalized, "dtype": jnp.dtype(dtype)}
 
   def model_at(spec, level, fades):
-    generator = Generator(spec.shape[-1], level, widths[: level + 1], **how)
+    generator = Generator(spec.shape[-1], level, widths[: level + 1], normalized=pixel_norm, **how)
     latents = lambda key, n: jax.random.normal(key, (n, latent), real)
 
     def init(key):

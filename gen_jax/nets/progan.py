@@ -33,12 +33,14 @@ class Equal(nn.Module):
 
   rate: of learning, times that of the optimiser: weights are N(0, 1 / rate^2) at first, and what is
     computed with is `rate` times the parameters.
+  equalized: else w ~ N(0, gain^2 / inputs) and y = x w + b, of the same values at first.
   product: (x, kernel [taps * C, features]) -> y.
   """
 
   features: int
   gain: float = math.sqrt(2)
   rate: float = 1.0
+  equalized: bool = True
   use_bias: bool = True
   taps: int = 1
   product: Callable[[Array, Array], Array] = jnp.matmul
@@ -48,13 +50,16 @@ class Equal(nn.Module):
   def __call__(self, x: Array) -> Array:
     real = jnp.promote_types(self.dtype, jnp.float32)
     shape = (self.taps * x.shape[-1], self.features)
-    w = self.param("kernel", nn.initializers.normal(1 / self.rate), shape, real)
-    w = w * (self.rate * self.gain / math.sqrt(shape[0]))
+    std, rate = self.gain / math.sqrt(shape[0]), self.rate if self.equalized else 1.0
+    first = 1 / rate if self.equalized else std
+    w = self.param("kernel", nn.initializers.normal(first), shape, real)
+    if self.equalized:
+      w = w * (rate * std)
     y = self.product(x.astype(self.dtype), w.astype(self.dtype))
     if not self.use_bias:
       return y
     b = self.param("bias", nn.initializers.zeros, (self.features,), real)
-    return y + (self.rate * b).astype(self.dtype)
+    return y + (rate * b).astype(self.dtype)
 
 
 class Conv(nn.Module):
@@ -64,14 +69,17 @@ class Conv(nn.Module):
   """
 
   features: int
+  equalized: bool = True
   use_bias: bool = True
   product: Callable[[Array, Array], Array] = convolve
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
-    how = {"use_bias": self.use_bias, "product": self.product, "dtype": self.dtype}
-    return Equal(self.features, taps=9, **how)(x)
+    return Equal(
+      self.features, equalized=self.equalized, use_bias=self.use_bias, taps=9,
+      product=self.product, dtype=self.dtype,
+    )(x)  # fmt: skip
 
 
 def pixel_norm(x: Array) -> Array:
@@ -90,25 +98,30 @@ class Generator(nn.Module):
   """z [B, Z], fade in [0, 1] or None -> y [B, R, R, C], R = 4 * 2^level.
 
   widths: channels of each level from 0 on.
+  equalized: layers, see `Equal`.
+  normalized: with pixel norm.
   """
 
   channels: int
   level: int
   widths: Sequence[int]
+  equalized: bool = True
+  normalized: bool = True
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, z: Array, fade: Array | None = None) -> Array:
-    how = {"dtype": self.dtype}
+    how = {"equalized": self.equalized, "dtype": self.dtype}
+    norm = pixel_norm if self.normalized else lambda x: x
     image = lambda level, h: Equal(self.channels, 1.0, name=f"image{level}", **how)(h)
     first = Equal(BASE**2 * self.widths[0], math.sqrt(2) / 4, name="base", **how)
-    h = first(pixel_norm(z)).reshape(-1, BASE, BASE, self.widths[0])
-    h = pixel_norm(leaky(h))
-    h = smaller = pixel_norm(leaky(Conv(self.widths[0], name="level0", **how)(h)))
+    h = first(norm(z)).reshape(-1, BASE, BASE, self.widths[0])
+    h = norm(leaky(h))
+    h = smaller = norm(leaky(Conv(self.widths[0], name="level0", **how)(h)))
     for level in range(1, self.level + 1):
       smaller, h = h, enlarge(h)
       for name in ("a", "b"):
-        h = pixel_norm(leaky(Conv(self.widths[level], name=f"level{level}{name}", **how)(h)))
+        h = norm(leaky(Conv(self.widths[level], name=f"level{level}{name}", **how)(h)))
     y = image(self.level, h)
     if fade is not None:
       y = (1 - fade) * enlarge(image(self.level - 1, smaller)) + fade * y
@@ -120,11 +133,13 @@ class Critic(nn.Module):
   `minibatch_deviation`.
 
   smooth: halve by `blur` and a convolution that pools before its activation (Karras et al. 2019).
+  equalized: layers, see `Equal`.
   """
 
   level: int
   widths: Sequence[int]
   smooth: bool = False
+  equalized: bool = True
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -132,7 +147,7 @@ class Critic(nn.Module):
     self, x: Array, fade: Array | None = None, group: int = 1, mask: Array | None = None
   ) -> Array:
     chex.assert_rank(x, 4)
-    how = {"dtype": self.dtype}
+    how = {"equalized": self.equalized, "dtype": self.dtype}
     features = lambda level, x: leaky(Equal(self.widths[level], name=f"image{level}", **how)(x))
     h = features(self.level, x)
     for level in range(self.level, 0, -1):

@@ -1,5 +1,7 @@
 """Growth is exact: a grown player with its new layers faded out is the smaller one."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -89,6 +91,32 @@ def test_pixels_have_norm_one_and_layers_keep_the_scale():
   params = net.init(jax.random.key(1), x)
   assert abs(float(params["params"]["kernel"].std()) - 1) < 0.02
   assert abs(float(net.apply(params, x).std()) - 1.5) < 0.03
+
+
+def test_without_an_equalised_rate_a_layer_is_the_same_and_learns_by_its_weights_alone():
+  x = jax.random.normal(jax.random.key(0), (8, 64))
+  outcomes = []
+  for equalized in (True, False):
+    net = Equal(16, gain=1.5, rate=0.5, equalized=equalized)
+    params = net.init(jax.random.key(1), x)
+    y, pull = jax.vjp(net.apply, params, x)
+    grad = pull(jnp.ones_like(y))[0]["params"]
+    outcomes.append((params["params"]["kernel"], y, grad))
+  (w, y, grad), (own_w, own_y, own_grad) = outcomes
+  scale = 0.5 * 1.5 / 8  # rate * gain / sqrt(64)
+  np.testing.assert_allclose(own_y, y, rtol=1e-5, atol=1e-5)
+  np.testing.assert_allclose(own_w, scale * w, rtol=1e-5)
+  np.testing.assert_allclose(scale * own_grad["kernel"], grad["kernel"], rtol=1e-5)
+  np.testing.assert_allclose(own_grad["bias"], 8)
+  np.testing.assert_allclose(grad["bias"], 0.5 * 8)
+
+
+def test_without_pixel_norm_the_size_of_the_latents_counts():
+  z = jax.random.normal(jax.random.key(0), (2, 4))
+  for normalized in (True, False):
+    net = Generator(3, 1, (4, 4), normalized=normalized)
+    draw = functools.partial(net.apply, net.init(jax.random.key(1), z))
+    assert np.allclose(draw(z), draw(3 * z), atol=1e-4) == normalized
 
 
 def test_a_penalty_does_not_see_padding():
