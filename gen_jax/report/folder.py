@@ -30,6 +30,23 @@ class Run(NamedTuple):
     return [row for row in self.rows if "split" not in row]
 
   @property
+  def seconds(self) -> float | None:
+    """How long it was trained for, over all launches; None if that was not logged."""
+    said = [row["seconds"] for row in self.rows if isinstance(row.get("seconds"), int | float)]
+    return max(said, default=None)
+
+  @property
+  def machines(self) -> list[str]:
+    """What the launches ran on, each kind once: "1 thread of cpu", "8 x NVIDIA H200"."""
+    said = []
+    for launch in self.launches:
+      devices, threads = launch.get("devices"), launch.get("cpu_threads")
+      if isinstance(devices, Mapping) and (kind := devices.get("kind")):
+        of_cpu = f"{threads} thread{'s' * (threads != 1)} of {kind}"
+        said.append(of_cpu if kind == "cpu" and threads else f"{devices.get('count')} x {kind}")
+    return list(dict.fromkeys(said))
+
+  @property
   def lengths(self) -> tuple[int, ...]:
     """How many steps each stage was to have."""
     steps = self.config["train"]["steps"]

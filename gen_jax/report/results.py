@@ -9,6 +9,7 @@ from pathlib import Path
 from gen_jax import remote
 from gen_jax.core import UserError
 from gen_jax.report.figure import of_what
+from gen_jax.report.folder import read_run
 from gen_jax.run.files import read_json, write_text
 from gen_jax.run.folder import read_record
 
@@ -19,7 +20,7 @@ Made of the `evaluation.json` files of run folders by
     python -m gen_jax.main results docs/results.md RUN RUN ...
 
 Each figure is of the examples, of the split and at the step that stand beside it. `records/` beside
-this page keeps the files it was made of.
+this page keeps the files it was made of. Times are of runs that may have shared their machine.
 """
 
 
@@ -47,10 +48,11 @@ def results(out: str | Path, dirs: Sequence[str | Path]) -> str:
       record, path = read_record(workdir), workdir / "evaluation.json"
       if not path.exists():
         raise UserError(f"{where} has no evaluation.json: it has not been measured")
-      figures = read_json(path)
-      name = Path(str(where).rstrip("/")).name
+      run, name = read_run(workdir), Path(str(where).rstrip("/")).name
     config = record["config"]
-    told = {"builder": config["builder"], "data": config["data"]["name"], "figures": figures}
+    told = {"builder": config["builder"], "data": config["data"]["name"], "figures": run.figures}
+    if run.seconds is not None:
+      told["training"] = {"seconds": run.seconds, "machines": run.machines}
     write_text(kept / f"{name}.json", to_json(told))
   runs = {path.stem: read_json(path) for path in sorted(kept.glob("*.json"))}
   write_text(page, HEAD + "".join(section(name, run) for name, run in runs.items()))
@@ -63,11 +65,15 @@ def to_json(value: dict) -> str:
 
 
 def section(name: str, run: dict) -> str:
-  """One run: a table of its figures."""
+  """One run: a table of its figures, and how long it was trained, where that is on record."""
   family = run["builder"].split(".")[-2]
+  took = ""
+  if training := run.get("training"):
+    on = " and ".join(training["machines"])
+    took = f", {training['seconds'] / 60:.1f} minutes of training" + (f" on {on}" if on else "")
   lines = [
     f"\n## {name}\n",
-    f"`{family}` on {run['data']}\n",
+    f"`{family}` on {run['data']}{took}\n",
     "| figure | value | standard error | of | step |",
     "|---|---|---|---|---|",
   ]

@@ -46,6 +46,20 @@ def test_a_figure_of_no_examples_says_what_it_is_and_one_that_is_missing_why(tmp
   assert "| auc | - |  | missing: labels of 1/0 |  |" in text
 
 
+def test_how_long_it_was_trained_and_on_what(tmp_path):
+  folder, page = run(tmp_path / "vae", 1.0), tmp_path / "results.md"
+  results(page, [folder])
+  assert "`vae` on digits\n" in page.read_text()
+  rows = [{"stage": 0, "step": i, "seconds": 60.0 * i} for i in (1, 2)]
+  (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+  on = lambda kind, count: {"devices": {"kind": kind, "count": count}, "cpu_threads": 2}
+  launches = [on("cpu", 1), on("cpu", 1), on("NVIDIA H200", 8)]
+  (folder / "provenance.json").write_text(json.dumps(launches))
+  results(page, [folder])
+  expected = "`vae` on digits, 2.0 minutes of training on 2 threads of cpu and 8 x NVIDIA H200\n"
+  assert expected in page.read_text()
+
+
 def test_a_run_without_figures_is_refused(tmp_path):
   folder = run(tmp_path / "vae", 1.0)
   (folder / "evaluation.json").unlink()

@@ -198,9 +198,8 @@ def health(run: Run) -> list[tuple[str, str]]:
   speeds = sorted(r["examples_per_second"] for r in rows if r.get("examples_per_second"))
   if speeds:
     said.append(("Speed", f"{speeds[len(speeds) // 2]:.4g} examples/s (median of the log)"))
-  seconds = [r["seconds"] for r in run.rows if isinstance(r.get("seconds"), int | float)]
-  if seconds:
-    said.append(("Time", f"{max(seconds) / 60:.1f} minutes of training"))
+  if run.seconds is not None:
+    said.append(("Time", f"{run.seconds / 60:.1f} minutes of training"))
   missing = [k for k, r in run.figures.items() if isinstance(r, Mapping) and r.get("value") is None]
   if missing:
     said.append(("Missing figures", ", ".join(missing)))
