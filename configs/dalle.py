@@ -31,14 +31,15 @@ SPRITES = dict(
         learning_rate=3e-3, schedule="cosine", decay_steps=10_000, warmup=200, clip=1.0
       ),
     ),
-    encoders=dict(widths=(32, 64, 128)),
+    encoders=dict(widths=(32, 64, 128, 128)),
+    clip_optimizer=dict(learning_rate=1e-3, schedule="cosine", decay_steps=10_000),
   ),
   data=dict(
     name="shapes", resolution=32, batch_size=32,
     leave_out=("red heart", "cyan square", "yellow triangle"),
   ),
   train=dict(
-    steps=(4000, 10_000, 1000), log_every=50, validate_every=500, sample_every=1000,
+    steps=(4000, 10_000, 10_000), log_every=50, validate_every=500, sample_every=1000,
     checkpoint_every=500,
   ),
   # What a caption leaves open is little, and a code that is unlikely is mostly a mistake.

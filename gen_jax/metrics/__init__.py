@@ -44,7 +44,7 @@ from gen_jax.metrics.prdc import precision_recall_density_coverage
 from gen_jax.metrics.probes import balanced, linear_r2, probe_errors
 from gen_jax.metrics.reading import nearest_drawn
 from gen_jax.metrics.regions import region_scores
-from gen_jax.metrics.retrieval import rank_1, top_caption
+from gen_jax.metrics.retrieval import rank_1, told_from_neighbours, top_caption
 from gen_jax.metrics.segmentation import agreement, class_accuracy, confusion_matrix
 
 __all__ = [
@@ -106,6 +106,7 @@ __all__ = [
   "replica_energy",
   "sliced_wasserstein",
   "ssim",
+  "told_from_neighbours",
   "top_caption",
   "unevenness",
 ]

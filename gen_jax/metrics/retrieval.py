@@ -42,6 +42,37 @@ def top_caption(
   return found, share
 
 
+def told_from_neighbours(
+  u: np.ndarray, v: np.ndarray, captions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+  """Which pictures are more like their caption than like any that differs from it in one token.
+
+  Of captions drawn at random few differ in one word alone: encoders that do not see what it says
+  find nearly all of them.
+
+  Args:
+    u, v: vectors [n, E] of pictures and of their captions.
+    captions: tokens [n, T].
+
+  Returns:
+    bool [n], where a tie is no answer; and by chance [n], 1 where no caption is so near.
+
+  Raises:
+    core.UserError: where a value is not finite.
+  """
+  chex.assert_equal_shape([u, v])
+  u, v = (finite(x, "the vectors of pictures or captions") for x in (u, v))
+  kinds, first, own = np.unique(captions, axis=0, return_index=True, return_inverse=True)
+  found, chance = np.ones(len(u), bool), np.ones(len(u))
+  for k, kind in enumerate(kinds):
+    near = first[(kinds != kind).sum(-1) == 1]
+    pictures = np.flatnonzero(own.reshape(-1) == k)
+    if near.size:
+      found[pictures] = u[pictures] @ v[first[k]] > (u[pictures] @ v[near].T).max(-1)
+      chance[pictures] = 1 / (1 + near.size)
+  return found, chance
+
+
 def rank_1(query: np.ndarray, persons: np.ndarray, gallery: np.ndarray, there: np.ndarray) -> float:
   """How often the vector of the gallery [m, E] nearest to a query [n, E], by cosine, is of the same
   person: of the queries' persons [n] and those of the gallery [m].

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gen_jax.core import UserError
-from gen_jax.metrics import rank_1, top_caption
+from gen_jax.metrics import rank_1, told_from_neighbours, top_caption
 
 RNG = np.random.default_rng(0)
 V = RNG.normal(size=(300, 16))
@@ -35,7 +35,30 @@ def test_equal_captions_are_right():
     assert found.mean() == right and np.allclose(share, 1 / 2)
 
 
+def test_captions_that_differ_in_one_word_are_told_apart_or_not():
+  # Two words of three and of four; v says the first alone, or both.
+  words = np.stack(np.meshgrid(range(3), range(4), indexing="ij"), -1).reshape(-1, 2)
+  captions = words[RNG.integers(12, size=200)]
+  both = np.concatenate([np.eye(3)[captions[:, 0]], np.eye(4)[captions[:, 1]]], 1)
+  found, chance = told_from_neighbours(both, both, captions)
+  assert found.all() and np.allclose(chance, 1 / 6)  # itself, two others of the first, three
+  first = np.eye(3)[captions[:, 0]]
+  assert not told_from_neighbours(first, first, captions)[0].any()  # ties
+  assert top_caption(first, first, captions)[0].mean() < 0.1
+  noise = RNG.normal(size=(12, 16))[captions @ [4, 1]]
+  found, _ = told_from_neighbours(RNG.normal(size=(200, 16)), noise, captions)
+  assert abs(found.mean() - 1 / 6) < 0.09
+
+
+def test_captions_without_neighbours_are_not_asked():
+  alone = np.array([[0, 0], [1, 1], [1, 1]])
+  found, chance = told_from_neighbours(np.eye(3), np.eye(3), alone)
+  assert found.all() and (chance == 1).all()
+
+
 def test_refuses_what_is_not_finite():
+  with pytest.raises(UserError, match="finite"):
+    told_from_neighbours(np.full((3, 2), np.nan), np.ones((3, 2)), CAPTIONS[:3])
   with pytest.raises(UserError, match="finite"):
     top_caption(np.full((3, 2), np.nan), np.ones((3, 2)), CAPTIONS[:3])
 
