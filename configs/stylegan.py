@@ -5,7 +5,7 @@ mapping that learns at a hundredth of the rate. R1's weight rises with the resol
 1.6, where the source has 10 at all up to 1024x1024. The source's rate of 1e-3, its average of 0.999
 and styles mixed in 90% of the examples are of runs a hundred times as long: docs/adversarial.md.
 
-  launch/run.sh --config configs/stylegan.py
+  launch/run.sh --config configs/stylegan.py   61 minutes of one core
   --config configs/stylegan.py:fixed        32x32 from the first step on, for about as long
   --mode=mix                                coarse, middle and fine styles of two sources
   --mode=interpolate                        between latents, and between styles
