@@ -10,7 +10,7 @@ from flax import linen as nn
 
 from gen_jax.core import Array
 from gen_jax.nets.attention import attend
-from gen_jax.nets.unet import sinusoidal
+from gen_jax.nets.unet import positions, sinusoidal
 
 TIME_FEATURES = 256
 
@@ -27,12 +27,6 @@ def images(tokens: Array, size: int, height: int, width: int) -> Array:
   batch = tokens.shape[0]  # which len() refuses where it is any number
   x = tokens.reshape(batch, height // size, width // size, size, size, -1)
   return x.swapaxes(2, 3).reshape(batch, height, width, -1)
-
-
-def positions(height: int, width: int, features: int) -> Array:
-  """Fixed sines and cosines of row and column, half of the features each: [H W, features]."""
-  row, column = jnp.divmod(jnp.arange(height * width), width)
-  return jnp.concatenate([sinusoidal(at, features // 2) for at in (row, column)], -1)
 
 
 def modulated(x: Array, shift: Array, scale: Array) -> Array:

@@ -33,6 +33,12 @@ def sinusoidal(t: Array, features: int, max_period: float = 10_000.0) -> Array:
   return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
 
 
+def positions(height: int, width: int, features: int) -> Array:
+  """Fixed sines and cosines of row and column, half of the features each: [H W, features]."""
+  row, column = jnp.divmod(jnp.arange(height * width), width)
+  return jnp.concatenate([sinusoidal(at, features // 2) for at in (row, column)], -1)
+
+
 def groups(channels: int) -> int:
   """Groups of four channels or more, at most 32: 32 groups at the paper's 128 channels."""
   return next(g for g in range(min(32, max(channels // 4, 1)), 0, -1) if channels % g == 0)
@@ -80,7 +86,8 @@ class Attention(nn.Module):
 
 class CrossAttention(nn.Module):
   """What positions of x [B, H, W, C] find in features [B, T, F] with `seen` [B, T], added to x
-  (Rombach et al. 2022, arXiv:2112.10752, section 3.3)."""
+  (Rombach et al. 2022, arXiv:2112.10752, section 3.3). Unlike there, a position knows its row and
+  column: convolutions see the border alone, and words such as "top" are of places."""
 
   heads: int
   dtype: jnp.dtype
@@ -90,7 +97,10 @@ class CrossAttention(nn.Module):
     kwargs = {"dtype": self.dtype, "param_dtype": jnp.promote_types(self.dtype, jnp.float32)}
     batch, height, width, channels = x.shape
     split = (batch, -1, self.heads, channels // self.heads)
-    q = nn.Dense(channels, **kwargs)(GroupNorm(groups(channels), **kwargs)(x))
+    where = positions(height, width, channels + -channels % 4)[:, :channels]
+    h = GroupNorm(groups(channels), **kwargs)(x)
+    h = h + where.reshape(height, width, channels).astype(h.dtype)
+    q = nn.Dense(channels, **kwargs)(h)
     # Without biases: that of the keys would have no gradient but rounding noise.
     k, v = jnp.split(nn.Dense(2 * channels, use_bias=False, **kwargs)(features), 2, axis=-1)
     h = attend(*(a.reshape(split) for a in (q, k, v)), seen[:, None, None, :])

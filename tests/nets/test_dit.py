@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax.nets.dit import Block, DiT, images, patches, positions
+from gen_jax.nets.dit import Block, DiT, images, patches
+from gen_jax.nets.unet import positions
 
 
 def count(tree):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from gen_jax.nets.unet import ResidualBlock, UNet, groups, sinusoidal
+from gen_jax.nets.unet import CrossAttention, ResidualBlock, UNet, groups, sinusoidal
 
 
 def shapes(net, size=8):
@@ -40,6 +40,20 @@ def test_attention_stands_at_the_named_resolutions_only(blocks):
 def test_the_label_embedding_has_an_entry_for_no_label():
   kwargs = dict(channels=1, width=8, multipliers=(1,), blocks=1, attention=())
   assert count(shapes(UNet(classes=5, **kwargs))) - count(shapes(UNet(**kwargs))) == 6 * 4 * 8
+
+
+def test_every_position_finds_something_else_in_the_words():
+  rng, x = np.random.default_rng(0), jnp.ones((2, 3, 4, 6))  # one colour: only places differ
+  words, seen = rng.normal(size=(2, 5, 8)), np.ones((2, 5), bool)
+  seen[1, 1:] = False
+  net = CrossAttention(2, jnp.float32)
+  params = net.init(jax.random.key(0), x, words, seen)
+  params = jax.tree.map(lambda p: rng.normal(size=p.shape), params)
+  found = np.asarray(net.apply(params, x, words, seen)).reshape(2, 12, 6)
+  apart = np.abs(found[0][:, None] - found[0]).max(-1) + np.eye(12)
+  assert apart.min() > 1e-3
+  # Of a single word they all find the same.
+  np.testing.assert_allclose(found[1] - found[1, :1], 0, atol=1e-5)
 
 
 def test_bfloat16_computes_with_float32_parameters():
