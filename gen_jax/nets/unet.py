@@ -97,10 +97,9 @@ class CrossAttention(nn.Module):
     kwargs = {"dtype": self.dtype, "param_dtype": jnp.promote_types(self.dtype, jnp.float32)}
     batch, height, width, channels = x.shape
     split = (batch, -1, self.heads, channels // self.heads)
-    where = positions(height, width, channels + -channels % 4)[:, :channels]
-    h = GroupNorm(groups(channels), **kwargs)(x)
-    h = h + where.reshape(height, width, channels).astype(h.dtype)
-    q = nn.Dense(channels, **kwargs)(h)
+    q = nn.Dense(channels, **kwargs)(GroupNorm(groups(channels), **kwargs)(x))
+    where = positions(height, width, channels + -channels % 4).reshape(height, width, -1)
+    q = q + nn.Dense(channels, use_bias=False, **kwargs, name="where")(where)
     # Without biases: that of the keys would have no gradient but rounding noise.
     k, v = jnp.split(nn.Dense(2 * channels, use_bias=False, **kwargs)(features), 2, axis=-1)
     h = attend(*(a.reshape(split) for a in (q, k, v)), seen[:, None, None, :])
