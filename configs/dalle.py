@@ -3,7 +3,7 @@
 Source: Ramesh et al. 2021 (arXiv:2102.12092). `train.steps` are those of the VQ-VAE, of the
 transformer and of the encoders that choose among candidates.
 
-  launch/run.sh --config configs/dalle.py    67 minutes of a busy core
+  launch/run.sh --config configs/dalle.py    70 minutes of a busy core
   --mode=sample --cond.caption="a small red square at the top left"
   --mode=sample --config.sample.candidates=8    the best of eight; --config.sample.guidance=2
   --mode=evaluate --config.sample.candidates=8  the same measures of those
