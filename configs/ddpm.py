@@ -23,7 +23,7 @@ Source: Ho, Jain & Abbeel 2020 (arXiv:2006.11239); `cifar10` is the paper's sett
   --config configs/ddpm.py:improved   learns the variances of its steps too, from the bound
       (Nichol & Dhariwal 2021, arXiv:2102.09672): bounds and samples of few steps gain
 
-  --config configs/ddpm.py:captions   16x16 sprites from sentences; afterwards
+  --config configs/ddpm.py:captions   16 minutes of one core: sprites from sentences; afterwards
       --mode=sample --cond.caption="a large red heart at the top"
 
 `mnist` at its own length and `cifar10` want a GPU and have not been trained.
