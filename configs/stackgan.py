@@ -4,7 +4,7 @@ Source: Zhang et al. 2017 (arXiv:1612.03242), with encoders of captions and pict
 in a stage before (InfoNCE), and with R1 and layer normalisation where the source has batch
 normalisation. `train.steps` are those of the encoders, of stage I and of stage II.
 
-  launch/run.sh --config configs/stackgan.py   45 minutes of one core
+  launch/run.sh --config configs/stackgan.py   48 minutes of one core
   --mode=sample --cond.caption="a small red square at the top left"
   --mode=evaluate --config.sample.stage=1    the same measures of stage I, enlarged
 
