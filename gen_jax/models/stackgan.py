@@ -8,9 +8,10 @@
                + gamma ||grad_x D(x, t)||^2 / 2
   generator  -log D(y, t) + kl KL(N(mu, sigma^2) || N(0, I))
 
-in each stage. t~ is the caption of another picture of the batch; where the two captions are equal,
-the pair is left out. The critic takes t by an inner product (Miyato & Koyama 2018), and so never
-moves what makes c.
+in each stage. t~ is the caption of another picture of the batch, or (`wrong="word"`) the picture's
+own with one word of the other's: critics that have to tell those apart look at what each word says.
+Where t~ is t by accident, the pair is left out. The critic takes t by an inner product (Miyato &
+Koyama 2018), and so never moves what makes c.
 
 Unlike the source's: the text encoder is learnt here, normalisation is of each example and the
 critic's place is taken by a penalty, mu and log sigma^2 are linear in t, and stage II adds to the
@@ -79,6 +80,7 @@ class Task(NamedTuple):
 
   scaled: x in grey levels -> in [-1, 1].
   text: (what is frozen, captions [B, T]) -> t [B, E].
+  wrong: (key, captions [B, T], mask) -> wrong ones, and which are, as `wrong_captions` has them.
   kl: weight of the divergence.
   real: type of what is drawn.
   """
@@ -87,6 +89,7 @@ class Task(NamedTuple):
   critic: gan.Critic
   scaled: Callable[[Array], Array]
   text: Callable[[PyTree, Array], Array]
+  wrong: Callable[[Array, Array, Array | None], tuple[Array, Array]]
   penalties: Penalties
   kl: float
   real: jnp.dtype
@@ -96,10 +99,19 @@ class Task(NamedTuple):
     return jax.random.normal(key, (n, self.painter.size), self.real)
 
 
-def wrong_captions(captions: Array, mask: Array | None) -> tuple[Array, Array]:
+def wrong_captions(
+  key: Array, captions: Array, mask: Array | None = None, word: bool = False
+) -> tuple[Array, Array]:
   """Captions [B, T] of the examples before, and which [B] are wrong ones: not equal by accident,
-  and of no padding."""
+  and of no padding.
+
+  word: whether all but one word, drawn from those in which the two differ, are the example's own.
+  """
   wrong = jnp.roll(captions, 1, axis=0)
+  if word:
+    among = jnp.where(wrong != captions, 0.0, -jnp.inf)
+    place = jax.random.categorical(key, among)[:, None]
+    wrong = jnp.where(jnp.arange(captions.shape[1]) == place, wrong, captions)
   mismatched = (wrong != captions).any(-1)
   return wrong, mismatched if mask is None else mismatched & jnp.roll(mask, 1)
 
@@ -108,8 +120,8 @@ def critic_loss(task: Task, params, mutable, batch, key, step):
   """As `learn.game.minimise` takes it."""
   del step
   frozen, mask, captions = mutable["generator"], batch.get("mask"), batch["caption"]
-  draw_key, penalty_key = jax.random.split(key)
-  wrong, mismatched = wrong_captions(captions, mask)
+  draw_key, penalty_key, wrong_key = jax.random.split(key, 3)
+  wrong, mismatched = task.wrong(wrong_key, captions, mask)
   x, text = task.scaled(batch["x"]), task.text(frozen, captions)
   y, *_ = task.painter.paint(params["generator"], frozen, task.draw(draw_key, len(x)), text)
   score = lambda x, text: task.critic.apply({"params": params["critic"]}, x, text)
@@ -150,6 +162,7 @@ def build(
   kl: NonNegative = 2 / 128,
   generator: GeneratorNet = GeneratorNet(),
   critic: CriticNet = CriticNet(),
+  wrong: Literal["caption", "word"] = "caption",
   penalties: Penalties = Penalties(r1=1.0),
   dtype: Dtype = "float32",
   ema: Decay = 0.999,
@@ -173,6 +186,9 @@ def build(
     condition: numbers of c.
     kl: weight of the divergence, a sum over c. The source's code has 2, and a mean over 128.
     generator, critic: their networks.
+    wrong: whether the critic's wrong captions are those of other pictures, as in the source, or the
+      picture's own but for one word of the other's, which is for captions in which each word
+      counts: "a" for "the" would be called wrong.
     penalties: on the critic, each with its weight.
     dtype: of the networks' computation.
     ema: decay of the average of a generator's parameters, which samples come from and stage II goes
@@ -196,7 +212,8 @@ def build(
   def stage_of(own, painter, widths, before=None):
     net = gan.Critic(widths, hidden=critic.hidden, projection=True, dtype=jnp.dtype(dtype))
     scaled = scaling(own, real, centre)
-    task = Task(painter, net, scaled, text_of, penalties, kl, real)
+    wrongs = partial(wrong_captions, word=wrong == "word")
+    task = Task(painter, net, scaled, text_of, wrongs, penalties, kl, real)
     return stage_model(own, task, pairs, players, ema, before, sample.stage)
 
   def text_of(known, captions):

@@ -22,6 +22,7 @@ from gen_jax.run.loop import train
 from gen_jax.run.processes import agree
 from gen_jax.run.signals import Stopped
 from gen_jax.run.system import System, system_of
+from gen_jax.run.waiting import waiting
 
 PASSED_ON = (Stopped, NonFinite)  # what is no fault of what was kept
 BUILDER = "gen_jax.models.classifier.build"
@@ -80,7 +81,8 @@ def trained_on(
   )
   parsed = configs.parse(config)
   judge = system_of(configs.build(parsed.config, source.spec), source, parsed, mesh)
-  return judge, train(judge).states if kept is None else kept_states(judge, kept)
+  with waiting(f"training the classifier that measures of {source.name} ask, {steps} steps"):
+    return judge, train(judge).states if kept is None else kept_states(judge, kept)
 
 
 def kept_states(judge: System, kept: Path) -> list[PyTree]:

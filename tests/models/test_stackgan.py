@@ -74,7 +74,7 @@ def task():
   net = gan.Critic((4,), projection=True)
   made = stackgan.Task(
     painter, net, lambda x: x / 127.5 - 1, lambda table, captions: table[captions[:, 3]],
-    Penalties(r1=1.0), 0.1, jnp.float32,
+    wrong_captions, Penalties(r1=1.0), 0.1, jnp.float32,
   )  # fmt: skip
   x, table = jnp.zeros((1, 4, 4, 3)), jax.random.normal(jax.random.key(1), (30, 4))
   params = {
@@ -119,13 +119,29 @@ def test_equal_captions_leave_no_loss_of_wrong_pairs(task):
 
 def test_wrong_captions_are_never_right_by_accident():
   captions = jnp.array([[1, 2], [3, 4], [3, 4], [1, 2]])
-  wrong, mismatched = wrong_captions(captions, None)
+  wrong, mismatched = wrong_captions(jax.random.key(0), captions)
   np.testing.assert_array_equal(wrong, captions[jnp.array([3, 0, 1, 2])])
   assert mismatched.tolist() == [False, True, False, True]
-  assert not wrong_captions(jnp.ones((5, 3)), None)[1].any()
-  # Nor those of padding, which say nothing.
-  mask = jnp.array([1, 1, 1, 0], bool)
-  assert wrong_captions(jnp.arange(8).reshape(4, 2), mask)[1].tolist() == [False, True, True, True]
+  for word in (False, True):
+    assert not wrong_captions(jax.random.key(1), jnp.ones((5, 3)), word=word)[1].any()
+    # Nor those of padding, which say nothing.
+    mask = jnp.array([1, 1, 1, 0], bool)
+    found = wrong_captions(jax.random.key(2), jnp.arange(8).reshape(4, 2), mask, word)[1]
+    assert found.tolist() == [False, True, True, True]
+
+
+def test_one_word_of_a_wrong_caption_is_another_s():
+  """Each of those that differ as often as the others."""
+  captions = jnp.array([[7, 1, 2, 3], [7, 4, 5, 3], [6, 4, 5, 3]])
+  draw = quick(jax.vmap(lambda key: wrong_captions(key, captions, word=True)))
+  wrong, mismatched = draw(jax.random.split(jax.random.key(0), 3000))
+  assert mismatched.all()
+  changed = np.asarray(wrong != captions)
+  assert (changed.sum(-1) == 1).all()
+  others = np.broadcast_to(np.roll(captions, 1, axis=0), wrong.shape)
+  np.testing.assert_array_equal(wrong[changed], others[changed])
+  among = np.array([[1 / 3, 1 / 3, 1 / 3, 0], [0, 1 / 2, 1 / 2, 0], [1, 0, 0, 0]])
+  np.testing.assert_allclose(changed.mean(0), among, atol=0.05)
 
 
 def test_conditions_are_drawn_around_their_mean():
