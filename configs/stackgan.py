@@ -19,7 +19,7 @@ from gen_jax.config import experiment, merge, tiny, variant
 PLAYER = dict(learning_rate=5e-4, b1=0.0, b2=0.99, schedule="linear", decay_steps=5000)
 SPRITES = dict(
   model=dict(
-    latent=32, condition=64, kl=0.02, encoders=dict(widths=(32, 64, 128, 128), wrong="word"),
+    latent=32, condition=64, kl=0.02, encoders=dict(widths=(32, 64, 128, 128)),
     optimizer=dict(learning_rate=1e-3, schedule="cosine", decay_steps=5000),
     generator=dict(hidden=(128,), first=(128, 64), second=(32, 64), blocks=2),
     critic=dict(first=(64, 128), second=(32, 64, 128)), wrong="word",

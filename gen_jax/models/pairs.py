@@ -4,9 +4,7 @@
 
 A joint embedding as Reed et al. (2016, section 4.1) have it, by the loss of van den Oord et al.
 (2018) over the batch, symmetric and with a learnt temperature as in Radford et al. (2021, section
-2.3). Other pictures with the same caption are no negatives. With `wrong="word"` each picture has
-one negative more, its own caption with a word of another's: among captions drawn at random few
-differ in one word alone, and what it says need not be seen.
+2.3). Other pictures with the same caption are no negatives.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -39,8 +37,6 @@ class Encoders:
   widths, hidden: of the pictures' convolutions, each of which halves them, and of the dense layers
     behind them.
   text, layers, heads: width, blocks and heads of the captions' transformer.
-  wrong: whether the negatives are other pictures' captions, or also the picture's own with one word
-    of another's, which is for captions in which each word counts.
   """
 
   embedding: Count = 64
@@ -49,7 +45,6 @@ class Encoders:
   text: Count = 64
   layers: Count = 1
   heads: Count = 4
-  wrong: Literal["caption", "word"] = "caption"
 
 
 class Pairs(NamedTuple):
@@ -65,23 +60,6 @@ class Pairs(NamedTuple):
   image: Callable[[PyTree, Array], Array]
   text: Callable[[PyTree, Array], Array]
   model: Model
-
-
-def wrong_captions(
-  key: Array, captions: Array, mask: Array | None = None, word: bool = False
-) -> tuple[Array, Array]:
-  """Captions [B, T] of the examples before, and which [B] are wrong ones: not equal by accident,
-  and of no padding.
-
-  word: whether all but one word, drawn from those in which the two differ, are the example's own.
-  """
-  wrong = jnp.roll(captions, 1, axis=0)
-  if word:
-    among = jnp.where(wrong != captions, 0.0, -jnp.inf)
-    place = jax.random.categorical(key, among)[:, None]
-    wrong = jnp.where(jnp.arange(captions.shape[1]) == place, wrong, captions)
-  mismatched = (wrong != captions).any(-1)
-  return wrong, mismatched if mask is None else mismatched & jnp.roll(mask, 1)
 
 
 def pairs_of(spec: Spec, net: Encoders, optimizer: Optimizer, dtype: str) -> Pairs:
@@ -124,15 +102,12 @@ def pairs_of(spec: Spec, net: Encoders, optimizer: Optimizer, dtype: str) -> Pai
     return image(params, x), text(params, field_of(cond, "caption"))
 
   def loss(params, mutable, batch, key, step):
-    del step
-    own, mask, hard = params["encoders"], batch.get("mask"), None
+    del key, step
+    own, mask = params["encoders"], batch.get("mask")
     u, v = both(own, batch["x"], batch)
     scale = jnp.minimum(jnp.exp(own["log_scale"]), LARGEST_SCALE)
     same = same_rows(batch["caption"])
-    if net.wrong == "word":
-      wrong, mismatched = wrong_captions(key, batch["caption"], mask, word=True)
-      hard = text(own, wrong), mismatched
-    value = info_nce(u, v, scale, same, mask, hard)
+    value = info_nce(u, v, scale, same, mask)
     likeness = u @ v.T if mask is None else jnp.where(mask, u @ v.T, -2)
     right = jnp.take_along_axis(same, likeness.argmax(1)[:, None], axis=1)[:, 0]
     return value, (mutable["encoders"], {"matched": right.astype(real), "temperature": 1 / scale})

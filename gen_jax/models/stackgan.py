@@ -49,7 +49,7 @@ from gen_jax.losses.kl import standard_kl
 from gen_jax.losses.penalties import Penalties, penalise
 from gen_jax.models.common import field_of, require_images, require_multiples, scaling
 from gen_jax.models.painters import GeneratorNet, Painter, first_painter, second_painter
-from gen_jax.models.pairs import Encoders, Pairs, pairs_of, wrong_captions
+from gen_jax.models.pairs import Encoders, Pairs, pairs_of
 from gen_jax.nets import gan
 from gen_jax.nets.superres import enlarge
 from gen_jax.schema import Count, Decay, Dtype, NonNegative, builder
@@ -97,6 +97,23 @@ class Task(NamedTuple):
   def draw(self, key: Array, n: int) -> Array:
     """e [n, size]."""
     return jax.random.normal(key, (n, self.painter.size), self.real)
+
+
+def wrong_captions(
+  key: Array, captions: Array, mask: Array | None = None, word: bool = False
+) -> tuple[Array, Array]:
+  """Captions [B, T] of the examples before, and which [B] are wrong ones: not equal by accident,
+  and of no padding.
+
+  word: whether all but one word, drawn from those in which the two differ, are the example's own.
+  """
+  wrong = jnp.roll(captions, 1, axis=0)
+  if word:
+    among = jnp.where(wrong != captions, 0.0, -jnp.inf)
+    place = jax.random.categorical(key, among)[:, None]
+    wrong = jnp.where(jnp.arange(captions.shape[1]) == place, wrong, captions)
+  mismatched = (wrong != captions).any(-1)
+  return wrong, mismatched if mask is None else mismatched & jnp.roll(mask, 1)
 
 
 def critic_loss(task: Task, params, mutable, batch, key, step):

@@ -65,21 +65,6 @@ def test_right_answers_and_padding_are_no_negatives():
   assert np.isfinite(slope).all() and not slope[4].any() and slope[:4].any()
 
 
-def test_a_hard_negative_is_one_caption_more_of_its_picture_alone():
-  n, s = 4, 3.0
-  u, v, w = unit(8, n), unit(9, n), unit(10, n)
-  wrong = jnp.array([1, 0, 1, 1], bool)
-  found = info_nce(u, v, s, NONE(n), hard=(w, wrong))
-  logits = s * np.asarray(u @ v.T, np.float64)
-  for i in range(n):
-    row = np.append(logits[i], s * float(u[i] @ w[i]) if wrong[i] else [])
-    by_row = -np.log(np.exp(logits[i, i]) / np.exp(row).sum())
-    by_column = -np.log(np.exp(logits[i, i]) / np.exp(logits[:, i]).sum())
-    np.testing.assert_allclose(found[i], (by_row + by_column) / 2, rtol=1e-5)
-  slope = jax.grad(lambda w: info_nce(u, v, s, NONE(n), hard=(w, wrong)).sum())(w)
-  np.testing.assert_array_equal(slope.any(-1), wrong)
-
-
 @pytest.mark.parametrize("s", [1.0, 50.0])
 def test_the_slope_by_the_temperature(s):
   u, v = unit(6, 4), unit(7, 4)
