@@ -59,8 +59,20 @@ PAIRS = {
   "realnvp": Pair("realnvp", "ours", ("normflows",), "RealNVP in the plane, 200 training steps"),
   "realnvp_sample": Pair("realnvp", "ours_sample", ("normflows_sample",), "RealNVP, 100,000 draws"),
   "wgan_gp": Pair("wgan_gp", "ours", ("pytorch",), "WGAN-GP, dense, 50 rounds of 5 + 1 turns"),
+  "transformer": Pair(
+    "transformer", "ours", ("pytorch", "pytorch_compiled"),
+    "transformer, 5 training steps of 32 sequences of 256 (GPU: 100)",
+  ),
   "transformer_sample": Pair(
-    "transformer", "ours", ("pytorch",), "transformer, 64 sequences of 256 with a cache"
+    "transformer", "ours_sample", ("pytorch_sample",),
+    "transformer, 64 sequences of 256 with a cache",
+  ),
+  "translate": Pair(
+    "translate", "ours", ("pytorch", "pytorch_compiled"),
+    "translator, 5 training steps of 32 pairs of sentences, both ways (GPU: 100)",
+  ),
+  "translate_decode": Pair(
+    "translate", "ours_decode", ("pytorch_decode",), "translator, 64 sentences with a cache"
   ),
   "gmm": Pair("gmm", "ours", ("sklearn",), "EM, diagonal, 60,000x784, 32 components, 5 passes"),
   "pca": Pair("gmm", "ours_pca", ("sklearn_pca",), "PCA, 60,000x784, 50 components"),

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.sides.setting import DTYPE
 from gen_jax import config as configs
-from gen_jax.core import Program, Spec
+from gen_jax.core import Model, Program, Spec, single
 from gen_jax.data import ArraySplit, Source
 from gen_jax.run.job import job_of
 from gen_jax.run.mesh import replicate
@@ -36,11 +36,13 @@ def trainer(
   per_call: int,
   term: str = "loss",
   remainder: str = "wrap",
+  stage: int | None = None,
   **model: Any,
 ) -> tuple[dict[str, Any], Work]:
   """(facts, work) of `steps` training steps of a model of gen_jax.models.<family>.
 
   term: the metric whose average over the steps is the loss that work() returns.
+  stage: the one of several that is measured, from its own fresh state.
   """
   parsed = configs.parse(
     configs.experiment(
@@ -59,6 +61,7 @@ def trainer(
     )  # fmt: skip
   )
   program = configs.build(parsed.config, spec)
+  program = program if stage is None else single(program.stages[stage].model)
   source = Source("arrays", spec, {"train": ArraySplit(arrays)})
   system = system_of(program, source, parsed)
   run = Run(job_of(system), 0, [], 0)
@@ -98,6 +101,13 @@ def sampler(program: Program, x: np.ndarray, n: int) -> tuple[dict[str, Any], Wo
   state = jax.jit(model.init)(jax.random.key(0), {"x": x})
   keys, draw = jax.random.split(jax.random.key(1), n), jax.jit(model.sample)
   return facts_of(state, n), lambda: float(np.asarray(draw([state], keys)).mean())
+
+
+def translator_of(model: Model, batch: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], Work]:
+  """(facts, work) of what a fresh model makes of a batch's x."""
+  state = jax.jit(model.init)(jax.random.key(0), batch)
+  x, transform = jnp.asarray(batch["x"]), jax.jit(model.transform)
+  return facts_of(state, len(x)), lambda: float(np.asarray(transform(state, x)).mean())
 
 
 def facts_of(state: Any, examples: int) -> dict[str, Any]:
