@@ -13,4 +13,4 @@ peers=${1:?usage: benchmarks/gpu.sh PYTHON [cuda12|cuda13]}
 ./launch/run.sh --accelerator="${2:-cuda13}" --help > /dev/null
 exec timeout 600 .venv/bin/python -m benchmarks.pairs --peers "$peers" --device gpu \
   --dtype bfloat16 --rounds 5 --workdir runs/pairs-gpu \
-  --only unet,unet_sample,vae,iwae,wgan_gp,transformer,transformer_sample,translate,translate_decode,realnvp
+  --only unet,unet_sample,vae,iwae,wgan_gp,transformer_sample,realnvp,transformer,translate,translate_decode
