@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from gen_jax.core import Array
 from gen_jax.losses import gumbel, vq
 from gen_jax.models.codebook import counted, use_of
+from gen_jax.nets.dense import product
 from gen_jax.schema import Count, NonNegative, Positive
 
 
@@ -84,7 +85,7 @@ class Relaxed(NamedTuple):
     n, _ = vq.assigned(ones, code, self.size, batch.get("mask"))
     kept = {**kept, **counted(kept, n, batch)}
     terms = {"kl": kl, "temperature": tau, **use_of(n, kept["last_epoch"])}
-    return s @ own["codebook"], beta * kl, kept, terms
+    return product(s, own["codebook"]), beta * kl, kept, terms
 
   def evaluate(self, z: Array, e: Array) -> dict[str, Array]:
     """kl [B] in nats a position, of logits [B, ..., K]."""

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gen_jax.core import Array
+from gen_jax.nets.dense import product
 from gen_jax.nets.transformer import Block, Memory
 
 PAD = 0
@@ -112,7 +113,7 @@ class Bilingual(nn.Module):
   def logits(self, h: Array, language: int) -> Array:
     """Of the words of a language, from features [B, S, width]."""
     table, bias = self.tables[language], self.biases[language]
-    return (self.norm(h) @ table.T.astype(self.dtype)).astype(table.dtype) + bias
+    return product(self.norm(h), table.T.astype(self.dtype)).astype(table.dtype) + bias
 
 
 def there(read: Array) -> Array:

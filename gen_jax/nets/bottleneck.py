@@ -26,6 +26,7 @@ from flax import linen as nn
 from gen_jax.core import Array
 from gen_jax.nets import mlp
 from gen_jax.nets.conv import border, double, halve, pool, windows
+from gen_jax.nets.dense import Dense
 from gen_jax.nets.gan import Activation, Norm, activation_of, batch_norm, layer_norm
 
 HE = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")
@@ -49,12 +50,12 @@ class Block(nn.Module):
       self.resample == "up",
       self.resample == "down",
     )
-    dense = lambda features, **more: nn.Dense(features, kernel_init=HE, **types, **more)
+    dense = lambda features, **more: Dense(features, kernel_init=HE, **types, **more)
     shown = double if up else lambda v: v
     times = 4 if up else 1
     shortcut = h
     if self.resample or h.shape[-1] != self.features:
-      layer = nn.Dense(times * self.features, kernel_init=GLOROT, **types)
+      layer = Dense(times * self.features, kernel_init=GLOROT, **types)
       shortcut = shown(layer(pool(h) if down else h))
     r = activate(dense(h.shape[-1] // 2)(activate(h)))
     r = windows(halve(border(r)), 2) if down else windows(border(r), 3)
@@ -103,13 +104,13 @@ class Generator(nn.Module):
     height, width, channels = self.shape
     scale = 2 ** (len(self.widths) - 1)
     first = (height // scale, width // scale, self.widths[0])
-    h = nn.Dense(math.prod(first), name="first", **plain)(mlp.join(z, condition))
+    h = Dense(math.prod(first), name="first", **plain)(mlp.join(z, condition))
     h = h.reshape(-1, *first)
     for i, (features, n) in enumerate(zip(self.widths, self.depth, strict=True)):
       if i:
         h = Block(features, resample="up", name=f"up{i}", **block)(h, mask, train)
       h = repeated(n, h, mask, train, f"blocks{i}", **block)
-    x = nn.Dense(channels, name="last", **plain)(h).astype(real) / 5
+    x = Dense(channels, name="last", **plain)(h).astype(real) / 5
     return jnp.tanh(x) if self.bounded else x
 
 
@@ -138,11 +139,11 @@ class Critic(nn.Module):
     plain = {"kernel_init": GLOROT, "dtype": self.dtype, "param_dtype": real}
     block = {"norm": self.norm, "activation": self.activation, "dtype": self.dtype}
     condition = None if condition is None else condition[:, None, None, :]
-    h = nn.Dense(self.widths[0], name="first", **plain)(mlp.join(x, condition))
+    h = Dense(self.widths[0], name="first", **plain)(mlp.join(x, condition))
     for i, (features, n) in enumerate(zip(self.widths, self.depth, strict=True)):
       if i:
         h = Block(features, resample="down", name=f"down{i}", **block)(h, mask, train)
       h = repeated(n, h, mask, train, f"blocks{i}", **block)
     h = h.reshape(len(h), -1)
-    logit = nn.Dense(1, use_bias=self.bias, name="last", **plain)(h)
+    logit = Dense(1, use_bias=self.bias, name="last", **plain)(h)
     return logit[:, 0].astype(real) / 5

@@ -7,6 +7,7 @@ from flax import linen as nn
 
 from gen_jax.core import Array, PyTree
 from gen_jax.nets.conv import max_pool
+from gen_jax.nets.dense import Dense
 
 
 class Classifier(nn.Module):
@@ -37,11 +38,11 @@ class Classifier(nn.Module):
         width *= 2
       x = x.reshape(len(x), -1)
     else:
-      x = self.seen(nn.relu(nn.Dense(self.features, **kwargs)(x)))
+      x = self.seen(nn.relu(Dense(self.features, **kwargs)(x)))
     x = nn.Dropout(self.dropout, deterministic=not train)(x)
-    features = self.seen(nn.relu(nn.Dense(self.features, **kwargs)(x)))
+    features = self.seen(nn.relu(Dense(self.features, **kwargs)(x)))
     h = nn.Dropout(self.dropout, deterministic=not train)(features)
-    return nn.Dense(self.classes, **kwargs)(h), features
+    return Dense(self.classes, **kwargs)(h), features
 
   def seen(self, x: Array) -> Array:
     """x, which `layers` can look at."""

@@ -24,6 +24,7 @@ from jax import lax
 
 from gen_jax.core import Array
 from gen_jax.nets.conv import UpConv
+from gen_jax.nets.dense import Dense
 from gen_jax.nets.gan import Critic, leaky
 from gen_jax.nets.norm import GroupNorm
 from gen_jax.nets.unet import groups
@@ -134,5 +135,5 @@ class Critics(nn.Module):
     part = patches(x, corners(hole, self.patch), self.patch)
     seen = [critic(self.whole, name="whole")(x), critic(self.local, name="local")(part)]
     joined = leaky(jnp.concatenate(seen, axis=-1))
-    logit = nn.Dense(1, dtype=self.dtype, param_dtype=real)(joined)
+    logit = Dense(1, dtype=self.dtype, param_dtype=real)(joined)
     return logit[:, 0].astype(real)

@@ -24,6 +24,7 @@ from jax import lax
 
 from gen_jax.core import Array, UserError
 from gen_jax.nets import mlp
+from gen_jax.nets.dense import Dense, product, rows
 
 
 def shuffle(x: Array, scale: int) -> Array:
@@ -115,7 +116,7 @@ def convolve3(x: Array, kernel: Array) -> Array:
 
   def on_cpu(x, kernel):
     if as_product(x):
-      return windows(border(x), 3) @ kernel.reshape(-1, kernel.shape[-1])
+      return product(windows(border(x), 3), kernel.reshape(-1, kernel.shape[-1]))
     return same(x, kernel)
 
   return lax.platform_dependent(x, kernel, cpu=on_cpu, default=same)
@@ -128,8 +129,7 @@ def correlate3(x: Array, g: Array) -> Array:
 
   def on_cpu(x, g):
     if as_product(x):
-      seen = windows(border(x), 3)
-      return jnp.einsum("bhwi,bhwo->io", seen, g).reshape(kernel.shape)
+      return (rows(windows(border(x), 3)).T @ rows(g)).reshape(kernel.shape)
     return same(x.transpose(3, 1, 2, 0), g.transpose(1, 2, 0, 3)).transpose(1, 2, 0, 3)
 
   def elsewhere(x, g):
@@ -184,7 +184,7 @@ def convolve_enlarged(x: Array, kernel: Array) -> Array:
   folded = jnp.einsum("aur,bvs,rscd->abuvcd", FOLDED, FOLDED, taps)
   folded = folded.reshape(2, 2, 4 * channels, features)
   near = windows(border(x), 2)
-  pixel = lambda a, b: near[:, a : a + height, b : b + width] @ folded[a, b]
+  pixel = lambda a, b: product(near[:, a : a + height, b : b + width], folded[a, b])
   return double(jnp.concatenate([pixel(a, b) for a in (0, 1) for b in (0, 1)], axis=-1))
 
 
@@ -194,7 +194,7 @@ def convolve_pooled(x: Array, kernel: Array) -> Array:
   channels, features = x.shape[-1], kernel.shape[-1]
   taps = kernel.reshape(3, 3, channels, features)
   folded = jnp.einsum("iar,jbs,rscd->ijabcd", AVERAGED, AVERAGED, taps)
-  return windows(halve(border(x)), 2) @ folded.reshape(16 * channels, features)
+  return product(windows(halve(border(x)), 2), folded.reshape(16 * channels, features))
 
 
 class UpConv(nn.Module):
@@ -252,7 +252,7 @@ class Encoder(nn.Module):
     kwargs = {"dtype": self.dtype, "param_dtype": jnp.promote_types(self.dtype, jnp.float32)}
     x = mlp.join(x, None if condition is None else condition[:, None, None, :])
     for width in self.widths:
-      x = self.activation(nn.Dense(width, **kwargs)(windows(halve(border(x)), 2)))
+      x = self.activation(Dense(width, **kwargs)(windows(halve(border(x)), 2)))
     x = x.reshape(len(x), -1)
     return mlp.MLP(self.out, self.hidden, self.activation, self.dtype)(x)
 
@@ -282,7 +282,7 @@ class Decoder(nn.Module):
     x = x.reshape(-1, *first)
     for features in (*self.widths[1:], channels):
       kwargs = {"dtype": self.dtype, "param_dtype": real}
-      x = double(nn.Dense(4 * features, **kwargs)(windows(border(self.activation(x)), 3)))
+      x = double(Dense(4 * features, **kwargs)(windows(border(self.activation(x)), 3)))
     return x.astype(real).reshape(*z.shape[:-1], *self.shape)
 
 

@@ -13,6 +13,7 @@ from flax import linen as nn
 from jax import lax
 
 from gen_jax.core import Array
+from gen_jax.nets.dense import Dense, product
 
 
 def joined(x: Array, cond: Array | None) -> Array:
@@ -48,7 +49,7 @@ class Normed(nn.Module):
     norm = jnp.sqrt(jnp.sum(v**2, axis=tuple(range(v.ndim - 1))) + 1e-12)
     x, w, b = (a.astype(self.dtype) for a in (x, g * v / norm, b))
     if not window:
-      return x @ w + b
+      return product(x, w) + b
     layout = ("NHWC", "HWIO", "NHWC")
     return lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=layout) + b
 
@@ -76,5 +77,5 @@ class Conditioner(nn.Module):
       r = Normed(self.width, self.dtype)(self.activation(h))
       h = h + Normed(self.width, self.dtype)(self.activation(r))
     zero = nn.initializers.zeros
-    last = nn.Dense(self.out, kernel_init=zero, dtype=self.dtype, param_dtype=real)
+    last = Dense(self.out, kernel_init=zero, dtype=self.dtype, param_dtype=real)
     return last(self.activation(h)).astype(real)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gen_jax.core import Array
+from gen_jax.nets.dense import Dense
 from gen_jax.nets.text import PAD
 from gen_jax.nets.transformer import Memory, Transformer
 
@@ -35,7 +36,7 @@ class TextTransformer(Transformer):
     if self.lead:
       small = nn.initializers.normal(0.02)
       self.place = self.param("place", small, (self.lead, self.width), real)
-      self.word = nn.Dense(self.words, kernel_init=nn.initializers.zeros, **kwargs)
+      self.word = Dense(self.words, kernel_init=nn.initializers.zeros, **kwargs)
 
   @property
   def lead(self) -> int:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gen_jax.core import Array
+from gen_jax.nets.dense import Dense
 from gen_jax.nets.unet import sinusoidal
 
 TIME_FEATURES = 64
@@ -54,6 +55,6 @@ class DenoiserMLP(nn.Module):
       seen.append(nn.Embed(self.classes + 1, self.width, **kwargs)(label))
     h = jnp.concatenate([a.astype(self.dtype) for a in seen], axis=-1)
     for _ in range(self.layers):
-      h = nn.silu(nn.Dense(self.width, **kwargs)(h))
+      h = nn.silu(Dense(self.width, **kwargs)(h))
     zero = nn.initializers.zeros
-    return nn.Dense(self.out, kernel_init=zero, **kwargs)(h).astype(real)
+    return Dense(self.out, kernel_init=zero, **kwargs)(h).astype(real)

@@ -10,6 +10,7 @@ from flax import linen as nn
 
 from gen_jax.core import Array
 from gen_jax.nets.attention import attend
+from gen_jax.nets.dense import Dense
 from gen_jax.nets.unet import positions, sinusoidal
 
 TIME_FEATURES = 256
@@ -47,18 +48,18 @@ class Block(nn.Module):
     batch, length, width = x.shape
     norm = lambda x: nn.LayerNorm(1e-6, use_bias=False, use_scale=False, **kwargs)(x)
     zero = nn.initializers.zeros
-    told = nn.Dense(6 * width, kernel_init=zero, **kwargs)(nn.silu(condition))
+    told = Dense(6 * width, kernel_init=zero, **kwargs)(nn.silu(condition))
     shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = jnp.split(told, 6, -1)
 
     h = modulated(norm(x), shift_1, scale_1)
-    qkv = nn.Dense(3 * width, kernel_init=nn.initializers.xavier_uniform(), **kwargs)(h)
+    qkv = Dense(3 * width, kernel_init=nn.initializers.xavier_uniform(), **kwargs)(h)
     q, k, v = qkv.reshape(batch, length, 3, self.heads, -1).swapaxes(0, 2).swapaxes(1, 2)
     h = attend(q, k, v).reshape(x.shape)
-    x = x + gate_1[:, None] * nn.Dense(width, **kwargs)(h)
+    x = x + gate_1[:, None] * Dense(width, **kwargs)(h)
 
     h = modulated(norm(x), shift_2, scale_2)
-    h = jax.nn.gelu(nn.Dense(4 * width, **kwargs)(h), approximate=True)
-    return x + gate_2[:, None] * nn.Dense(width, **kwargs)(h)
+    h = jax.nn.gelu(Dense(4 * width, **kwargs)(h), approximate=True)
+    return x + gate_2[:, None] * Dense(width, **kwargs)(h)
 
 
 class DiT(nn.Module):
@@ -90,14 +91,14 @@ class DiT(nn.Module):
     small, zero = nn.initializers.normal(0.02), nn.initializers.zeros
     height, width = x.shape[1:3]
 
-    condition = nn.Dense(self.width, kernel_init=small, **kwargs)(sinusoidal(t, TIME_FEATURES))
-    condition = nn.Dense(self.width, kernel_init=small, **kwargs)(nn.silu(condition))
+    condition = Dense(self.width, kernel_init=small, **kwargs)(sinusoidal(t, TIME_FEATURES))
+    condition = Dense(self.width, kernel_init=small, **kwargs)(nn.silu(condition))
     if self.classes:
       label = jnp.full(t.shape, self.classes) if label is None else label
       embed = nn.Embed(self.classes + 1, self.width, embedding_init=small, **kwargs)
       condition = condition + embed(label)
 
-    h = nn.Dense(self.width, kernel_init=nn.initializers.xavier_uniform(), **kwargs)(
+    h = Dense(self.width, kernel_init=nn.initializers.xavier_uniform(), **kwargs)(
       patches(x, self.patch)
     )
     where = positions(height // self.patch, width // self.patch, self.width)
@@ -105,8 +106,8 @@ class DiT(nn.Module):
     for _ in range(self.depth):
       h = Block(self.heads, self.dtype)(h, condition)
 
-    told = nn.Dense(2 * self.width, kernel_init=zero, **kwargs)(nn.silu(condition))
+    told = Dense(2 * self.width, kernel_init=zero, **kwargs)(nn.silu(condition))
     h = nn.LayerNorm(1e-6, use_bias=False, use_scale=False, **kwargs)(h)
     h = modulated(h, *jnp.split(told, 2, -1))
-    h = nn.Dense(self.patch**2 * self.channels, kernel_init=zero, **kwargs)(h)
+    h = Dense(self.patch**2 * self.channels, kernel_init=zero, **kwargs)(h)
     return images(h, self.patch, height, width).astype(real)

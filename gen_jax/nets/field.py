@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gen_jax.core import Array
+from gen_jax.nets.dense import Dense
 from gen_jax.nets.mlp import join
 
 
@@ -39,7 +40,7 @@ class VectorField(nn.Module):
       last = i == self.layers
       start = {"kernel_init": zero} if last else {}
       out = size if last else self.width
-      h = nn.Dense(out, **start, **how)(h) * nn.sigmoid(nn.Dense(out, **how)(time))
-      h = h + nn.Dense(out, use_bias=False, **start, **how)(time)
+      h = Dense(out, **start, **how)(h) * nn.sigmoid(Dense(out, **how)(time))
+      h = h + Dense(out, use_bias=False, **start, **how)(time)
       h = h if last else self.activation(h)
     return h.astype(real)

@@ -26,6 +26,7 @@ from jax import lax
 from gen_jax.core import Array
 from gen_jax.nets import mlp
 from gen_jax.nets.conv import border, windows
+from gen_jax.nets.dense import Dense, product
 from gen_jax.nets.gan import leaky
 
 GAIN = math.sqrt(2 / (1 + 0.2**2))
@@ -81,7 +82,7 @@ class GroupedConv(nn.Module):
     def by_windows(x, kernel):
       """Products of matrices, to which XLA on CPU is kinder than to small convolutions."""
       if g == 1:
-        return windows(border(x), 3) @ kernel.reshape(-1, self.features)
+        return product(windows(border(x), 3), kernel.reshape(-1, self.features))
       w = windows(border(x), 3).reshape(*x.shape[:3], 9, g, inputs)
       k = kernel.reshape(9, inputs, g, -1)
       return jnp.einsum("bhwpgc,pcgd->bhwgd", w, k).reshape(*x.shape[:3], self.features)
@@ -112,9 +113,9 @@ class Block(nn.Module):
       b = self.param(name, nn.initializers.zeros, (h.shape[-1],), real)
       return leaky(h + b.astype(h.dtype))
 
-    r = nn.Dense(INNER * width, kernel_init=msr(gain), **types)(h)
+    r = Dense(INNER * width, kernel_init=msr(gain), **types)(h)
     r = GroupedConv(INNER * width, self.groups, gain, self.dtype)(activate(r, "bias0"))
-    r = nn.Dense(width, kernel_init=msr(0), **types)(activate(r, "bias1"))
+    r = Dense(width, kernel_init=msr(0), **types)(activate(r, "bias1"))
     return h + r
 
 
@@ -147,16 +148,16 @@ class Generator(nn.Module):
     scale = 2 ** (len(self.widths) - 1)
     first = (height // scale, width // scale, self.widths[0])
     basis = self.param("basis", nn.initializers.normal(1.0), first, real).astype(self.dtype)
-    h = nn.Dense(self.widths[0], name="first", **linear)(mlp.join(z, condition))
+    h = Dense(self.widths[0], name="first", **linear)(mlp.join(z, condition))
     h = basis * h[:, None, None, :]
     for i, (features, n) in enumerate(zip(self.widths, self.depth, strict=True)):
       if i:
         if h.shape[-1] != features:
-          h = nn.Dense(features, name=f"up{i}", **linear)(h)
+          h = Dense(features, name=f"up{i}", **linear)(h)
         h = enlarged(h)
       for j in range(n):
         h = Block(self.groups, sum(self.depth), self.dtype, name=f"block{i}_{j}")(h)
-    return nn.Dense(channels, name="last", **linear)(h).astype(real)
+    return Dense(channels, name="last", **linear)(h).astype(real)
 
 
 class Critic(nn.Module):
@@ -184,16 +185,16 @@ class Critic(nn.Module):
       "kernel_init": msr(1.0), "use_bias": False, "dtype": self.dtype, "param_dtype": real
     }  # fmt: skip
     condition = None if condition is None else condition[:, None, None, :]
-    h = nn.Dense(self.widths[0], name="first", **linear)(mlp.join(x, condition))
+    h = Dense(self.widths[0], name="first", **linear)(mlp.join(x, condition))
     for i, (features, n) in enumerate(zip(self.widths, self.depth, strict=True)):
       if i:
         h = shrunk(h)
         if h.shape[-1] != features:
-          h = nn.Dense(features, name=f"down{i}", **linear)(h)
+          h = Dense(features, name=f"down{i}", **linear)(h)
       for j in range(n):
         h = Block(self.groups, sum(self.depth), self.dtype, name=f"block{i}_{j}")(h)
     positions = h.shape[1] * h.shape[2]
     basis = nn.initializers.normal(1 / math.sqrt(positions))
     basis = self.param("basis", basis, h.shape[1:], real).astype(self.dtype)
     h = (h * basis).sum(axis=(1, 2))
-    return nn.Dense(1, name="last", **linear)(h)[:, 0].astype(real)
+    return Dense(1, name="last", **linear)(h)[:, 0].astype(real)

@@ -37,6 +37,7 @@ from flax import linen as nn
 from gen_jax.core import Array
 from gen_jax.nets import mlp
 from gen_jax.nets.conv import UpConv, border, double, enlarge, halve, pool, windows
+from gen_jax.nets.dense import Dense
 from gen_jax.nets.minibatch import MinibatchDiscrimination, minibatch_deviation
 
 Norm = Literal["none", "layer", "batch"]
@@ -146,25 +147,25 @@ class Generator(nn.Module):
 
     h = mlp.join(z, condition)
     for width in self.hidden:
-      h = activate(nn.Dense(wide * width, **inner)(h))
+      h = activate(Dense(wide * width, **inner)(h))
     if self.widths:
       height, width, channels = self.shape
       scale = 2 ** len(self.widths)
       first = (height // scale, width // scale, wide * self.widths[0])
     if self.residual:
-      h = nn.Dense(math.prod(first), **kwargs)(h).reshape(-1, *first)
+      h = Dense(math.prod(first), **kwargs)(h).reshape(-1, *first)
       for features in (*self.widths[1:], self.widths[-1]):
         r = UpConv(features, **inner)(activate(h))
         r = nn.Conv(features, (3, 3), **kwargs)(activate(r))
-        h = nn.Dense(features, **kwargs)(enlarge(h)) + r
+        h = Dense(features, **kwargs)(enlarge(h)) + r
       x = nn.Conv(channels, (3, 3), **kwargs)(activate(h))
     elif self.widths:
-      h = activate(nn.Dense(math.prod(first), **inner)(h).reshape(-1, *first))
+      h = activate(Dense(math.prod(first), **inner)(h).reshape(-1, *first))
       for features in self.widths[1:]:
-        h = activate(double(nn.Dense(4 * wide * features, **inner)(windows(border(h), 3))))
-      x = double(nn.Dense(4 * channels, **kwargs)(windows(border(h), 3)))
+        h = activate(double(Dense(4 * wide * features, **inner)(windows(border(h), 3))))
+      x = double(Dense(4 * channels, **kwargs)(windows(border(h), 3)))
     else:
-      x = nn.Dense(math.prod(self.shape), **kwargs)(h).reshape(-1, *self.shape)
+      x = Dense(math.prod(self.shape), **kwargs)(h).reshape(-1, *self.shape)
     x = x.astype(real)
     return jnp.tanh(x) if self.bounded else x
 
@@ -236,7 +237,7 @@ class Critic(nn.Module):
     biased = lambda i: {"use_bias": not (self.norm == "batch" and i)}
 
     def dense(features, h, **other):
-      return apply(nn.Dense(features, **kwargs, **other), h)
+      return apply(Dense(features, **kwargs, **other), h)
 
     def block(h, features, down, pixels=False):
       seen = h if pixels else activate(normalise(h, 1))

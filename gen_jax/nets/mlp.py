@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gen_jax.core import Array
+from gen_jax.nets.dense import Dense
 
 Activation = Literal["relu", "leaky_relu", "elu", "silu", "gelu", "tanh", "sigmoid"]
 
@@ -43,8 +44,8 @@ class MLP(nn.Module):
     real = jnp.promote_types(self.dtype, jnp.float32)
     kwargs = {"dtype": self.dtype, "param_dtype": real}
     for width in self.hidden:
-      x = self.activation(nn.Dense(width, **kwargs)(x))
-    return nn.Dense(self.out, **kwargs)(x).astype(real)
+      x = self.activation(Dense(width, **kwargs)(x))
+    return Dense(self.out, **kwargs)(x).astype(real)
 
 
 class Encoder(nn.Module):

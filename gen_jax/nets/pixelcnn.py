@@ -26,6 +26,7 @@ from flax import linen as nn
 from jax import lax
 
 from gen_jax.core import Array
+from gen_jax.nets.dense import Dense
 
 Mask = Literal["A", "B"]
 
@@ -251,9 +252,9 @@ class PixelCNN(nn.Module):
       self.width, self.dilations, self.kernel, self.first_kernel, self.dropout, self.classes,
       self.dtype,
     )  # fmt: skip
-    self.hidden = nn.Dense(self.head, **kwargs)
+    self.hidden = Dense(self.head, **kwargs)
     # Zero logits at first: the uniform distribution.
-    self.logits = nn.Dense(self.levels, kernel_init=nn.initializers.zeros, **kwargs)
+    self.logits = Dense(self.levels, kernel_init=nn.initializers.zeros, **kwargs)
 
   def __call__(self, x: Array, label: Array | None = None, train: bool = False) -> Array:
     chex.assert_shape(x, (None, None, self.columns))

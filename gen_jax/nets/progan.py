@@ -22,6 +22,7 @@ from flax import linen as nn
 
 from gen_jax.core import Array
 from gen_jax.nets.conv import border, convolve, convolve_pooled, enlarge, pool
+from gen_jax.nets.dense import product
 from gen_jax.nets.gan import leaky
 from gen_jax.nets.minibatch import minibatch_deviation
 
@@ -43,7 +44,7 @@ class Equal(nn.Module):
   equalized: bool = True
   use_bias: bool = True
   taps: int = 1
-  product: Callable[[Array, Array], Array] = jnp.matmul
+  product: Callable[[Array, Array], Array] = product
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact

@@ -23,6 +23,7 @@ from flax import linen as nn
 
 from gen_jax.core import Array
 from gen_jax.nets.conv import double, max_pool
+from gen_jax.nets.dense import Dense
 from gen_jax.nets.norm import GroupNorm
 from gen_jax.nets.unet import groups
 
@@ -69,12 +70,12 @@ class DoubleConv(nn.Module):
 
 def bilinear(x: Array, features: int, **kwargs) -> Array:
   """A 1x1 convolution, then bilinear enlargement. They commute: this order has fewer pixels."""
-  return enlarged(nn.Dense(features, **kwargs)(x), 2)
+  return enlarged(Dense(features, **kwargs)(x), 2)
 
 
 def transposed(x: Array, features: int, **kwargs) -> Array:
   """The 2x2 transposed convolution of stride 2 as a product of matrices: no two windows overlap."""
-  return double(nn.Dense(4 * features, **kwargs)(x))
+  return double(Dense(4 * features, **kwargs)(x))
 
 
 # [B, H, W, C] -> [B, 2 H, 2 W, features], called inside a module.
@@ -107,7 +108,7 @@ class SegmentationUNet(nn.Module):
       skip = skips.pop()
       x = pad_to(UPSAMPLING[self.up](x, features, **kwargs), *skip.shape[1:3])
       x = conv(features)(jnp.concatenate([skip, x], axis=-1))
-    return nn.Dense(self.classes, **kwargs)(x).astype(real)
+    return Dense(self.classes, **kwargs)(x).astype(real)
 
 
 def contracted(x: Array, widths: Sequence[int], conv: Callable) -> list[Array]:
@@ -142,7 +143,7 @@ class FCN(nn.Module):
     real = jnp.promote_types(self.dtype, jnp.float32)
     how = {"dtype": self.dtype, "param_dtype": real, "kernel_init": nn.initializers.zeros}
     conv = lambda features: DoubleConv(features, self.norm, self.dtype)
-    score = lambda e: nn.Dense(self.classes, **how)(e).astype(real)
+    score = lambda e: Dense(self.classes, **how)(e).astype(real)
     *finer, lowest = contracted(x, self.widths, conv)
     f, size = score(lowest), 2 ** len(finer)
     while size > self.every:

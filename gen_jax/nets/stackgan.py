@@ -15,6 +15,7 @@ from flax import linen as nn
 
 from gen_jax.core import Array
 from gen_jax.nets.conv import Conv3, border, double, halve, windows
+from gen_jax.nets.dense import Dense
 from gen_jax.nets.gan import layer_norm, leaky
 from gen_jax.nets.mlp import join
 from gen_jax.nets.superres import enlarge
@@ -47,7 +48,7 @@ class Sentence(nn.Module):
     h, _, _ = TextEncoder(
       self.words, self.length, self.width, self.layers, self.heads, self.dtype
     )(tokens)  # fmt: skip
-    h = nn.Dense(self.embedding, dtype=self.dtype, param_dtype=real)(h)
+    h = Dense(self.embedding, dtype=self.dtype, param_dtype=real)(h)
     return unit_vectors(h.astype(real))
 
 
@@ -62,7 +63,7 @@ class Augmentation(nn.Module):
   def __call__(self, text: Array, eps: Array) -> tuple[Array, Array, Array]:
     chex.assert_shape(eps, (text.shape[0], self.size))
     real = jnp.promote_types(self.dtype, jnp.float32)
-    both = nn.Dense(2 * self.size, dtype=self.dtype, param_dtype=real)(text).astype(real)
+    both = Dense(2 * self.size, dtype=self.dtype, param_dtype=real)(text).astype(real)
     mean, log_var = jnp.split(both, 2, axis=-1)
     return mean + jnp.exp(log_var / 2) * eps, mean, log_var
 
@@ -93,7 +94,7 @@ class Refiner(nn.Module):
     active = lambda h: leaky(layer_norm(h, **types))
     h = leaky(conv(self.widths[0], x))
     for width in self.widths[1:]:
-      h = active(nn.Dense(width, **types)(windows(halve(border(h)), 2)))
+      h = active(Dense(width, **types)(windows(halve(border(h)), 2)))
     h = active(conv(self.widths[-1], join(h, c[:, None, None, :])))
     for _ in range(self.blocks):
       r = active(conv(self.widths[-1], h))

@@ -20,6 +20,7 @@ from jax import lax
 
 from gen_jax.core import Array
 from gen_jax.nets.attention import attend
+from gen_jax.nets.dense import Dense
 from gen_jax.nets.remat import rematted
 
 # Keys and values [B, heads, T, width / heads], as one query after the other reads them.
@@ -52,19 +53,20 @@ class Block(nn.Module):
     kwargs = {"dtype": self.dtype, "param_dtype": jnp.promote_types(self.dtype, jnp.float32)}
     drop = nn.Dropout(self.dropout, deterministic=not train)
     # Without biases: that of the keys would have no gradient but rounding noise.
-    qkv = nn.Dense(3 * width, use_bias=False, **kwargs)(nn.LayerNorm(**kwargs)(x))
+    qkv = Dense(3 * width, use_bias=False, **kwargs)(nn.LayerNorm(**kwargs)(x))
     split = qkv.reshape(*x.shape[:-1], 3, self.heads, width // self.heads)
     q, *kept = (split[..., i, :, :] for i in range(3))
     kept = [new.swapaxes(1, 2) for new in kept]
     if memory is not None:
       kept = [lax.dynamic_update_slice_in_dim(m, new, at, 2) for m, new in zip(memory, kept)]
     k, v = (m.swapaxes(1, 2) for m in kept)
-    if sees is None:
+    causal = sees is None and memory is None
+    if sees is None and not causal:
       sees = at + jnp.arange(x.shape[1])[:, None] >= jnp.arange(k.shape[1])
-    h = attend(q, k, v, sees).reshape(x.shape)
-    x = x + drop(nn.Dense(width, **kwargs)(h))
-    h = nn.gelu(nn.Dense(4 * width, **kwargs)(nn.LayerNorm(**kwargs)(x)))
-    return x + drop(nn.Dense(width, **kwargs)(h)), tuple(kept)
+    h = attend(q, k, v, sees, causal).reshape(x.shape)
+    x = x + drop(Dense(width, **kwargs)(h))
+    h = nn.gelu(Dense(4 * width, **kwargs)(nn.LayerNorm(**kwargs)(x)))
+    return x + drop(Dense(width, **kwargs)(h)), tuple(kept)
 
 
 class Trunk(nn.Module):
@@ -104,7 +106,7 @@ class Trunk(nn.Module):
     self.blocks = [block(self.heads, self.dropout, self.dtype) for _ in range(self.layers)]
     self.norm = nn.LayerNorm(**kwargs)
     # Zero logits at first: the uniform distribution.
-    self.logits = nn.Dense(self.levels, kernel_init=nn.initializers.zeros, **kwargs)
+    self.logits = Dense(self.levels, kernel_init=nn.initializers.zeros, **kwargs)
 
   def places(self, start: Callable, real: jnp.dtype) -> Array:
     """What is added at each position, [T, width], learnt from `start`."""

@@ -29,6 +29,7 @@ from jax import lax
 
 from gen_jax.core import Array
 from gen_jax.nets.conv import border, double, halve, windows
+from gen_jax.nets.dense import Dense
 from gen_jax.nets.upsample import transposed
 
 Norm = Literal["none", "instance"]
@@ -153,7 +154,7 @@ class SkipTranslator(nn.Module):
     h = x
     for i, width in enumerate(self.widths):
       normed = self.norm == "instance" and 0 < i < last
-      h = nn.Dense(width, use_bias=not normed, **kwargs)(windows(halve(border(h)), 2))
+      h = Dense(width, use_bias=not normed, **kwargs)(windows(halve(border(h)), 2))
       h = instance_norm(h) if normed else h
       skips.append(h)
       h = leaky(h)

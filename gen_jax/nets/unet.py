@@ -16,6 +16,7 @@ from flax import linen as nn
 from gen_jax.core import Array
 from gen_jax.nets.attention import attend
 from gen_jax.nets.conv import UpConv
+from gen_jax.nets.dense import Dense
 from gen_jax.nets.norm import GroupNorm
 from gen_jax.nets.remat import rematted
 from gen_jax.nets.text import TextEncoder
@@ -56,13 +57,13 @@ class ResidualBlock(nn.Module):
     kwargs = {"dtype": self.dtype, "param_dtype": jnp.promote_types(self.dtype, jnp.float32)}
     h = nn.silu(GroupNorm(groups(x.shape[-1]), **kwargs)(x))
     h = nn.Conv(self.features, (3, 3), **kwargs)(h)
-    h = h + nn.Dense(self.features, **kwargs)(nn.silu(embedding))[:, None, None, :]
+    h = h + Dense(self.features, **kwargs)(nn.silu(embedding))[:, None, None, :]
     h = nn.silu(GroupNorm(groups(self.features), **kwargs)(h))
     h = nn.Dropout(self.dropout, deterministic=not train)(h)
     # A block starts as the identity (or its projection): the last convolution is zero.
     h = nn.Conv(self.features, (3, 3), kernel_init=nn.initializers.zeros, **kwargs)(h)
     if x.shape[-1] != self.features:
-      x = nn.Dense(self.features, **kwargs)(x)
+      x = Dense(self.features, **kwargs)(x)
     return x + h
 
 
@@ -77,10 +78,10 @@ class Attention(nn.Module):
     kwargs = {"dtype": self.dtype, "param_dtype": jnp.promote_types(self.dtype, jnp.float32)}
     batch, height, width, channels = x.shape
     h = GroupNorm(groups(channels), **kwargs)(x).reshape(batch, height * width, channels)
-    q, k, v = jnp.split(nn.Dense(3 * channels, **kwargs)(h), 3, axis=-1)
+    q, k, v = jnp.split(Dense(3 * channels, **kwargs)(h), 3, axis=-1)
     split = (batch, height * width, self.heads, channels // self.heads)
     h = attend(q.reshape(split), k.reshape(split), v.reshape(split))
-    h = nn.Dense(channels, kernel_init=nn.initializers.zeros, **kwargs)(h.reshape(x.shape))
+    h = Dense(channels, kernel_init=nn.initializers.zeros, **kwargs)(h.reshape(x.shape))
     return x + h
 
 
@@ -97,13 +98,13 @@ class CrossAttention(nn.Module):
     kwargs = {"dtype": self.dtype, "param_dtype": jnp.promote_types(self.dtype, jnp.float32)}
     batch, height, width, channels = x.shape
     split = (batch, -1, self.heads, channels // self.heads)
-    q = nn.Dense(channels, **kwargs)(GroupNorm(groups(channels), **kwargs)(x))
+    q = Dense(channels, **kwargs)(GroupNorm(groups(channels), **kwargs)(x))
     where = positions(height, width, channels + -channels % 4).reshape(height, width, -1)
-    q = q + nn.Dense(channels, use_bias=False, **kwargs, name="where")(where)
+    q = q + Dense(channels, use_bias=False, **kwargs, name="where")(where)
     # Without biases: that of the keys would have no gradient but rounding noise.
-    k, v = jnp.split(nn.Dense(2 * channels, use_bias=False, **kwargs)(features), 2, axis=-1)
+    k, v = jnp.split(Dense(2 * channels, use_bias=False, **kwargs)(features), 2, axis=-1)
     h = attend(*(a.reshape(split) for a in (q, k, v)), seen[:, None, None, :])
-    return x + nn.Dense(channels, kernel_init=nn.initializers.zeros, **kwargs)(h.reshape(x.shape))
+    return x + Dense(channels, kernel_init=nn.initializers.zeros, **kwargs)(h.reshape(x.shape))
 
 
 class UNet(nn.Module):
@@ -154,14 +155,14 @@ class UNet(nn.Module):
       h = residual(features, self.dropout, self.dtype)(h, embedding, train)
       return look(h) if h.shape[1] in self.attention else h
 
-    embedding = nn.Dense(4 * self.width, **kwargs)(sinusoidal(t, self.width))
-    embedding = nn.Dense(4 * self.width, **kwargs)(nn.silu(embedding))
+    embedding = Dense(4 * self.width, **kwargs)(sinusoidal(t, self.width))
+    embedding = Dense(4 * self.width, **kwargs)(nn.silu(embedding))
     if self.classes:
       cond = jnp.full(t.shape, self.classes) if cond is None else cond
       embedding = embedding + nn.Embed(self.classes + 1, 4 * self.width, **kwargs)(cond)
     if self.text is not None:
       pooled, words, seen = self.text(self.text.nothing(len(x)) if cond is None else cond)
-      embedding = embedding + nn.Dense(4 * self.width, **kwargs)(pooled)
+      embedding = embedding + Dense(4 * self.width, **kwargs)(pooled)
 
     h = nn.Conv(self.width, (3, 3), **kwargs)(x)
     skips = [h]

@@ -25,6 +25,7 @@ from jax import lax
 
 from gen_jax.core import Array
 from gen_jax.nets.conv import double, enlarge, halve, max_pool, windows
+from gen_jax.nets.dense import Dense, product
 
 
 def pool_with_positions(x: Array) -> tuple[Array, Array]:
@@ -67,7 +68,7 @@ def transposed(x: Array, kernel: Array) -> Array:
   parts = parts.transpose(0, 2, 4, 1, 3, 5).reshape(-1, 4 * features)
   # One more than the taps need at the end, for odd sizes; the pixels of zeros are cut off below.
   around = jnp.pad(x, ((0, 0), (taps - 1, taps), (taps - 1, taps), (0, 0)))
-  y = double(windows(around, taps) @ parts)
+  y = double(product(windows(around, taps), parts))
   height, width = 2 * x.shape[1], 2 * x.shape[2]
   return y[:, start : start + height, start : start + width]
 
@@ -174,4 +175,4 @@ class Autoencoder(nn.Module):
     x = nn.relu(nn.Conv(self.width, (3, 3), **he)(code))
     x = nn.relu(nn.Conv(self.width, (3, 3), **he)(x))
     x = nn.relu(Upsample(self.up, self.width, self.size, self.dtype)(x, positions))
-    return nn.Dense(self.channels, **kwargs)(x).astype(real)
+    return Dense(self.channels, **kwargs)(x).astype(real)

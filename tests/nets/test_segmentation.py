@@ -102,7 +102,7 @@ def test_an_fcn_starts_as_the_next_coarser_one():
   assert not jax.tree.leaves(params["Dense_0"])[1].any()
   params["Dense_0"]["kernel"] = jax.random.normal(two, params["Dense_0"]["kernel"].shape)
   _, seen = fcn(8).apply({"params": params}, x, capture_intermediates=True)
-  scores = seen["intermediates"]["Dense_0"]["__call__"][0]
+  scores = seen["intermediates"]["Dense_0"]["__call__"][-1]
   fine = {**fcn(4).init(two, x)["params"], **params}
   assert fine.keys() - params.keys() == {"Dense_1"}
   expected = enlarged(enlarged(scores, 2), 4)
