@@ -57,7 +57,8 @@ def attend(
     each = jax.checkpoint(by_parts if causal else one)
     return lax.map(lambda x: each(*x), x, batch_size=min(few, batch))
 
-  exported = not isinstance(batch, int)  # for any number of examples
-  if exported or 4 * batch * heads * size * k.shape[1] <= CACHED:
+  # Exported, for any number of examples; or shared out to devices, which would gather them again.
+  whole = not isinstance(batch, int) or jax.device_count() > 1
+  if whole or 4 * batch * heads * size * k.shape[1] <= CACHED:
     return at_once(*x)
   return lax.platform_dependent(*x, cpu=in_turn, default=at_once)
