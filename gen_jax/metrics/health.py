@@ -8,8 +8,8 @@ From what the game logged over the last quarter of its training, and from sample
   saturated  the critic is sure of more than 90% of the examples, real and fake
              (`critic_saturation`), so that its loss is flat there
   collapsed  samples fill less than half as many cells as data do, or a tenth of the data lies in
-             lost cells, or a class is lost: has less than a tenth of the share of samples that it
-             has of the data
+             lost cells, or more than a fiftieth is of lost classes: those with less than a tenth
+             of the share of samples that they have of the data
   healthy    none of these
 
 in this order: each of the first two can bring about the next. Cells are those of 20 centres that
@@ -32,7 +32,8 @@ from gen_jax import core
 
 SCORE, GROWTH, SPREAD, SATURATION, DIVERSITY = 1000.0, 30.0, 3.0, 0.9, 0.5
 CELLS, FITTED = 20, 5000
-LOST, PARTS, IN_CELL, OF_CLASS = 0.1, 0.1, 10, 3
+LOST, IN_CELL, OF_CLASS = 0.1, 10, 3
+PARTS, CLASSES = 0.1, 0.02  # of the data, in lost cells and of lost classes
 
 
 class Health(NamedTuple):
@@ -173,9 +174,11 @@ def judged(figures: Mapping[str, float]) -> tuple[str, str]:
     )
   if (gone := figures["lost_in_cells"]) > PARTS:
     return "collapsed", f"{gone:.0%} of the data lie in cells that are lost, more than {PARTS:.0%}"
-  if gone := figures.get("lost_in_classes"):
-    return "collapsed", f"{gone:.1%} of the data are of classes that are lost"
-  stands = f"samples fill {cells:.0%} as many cells as data"
+  gone = figures.get("lost_in_classes", 0)
+  lost = f"{gone:.1%} of the data are of classes that are lost"
+  if gone > CLASSES:
+    return "collapsed", f"{lost}, more than {CLASSES:.0%}"
+  stands = f"samples fill {cells:.0%} as many cells as data" + f"; {lost}" * bool(gone)
   if unjudged := figures.get("unjudged_classes"):
     stands += f"; they are too few to tell whether {unjudged} classes without a sample are lost"
   if "critic_accuracy" in figures:

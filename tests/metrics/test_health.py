@@ -113,6 +113,15 @@ def test_a_lost_class_is_no_health(shares, n, verdict, why):
   assert found.verdict == verdict and why in found.why
 
 
+@pytest.mark.parametrize("gone,verdict", [(1, "healthy"), (9, "healthy"), (11, "collapsed")])
+def test_of_many_classes_a_few_may_be_lost(gone, verdict):
+  """500 classes of data, ten samples of each but of those that are lost."""
+  classes = Kinds(np.repeat(np.arange(gone, 500), 10), np.arange(500))
+  found = game_health(rows_of(), NEW, DATA, classes)
+  assert found.verdict == verdict
+  assert f"{gone / 500:.1%} of the data are of classes that are lost" in found.why
+
+
 def test_runs_of_no_game_are_refused():
   with pytest.raises(UserError, match="adversarial games"):
     game_health([{"loss": 1.0}], NEW, DATA)
