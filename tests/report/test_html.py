@@ -5,6 +5,7 @@ import math
 import re
 import shutil
 import sys
+import warnings
 from html.parser import HTMLParser
 
 import numpy as np
@@ -200,3 +201,13 @@ def test_reports_of_every_kind_in_a_browser(tmp_path):
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
         page.close()
     browser.close()
+
+
+@pytest.mark.parametrize("n", [2, 72])
+def test_a_chart_of_many_runs_has_room_for_its_lines(n):
+  lines = [charts.Line(f"run {i}", [1, 2, 3], [i, i + 1, i]) for i in range(n)]
+  with warnings.catch_warnings():
+    warnings.simplefilter("error")
+    made = charts.chart("loss", lines)
+  assert ("run 1" in made.svg) == (n == 2)
+  assert f"run {n - 1}: from {n - 1} to {n - 1}" in made.alt

@@ -43,7 +43,7 @@ def number(value) -> float:
 
 
 def chart(title: str, lines: Sequence[Line]) -> Chart:
-  """Values over steps; a legend names the lines where there are several."""
+  """Values over steps; a legend names the lines where there are several, and a colour for each."""
   import matplotlib
   from matplotlib.figure import Figure
 
@@ -64,7 +64,7 @@ def chart(title: str, lines: Sequence[Line]) -> Chart:
     axes.grid(color=INK, alpha=0.15, linewidth=0.5)
     axes.set_title(title, fontsize=9)
     axes.set_xlabel("step")
-    if len(lines) > 1:
+    if 1 < len(lines) <= len(PALETTE):
       axes.legend(frameon=False, fontsize=8)
     out = io.StringIO()
     figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
