@@ -3,7 +3,7 @@
 Source: Gulrajani et al. 2017 (arXiv:1704.00028, figure 2) and its code, on LSUN and ImageNet.
 A variant is LOSS-ARCHITECTURE, on `stacked`: three digits as one colour image of 8x8, of which
 there are 1000 modes, with players of half the width and fewer layers, the ResNet aside;
-a minute of one core each, the ResNet half an hour.
+one to two minutes of a busy core each, the ResNet half an hour.
 LOSS-ARCHITECTURE-cifar10 and LOSS-ARCHITECTURE-64 have the source's widths and length; they are for
 a GPU and have not been trained, and the latter wants a folder of images: --config.data.path=DIR.
 Several by
