@@ -19,18 +19,18 @@ from gen_jax.config import experiment, merge, tiny, variant
 MOVING = dict(
   model=dict(
     context=1, frames_per_clip=2, factor=8, codebook="finite", levels=(8, 5, 5, 5),
-    width=64, blocks=1, residual=32,
-    optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=16000),
+    width=64, blocks=3, residual=64,
+    optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=20000),
     transformer=dict(
       width=128, layers=3, heads=4, dropout=0.0, ema=0.999,
-      optimizer=dict(learning_rate=1e-3, schedule="cosine", decay_steps=10000, warmup=100),
+      optimizer=dict(learning_rate=3e-3, schedule="cosine", decay_steps=12000, warmup=200),
     ),
   ),
   data=dict(name="moving", frames=8, resolution=32, batch_size=16),
   # What happens is certain, but for mistakes: the likeliest code is the best.
   sample=dict(temperature=0.0),
   train=dict(
-    steps=(16000, 10000), log_every=50, validate_every=1000, sample_every=1000,
+    steps=(20000, 12000), log_every=50, validate_every=1000, sample_every=1000,
     checkpoint_every=500,
   ),
   evaluate=dict(samples=500),

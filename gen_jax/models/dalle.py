@@ -115,7 +115,7 @@ def build(
   t, length, prefix = transformer, math.prod(shape), field.shape[0]
   net = TextTransformer(
     vqvae.size, length, t.width, t.layers, t.heads, t.dropout, classes=field.levels + 1,
-    dtype=jnp.dtype(dtype), words=field.levels, prefix=prefix,
+    dtype=jnp.dtype(dtype), words=field.levels, prefix=prefix, grid=vqvae.grid,
   )  # fmt: skip
   joint = Joint(net, "transformer", caption_dropout, image_weight)
   second = joint_model(joint, code_spec, t.optimizer, t.ema, sample)

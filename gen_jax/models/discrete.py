@@ -68,6 +68,11 @@ class FirstStage:
     """K."""
     return math.prod(self.levels) if self.codebook == "finite" else self.codes
 
+  @property
+  def grid(self) -> tuple[int, ...]:
+    """L_1, ..., L_D of a finite codebook, of which the codes are points; () of others."""
+    return self.levels if self.codebook == "finite" else ()
+
 
 class Autoencoder(NamedTuple):
   """A first stage, and what lies between its encoder and its decoder.
@@ -140,9 +145,12 @@ def autoencoder(
   def init(key, batch):
     e_key, d_key, start_key = jax.random.split(key, 3)
     x, mask = scaled(batch["x"]), batch.get("mask")
+    # From the mean colour on: a background is no error that drowns what stands before it.
+    mean = x.mean((0, 1, 2), where=vq.at_positions(mask, x))
+    at_mean = decoder.clone(start=lambda key, shape, dtype: jnp.tile(mean, 4).astype(dtype))
     params = {
       "encoder": encoder.init(e_key, x[:1])["params"],
-      "decoder": decoder.init(d_key, jnp.zeros((1, *shape, book.dim), real))["params"],
+      "decoder": at_mean.init(d_key, jnp.zeros((1, *shape, book.dim), real))["params"],
     }
     z = embed(params, x)
     use = vq.at_positions(mask, z[..., 0]).reshape(-1)

@@ -93,7 +93,7 @@ def build(
   length, given, t = frames * each, context * each, transformer
   net = FrameTransformer(
     own.size, length, t.width, t.layers, t.heads, t.dropout, dtype=jnp.dtype(dtype),
-    actions=spec.fields["action"].levels if actions else 0, codes=each,
+    actions=spec.fields["action"].levels if actions else 0, codes=each, grid=own.grid,
   )  # fmt: skip
   memory = 2 * t.layers * length * t.width * jnp.dtype(dtype).itemsize
   second = autoregressive(

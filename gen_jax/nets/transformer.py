@@ -19,6 +19,7 @@ from flax import linen as nn
 from jax import lax
 
 from gen_jax.core import Array
+from gen_jax.nets import grid
 from gen_jax.nets.attention import attend
 from gen_jax.nets.dense import Dense
 from gen_jax.nets.remat import rematted
@@ -81,6 +82,7 @@ class Trunk(nn.Module):
   dtype: of the computation; parameters and logits are float32 or wider.
   remat: forget what blocks compute and compute it again for the gradient: less memory, a third more
     time.
+  grid: whose points the K levels are, which then share coordinates (`nets.grid`); () for none.
   """
 
   levels: int
@@ -92,13 +94,14 @@ class Trunk(nn.Module):
   classes: int = 0
   dtype: jnp.dtype = jnp.float32
   remat: bool = False
+  grid: tuple[int, ...] = ()
 
   def setup(self):
     real = jnp.promote_types(self.dtype, jnp.float32)
     kwargs = {"dtype": self.dtype, "param_dtype": real}
     small = nn.initializers.normal(0.02)
     tokens, firsts = self.tables
-    self.token = nn.Embed(tokens, self.width, embedding_init=small, **kwargs)
+    self.token = grid.Embed(tokens, self.width, embedding_init=small, grid=self.grid, **kwargs)
     self.first = nn.Embed(firsts, self.width, embedding_init=small, **kwargs)
     self.position = self.places(small, real)
     self.drop = nn.Dropout(self.dropout)
@@ -106,7 +109,8 @@ class Trunk(nn.Module):
     self.blocks = [block(self.heads, self.dropout, self.dtype) for _ in range(self.layers)]
     self.norm = nn.LayerNorm(**kwargs)
     # Zero logits at first: the uniform distribution.
-    self.logits = Dense(self.levels, kernel_init=nn.initializers.zeros, **kwargs)
+    zeros = nn.initializers.zeros
+    self.logits = grid.Logits(self.levels, kernel_init=zeros, grid=self.grid, **kwargs)
 
   def places(self, start: Callable, real: jnp.dtype) -> Array:
     """What is added at each position, [T, width], learnt from `start`."""

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gen_jax.core import Array
+from gen_jax.nets import grid
 from gen_jax.nets.transformer import Memory, Transformer
 
 # The memory of the blocks, and the codes [n, T m] so far.
@@ -36,7 +37,8 @@ class FrameTransformer(Transformer):
     kwargs = {"dtype": self.dtype, "param_dtype": real}
     small = nn.initializers.normal(0.02)
     # The last entries are of the first frame: none before it, and no action that leads to it.
-    self.above = nn.Embed(self.levels + 1, self.width, embedding_init=small, **kwargs)
+    count = self.levels + 1
+    self.above = grid.Embed(count, self.width, embedding_init=small, grid=self.grid, **kwargs)
     if self.actions:
       self.action = nn.Embed(self.actions + 1, self.width, embedding_init=small, **kwargs)
 

@@ -60,7 +60,10 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-  """z [B, h, w, D] -> [B, h 2^doublings, w 2^doublings, channels]; mirrors `Encoder`."""
+  """z [B, h, w, D] -> [B, h 2^doublings, w 2^doublings, channels]; mirrors `Encoder`.
+
+  start: of the biases that become pixels, [4 channels]: what every picture is at first.
+  """
 
   channels: int
   doublings: int
@@ -68,6 +71,7 @@ class Decoder(nn.Module):
   blocks: int = 2
   residual: int = 32
   dtype: jnp.dtype = jnp.float32
+  start: nn.initializers.Initializer = nn.initializers.zeros
 
   @nn.compact
   def __call__(self, z: Array) -> Array:
@@ -78,4 +82,5 @@ class Decoder(nn.Module):
     x = Residual(self.blocks, self.residual, self.dtype)(x)
     for _ in range(self.doublings - 1):
       x = nn.relu(double(nn.Conv(4 * max(self.width // 2, 1), (3, 3), **kwargs)(x)))
-    return double(nn.Conv(4 * self.channels, (3, 3), **kwargs)(x)).astype(real)
+    x = nn.Conv(4 * self.channels, (3, 3), bias_init=self.start, **kwargs)(x)
+    return double(x).astype(real)
