@@ -4,7 +4,7 @@ Source: Sahoo et al. 2024 (MDLM, arXiv:2406.07524); `sample.method=confidence` i
 MaskGIT (Chang et al. 2022, arXiv:2202.04200). The bound on bits/dim is of any order of the pixels;
 `transformer` and `pixelcnn` learn one order alone, and theirs is exact.
 
-  python -m gen_jax.main --config configs/masked.py
+  ./launch/run.sh --config configs/masked.py       25 minutes of one core
   python -m gen_jax.main --config configs/masked.py --mode=transform           # the lower half
   python -m gen_jax.main --config configs/masked.py --mode=sample --config.sample.method=confidence
 """

@@ -66,6 +66,15 @@ def vectors_and_codes(state, batch):
   return z, np.linalg.norm(z[:, None] - table, axis=-1).argmin(1), table
 
 
+def test_restored_pictures_begin_at_the_mean_colour():
+  model = vqvae.build(SPEC, **SMALL | {"codebook": "finite", "levels": (3, 3)}).stages[0].model
+  batch = images() | {"mask": jnp.arange(8) < 5}
+  state = model.init(jax.random.key(0), batch)
+  middle = jnp.full((1, 2, 2), 4)  # of the grid: the vector 0, which no kernel sees
+  mean = np.asarray(batch["x"][:5], np.float32).mean()
+  np.testing.assert_allclose(model.decode(state, middle), np.full((1, 4, 4, 1), mean), rtol=1e-5)
+
+
 @pytest.mark.parametrize("start", ["kmeans", "data"])
 def test_the_codebook_begins_as_centres_of_the_first_batch(start):
   _, model, _ = stage(start=start)
