@@ -23,14 +23,17 @@ MOVING = dict(
     optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=20000),
     transformer=dict(
       width=128, layers=3, heads=4, dropout=0.0, ema=0.999,
-      optimizer=dict(learning_rate=3e-3, schedule="cosine", decay_steps=12000, warmup=200),
+      optimizer=dict(
+        name="muon", learning_rate=0.02, other_rate=3e-3, schedule="cosine", decay_steps=10000,
+        warmup=200,
+      ),
     ),
   ),
   data=dict(name="moving", frames=8, resolution=32, batch_size=16),
   # What happens is certain, but for mistakes: the likeliest code is the best.
   sample=dict(temperature=0.0),
   train=dict(
-    steps=(20000, 12000), log_every=50, validate_every=1000, sample_every=1000,
+    steps=(20000, 10000), log_every=50, validate_every=1000, sample_every=1000,
     checkpoint_every=500,
   ),
   evaluate=dict(samples=500),

@@ -14,6 +14,11 @@ the usual one in the sources' code:
              (Tieleman & Hinton 2012; eps outside the root as in PyTorch, in whose code WGAN's
              source is; TensorFlow 1 has v + eps inside, from v = 1. No momentum, no centring, no
              bias correction)
+  muon       of kernels [..., in, out], but for those of a layer named `logits`:
+             m <- b m + (1 - b) g,  u = b m / (1 - b^(t+1)) + (1 - b) g / (1 - b^t),  b = 0.95
+             x <- x - s_t sqrt(max(1, out / in)) O(u),  where O(U S V^T) is about U V^T, by five
+             steps of Newton and Schulz (Jordan et al. 2024, kellerjordan.github.io/posts/muon,
+             whose rate is 0.02). All else by adam with Nesterov's step, at `other_rate`
   clip       g <- g min(1, clip / ||g||), over all parameters together, before anything else
   warmup     s_t = peak (t - 1) / warmup for t <= warmup: the first update moves nothing
 """
@@ -27,8 +32,9 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import optax
+from optax import contrib
 
-from gen_jax.core import UserError
+from gen_jax.core import PyTree, UserError
 from gen_jax.schema import Count, Decay, Natural, NonNegative, Positive, check
 
 
@@ -49,6 +55,29 @@ SCHEDULES: Mapping[str, Callable[[float, int], optax.Schedule]] = {
   "linear": lambda peak, steps: optax.linear_schedule(peak, 0.0, steps),
   "burda": burda_schedule,
 }
+
+
+def kernels(params: PyTree) -> PyTree:
+  """The axes of each parameter that Muon takes as rows and columns, None where it takes none."""
+
+  def axes(path, leaf):
+    names = [getattr(part, "key", "") for part in path]
+    if leaf.ndim < 2 or names[-1:] != ["kernel"] or "logits" in names:
+      return None
+    return contrib.MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), leaf.ndim - 1)
+
+  return jax.tree_util.tree_map_with_path(axes, params)
+
+
+def muon(o: Optimizer, rate: optax.Schedule, root: float) -> optax.GradientTransformation:
+  """Muon of kernels, and Adam of all else at a rate of its own."""
+  share = o.other_rate / o.learning_rate if o.other_rate else 1.0
+  return contrib.muon(
+    rate, eps=o.eps, adam_b1=o.b1, adam_b2=o.b2, adam_eps_root=root,
+    adam_learning_rate=lambda step: share * rate(step), muon_weight_dimension_numbers=kernels,
+  )  # fmt: skip
+
+
 # (options, schedule of the learning rate, added inside Adam's root) -> transformation
 OPTIMIZERS: Mapping[
   str, Callable[[Optimizer, optax.Schedule, float], optax.GradientTransformation]
@@ -59,6 +88,7 @@ OPTIMIZERS: Mapping[
   ),
   "sgd": lambda o, rate, root: optax.sgd(rate, momentum=o.b1 or None),
   "rmsprop": lambda o, rate, root: optax.rmsprop(rate, decay=o.b2, eps=o.eps, eps_in_sqrt=False),
+  "muon": muon,
 }
 # Far below the square of any gradient that counts, and far above where float32 ends.
 ROOT = 1e-16
@@ -68,7 +98,7 @@ ROOT = 1e-16
 class Optimizer:
   """An optax optimiser.
 
-  name: adam, adamw, sgd or rmsprop, each as the module's docstring writes it.
+  name: adam, adamw, sgd, rmsprop or muon, each as the module's docstring writes it.
   learning_rate: the peak.
   schedule: of the learning rate after the warm-up: constant, cosine or linear to 0, or burda: down
     to a tenth in eight stages, each three times as long as the one before.
@@ -78,6 +108,7 @@ class Optimizer:
   clip: largest global norm of the gradient, 0 for no limit.
   b1, b2, eps: of Adam. sgd reads b1 alone, its momentum; rmsprop reads b2, its decay, and eps.
   weight_decay: decoupled, of adamw alone.
+  other_rate: the peak for what muon leaves to Adam, of muon alone; 0 for learning_rate.
   accumulate: parts of a batch whose gradients are averaged one after the other, in the memory that
     one part takes.
   """
@@ -92,6 +123,7 @@ class Optimizer:
   b2: Decay = 0.999
   eps: NonNegative = 1e-8
   weight_decay: NonNegative = 0.0
+  other_rate: NonNegative = 0.0
   accumulate: Count = 1
 
   def check(self) -> None:
@@ -99,7 +131,7 @@ class Optimizer:
 
     Raises:
       UserError: for a field outside its range, a decay without a length longer than its warm-up,
-        or a weight decay that the optimiser does not have.
+        or a weight decay or a second rate that the optimiser does not have.
     """
     check(Optimizer, self, "optimizer")
     if self.schedule != "constant" and self.decay_steps <= self.warmup:
@@ -111,6 +143,11 @@ class Optimizer:
       raise UserError(
         f"optimizer.weight_decay={self.weight_decay} is of optimizer.name=adamw: {self.name} has"
         " none"
+      )
+    if self.other_rate and self.name != "muon":
+      raise UserError(
+        f"optimizer.other_rate={self.other_rate} is of optimizer.name=muon: {self.name} has one"
+        " rate for all"
       )
 
   def rate(self) -> optax.Schedule:

@@ -82,9 +82,12 @@ AFTER_ENCODERS = {
 # The gradient of an absolute error is a sign: of rounding noise, where the answer is exact.
 SMOOTH = {"model": {"dtype": "float64", "loss": "l2", "optimizer": SGD}}
 
+# The transformer's config is of Muon.
 TWO_STAGES_OF_VIDEO = {
-  "model": {"dtype": "float64", "optimizer": SGD, "transformer": {"optimizer": SGD}}
-}
+  "model": {
+    "dtype": "float64", "optimizer": SGD, "transformer": {"optimizer": {**SGD, "other_rate": 0.0}}
+  }
+}  # fmt: skip
 
 # For a VQ-VAE, a transformer and encoders.
 THREE_STAGES_OF_CAPTIONS = {

@@ -151,7 +151,7 @@ def test_clip_shortens_long_gradients_only():
     (dict(schedule="cosine"), "schedule=cosine needs optimizer.decay_steps"),
     (dict(schedule="burda"), "schedule=burda needs optimizer.decay_steps"),
     (dict(schedule="linear", warmup=5, decay_steps=5), "above optimizer.warmup=5; it is 5"),
-    (dict(name="lion"), "name must be one of adam, adamw, sgd, rmsprop, not 'lion'"),
+    (dict(name="lion"), "name must be one of adam, adamw, sgd, rmsprop, muon, not 'lion'"),
     (dict(schedule="step"), "schedule must be one of constant, cosine, linear, burda, not 'step'"),
     (dict(b1=2.0), r"optimizer.b1 must be in \[0, 1\), not 2.0"),
     (dict(b2=-1.0), r"optimizer.b2 must be in \[0, 1\), not -1.0"),
@@ -163,12 +163,71 @@ def test_clip_shortens_long_gradients_only():
     (dict(name="adamw", weight_decay=-0.1), "optimizer.weight_decay must be 0 or more"),
     (dict(weight_decay=0.1), "optimizer.weight_decay=0.1 is of optimizer.name=adamw: adam has"),
     (dict(name="sgd", weight_decay=0.1), "sgd has none"),
+    (dict(name="adam", other_rate=0.1), "adam has one rate for all"),
   ],
 )
 def test_refusals(fields, message):
   for use in (Optimizer.make, Optimizer.rate):
     with pytest.raises(UserError, match=message):
       use(Optimizer(**fields))
+
+
+def about_orthogonal(u):
+  """Newton and Schulz's five steps of a matrix in or out, as in the source's code."""
+  x = u / np.linalg.norm(u)
+  x = x.T if x.shape[0] > x.shape[1] else x
+  for _ in range(5):
+    a = x @ x.T
+    x = 3.4445 * x - 4.7750 * a @ x + 2.0315 * a @ a @ x
+  return x.T if u.shape[0] > u.shape[1] else x
+
+
+@pytest.mark.parametrize("shape", [(3, 7), (7, 3), (2, 2, 3, 5)])
+def test_muon_moves_kernels_by_orthogonal_matrices(shape):
+  rng, rate, b = np.random.default_rng(0), 0.1, 0.95
+  start, gradients = rng.normal(size=shape), rng.normal(size=(4, *shape))
+  rows, columns = int(np.prod(shape[:-1])), shape[-1]
+  x, m, expected = start.reshape(rows, columns), np.zeros((rows, columns)), []
+  for t, g in enumerate(gradients.reshape(4, rows, columns), 1):
+    m = b * m + (1 - b) * g
+    u = b * m / (1 - b ** (t + 1)) + (1 - b) * g / (1 - b**t)
+    x = x - rate * max(1, columns / rows) ** 0.5 * about_orthogonal(u)
+    expected.append(x.reshape(shape))
+  named = lambda value: {"layer": {"kernel": jnp.asarray(value)}}
+  with jax.enable_x64(True):
+    tx, params = Optimizer("muon", rate, eps=0.0).make(), named(start)
+    state = tx.init(params)
+    for g, want in zip(gradients, expected):
+      updates, state = tx.update(named(g), state, params)
+      params = optax.apply_updates(params, updates)
+      np.testing.assert_allclose(params["layer"]["kernel"], want, rtol=1e-8)
+
+
+def test_muon_leaves_all_but_kernels_of_hidden_layers_to_adam():
+  rng = np.random.default_rng(1)
+  shapes = {
+    "layer": {"kernel": (3, 4), "bias": (4,)}, "norm": {"scale": (4,)},
+    "token": {"embedding": (5, 4)}, "logits": {"kernel": (4, 5), "bias": (5,)},
+  }  # fmt: skip
+  draw = lambda: jax.tree.map(
+    lambda shape: jnp.asarray(rng.normal(size=shape), jnp.float32), shapes,
+    is_leaf=lambda x: isinstance(x, tuple),
+  )  # fmt: skip
+  params, gradients = draw(), [draw() for _ in range(3)]
+
+  def run_all(tx, params):
+    state = tx.init(params)
+    for g in gradients:
+      updates, state = tx.update(g, state, params)
+      params = optax.apply_updates(params, updates)
+    return params
+
+  schedule = dict(schedule="linear", decay_steps=10)
+  ours = run_all(Optimizer("muon", 0.1, other_rate=0.01, **schedule).make(), params)
+  adam = run_all(optax.nadam(optax.linear_schedule(0.01, 0.0, 10)), params)
+  moved = jax.tree.map(lambda a, b: np.abs(a - b).max() > 1e-4, ours, adam)
+  assert moved.pop("layer") == {"kernel": True, "bias": False}
+  assert not any(jax.tree.leaves(moved))
 
 
 def test_the_choices_of_a_config_are_those_of_the_tables():
