@@ -5,7 +5,7 @@ by finite scalar quantisation (Mentzer et al. 2023).
 
   ./launch/run.sh --config configs/video.py         56 minutes of one core
       clips of 8 frames, 32x32, of one sprite that moves, grows and turns; the first frame is given
-  --config configs/video.py:maze                    the same of walks through one maze
+  --config configs/video.py:maze                    20 minutes: the same of walks through a maze
   --config configs/video.py:maze_many               of 200, and tested on others; the first 8 of 16
       frames are given
   --config configs/video.py:mnist                   Moving MNIST of tfds:mnist, 10 frames after 10,
@@ -41,12 +41,11 @@ MOVING = dict(
 )  # fmt: skip
 
 # 140 views, of which each is seen often.
+ADAM = dict(name="adam", learning_rate=3e-3, other_rate=0.0, decay_steps=3000)
 MAZE = merge(
   MOVING,
   dict(
-    model=dict(
-      optimizer=dict(decay_steps=2000), transformer=dict(optimizer=dict(decay_steps=3000))
-    ),
+    model=dict(optimizer=dict(decay_steps=2000), transformer=dict(optimizer=ADAM)),
     data=dict(name="maze"),
     train=dict(steps=(2000, 3000), validate_every=500, sample_every=500, checkpoint_every=250),
   ),
