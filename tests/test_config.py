@@ -37,7 +37,7 @@ def test_a_config_is_completed_from_the_signatures():
   assert full.model.optimizer.to_dict() == {
     "name": "adam", "learning_rate": 2e-4, "schedule": "constant", "warmup": 5000,
     "decay_steps": 0, "clip": 1.0, "b1": 0.9, "b2": 0.999, "eps": 1e-8, "weight_decay": 0.0,
-    "accumulate": 1,
+    "other_rate": 0.0, "accumulate": 1,
   }  # fmt: skip
   assert (full.sample.steps, full.sample.method, full.likelihood.times) == (5, "ancestral", 0)
   assert (full.data.name, full.data.batch_size, full.data.test) == ("digits", 128, 0.2)
