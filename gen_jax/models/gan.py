@@ -324,7 +324,7 @@ def check_unroll(unroll, loss, clip, duality, critic, critic_optimizer, generato
       "model.unroll is of a critic without state: leave out loss=began, critic.spectral, clip and"
       " duality"
     )
-  if critic_optimizer.name == "rmsprop" or critic_optimizer.clip:
+  if critic_optimizer.name in ("rmsprop", "muon") or critic_optimizer.clip:
     raise UserError("model.unroll differentiates the critic's optimiser: give adam or sgd, no clip")
   if critic_optimizer.accumulate > 1 or generator_optimizer.accumulate > 1:
     raise UserError("model.unroll takes a batch as a whole: leave optimizer.accumulate 1")

@@ -575,6 +575,7 @@ def test_the_label_reaches_both_players():
     (dict(critic=c(norm="batch", spectral=True)), "spectral takes the place of norm=batch"),
     (dict(critic=c(norm="batch"), loss="ns", unroll=2, clip=0.1), "model.unroll is of a critic"),
     (dict(unroll=2, critic_optimizer=Optimizer(name="rmsprop")), "give adam or sgd"),
+    (dict(unroll=2, critic_optimizer=Optimizer(name="muon")), "give adam or sgd"),
     (dict(critic=c(blocks="fixup", widths=(4,))), "model.critic.blocks=fixup has initial weights"),
     (dict(critic=c(blocks="bottleneck")), "model.critic.blocks=bottleneck is of convolutions"),
     (dict(critic=c(depth=(1,))), "model.critic.depth is of blocks=bottleneck or fixup"),
