@@ -3,7 +3,7 @@
 Source: van den Oord et al. 2017 (arXiv:1711.00937), section 4.4; IRIS (Micheli et al. 2023); codes
 by finite scalar quantisation (Mentzer et al. 2023).
 
-  ./launch/run.sh --config configs/video.py         70 minutes of one core
+  ./launch/run.sh --config configs/video.py         75 minutes, on one core and then on two
       clips of 8 frames, 32x32, of one sprite that moves, grows and turns; the first frame is given
   --config configs/video.py:maze                    20 minutes: the same of walks through a maze
   --config configs/video.py:maze_many               of 200, and tested on others; the first 8 of 16
