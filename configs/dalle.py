@@ -28,7 +28,8 @@ SPRITES = dict(
     transformer=dict(
       width=128, layers=4, heads=4, dropout=0.0, ema=0.999,
       optimizer=dict(
-        learning_rate=3e-3, schedule="cosine", decay_steps=10_000, warmup=200, clip=1.0
+        name="muon", learning_rate=0.02, other_rate=3e-3, schedule="cosine", decay_steps=10_000,
+        warmup=200,
       ),
     ),
     encoders=dict(widths=(32, 64, 128, 128)),

@@ -3,7 +3,7 @@
 Source: van den Oord et al. 2017 (arXiv:1711.00937), section 4.4; IRIS (Micheli et al. 2023); codes
 by finite scalar quantisation (Mentzer et al. 2023).
 
-  ./launch/run.sh --config configs/video.py         75 minutes, on one core and then on two
+  ./launch/run.sh --config configs/video.py         90 minutes of a core
       clips of 8 frames, 32x32, of one sprite that moves, grows and turns; the first frame is given
   --config configs/video.py:maze                    20 minutes: the same of walks through a maze
   --config configs/video.py:maze_many               of 200, and tested on others; the first 8 of 16
@@ -22,18 +22,18 @@ MOVING = dict(
     width=64, blocks=3, residual=64,
     optimizer=dict(learning_rate=2e-3, schedule="cosine", decay_steps=20000),
     transformer=dict(
-      width=128, layers=3, heads=4, dropout=0.0, ema=0.999,
+      width=160, layers=3, heads=5, dropout=0.0, ema=0.999,
       optimizer=dict(
-        name="muon", learning_rate=0.02, other_rate=3e-3, schedule="cosine", decay_steps=10000,
+        name="muon", learning_rate=0.02, other_rate=3e-3, schedule="cosine", decay_steps=12000,
         warmup=200,
       ),
     ),
   ),
-  data=dict(name="moving", frames=8, resolution=32, batch_size=16),
+  data=dict(name="moving", frames=8, resolution=32, batch_size=16, clips=200_000),
   # What happens is certain, but for mistakes: the likeliest code is the best.
   sample=dict(temperature=0.0),
   train=dict(
-    steps=(20000, 10000), log_every=50, validate_every=1000, sample_every=1000,
+    steps=(20000, 12000), log_every=50, validate_every=1000, sample_every=1000,
     checkpoint_every=500,
   ),
   evaluate=dict(samples=500),
@@ -45,8 +45,10 @@ ADAM = dict(name="adam", learning_rate=3e-3, other_rate=0.0, decay_steps=3000)
 MAZE = merge(
   MOVING,
   dict(
-    model=dict(optimizer=dict(decay_steps=2000), transformer=dict(optimizer=ADAM)),
-    data=dict(name="maze"),
+    model=dict(
+      optimizer=dict(decay_steps=2000), transformer=dict(width=128, heads=4, optimizer=ADAM)
+    ),
+    data=dict(name="maze", clips=40_000),
     train=dict(steps=(2000, 3000), validate_every=500, sample_every=500, checkpoint_every=250),
   ),
 )
@@ -58,7 +60,7 @@ BLIND = dict(
 MANY = merge(
   MOVING,
   dict(
-    model=dict(context=8), data=dict(name="maze:many", frames=16),
+    model=dict(context=8), data=dict(name="maze:many", frames=16, clips=40_000),
     measures=("likelihood", "code_use", "poses_restored", "poses"),
   ),
 )  # fmt: skip
@@ -66,7 +68,7 @@ MNIST = merge(
   MOVING,
   dict(
     model=dict(context=10, actions=False, transformer=dict(dropout=0.1)),
-    data=dict(name="moving:mnist", frames=20),
+    data=dict(name="moving:mnist", frames=20, clips=40_000),
     evaluate=dict(samples=200),
     measures=("likelihood", "code_use", "frames"),
   ),

@@ -34,7 +34,8 @@ KIN = (
   "cvae:tiny", "stylegan:tiny", "pix2pix:tiny", "colour:tiny", "kmeans:tiny",
   "gda:tiny", "pretrain:tiny", "db_vae:tiny", "transformer:tiny", "nsf:tiny", "glow:tiny",
   "ffjord:tiny", "flow_matching:tiny", "diffflow:tiny", "consistency:tiny", "meanflow:tiny",
-  "distill:tiny", "latent:tiny",
+  "distill:tiny", "latent:tiny", "video:tiny", "dalle:tiny", "stackgan:tiny", "complete:tiny",
+  "upsample:tiny",
 )  # fmt: skip
 
 

@@ -93,7 +93,7 @@ TWO_STAGES_OF_VIDEO = {
 THREE_STAGES_OF_CAPTIONS = {
   "model": {
     "dtype": "float64", "clip_optimizer": SLOW_SGD,
-    "vqvae": {"optimizer": SGD}, "transformer": {"optimizer": SGD},
+    "vqvae": {"optimizer": SGD}, "transformer": {"optimizer": {**SGD, "other_rate": 0.0}},
   }
 }  # fmt: skip
 
