@@ -16,6 +16,7 @@ layers fade in over the first `model.fade` of them. The source's rate of 1e-3 an
 from gen_jax.config import experiment, merge, tiny, variant
 
 ADAM = dict(learning_rate=3e-3)
+FAST = dict(learning_rate=5e-3)
 PAPER = dict(learning_rate=1e-3)
 
 SPRITES = dict(
@@ -34,6 +35,16 @@ SPRITES = dict(
 
 VARIANTS = {
   "sprites": SPRITES,
+  "ns": merge(
+    SPRITES,
+    dict(
+      model=dict(
+        loss="ns", penalties=dict(wgan_gp=0.0, drift=0.0, r1=1.6), ema=0.998, critic_optimizer=FAST,
+        generator_optimizer=FAST,
+      ),
+      train=dict(steps=(4000, 8000, 11_000)),
+    ),
+  ),
   "fixed": merge(SPRITES, dict(model=dict(grow=False), train=dict(steps=6000))),
   "stacked": merge(
     SPRITES,

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from gen_jax.core import Spec, UserError
-from gen_jax.models import growing, progan
+from gen_jax.losses.adversarial import LOSSES
+from gen_jax.losses.penalties import Penalties
+from gen_jax.models import growing, progan, stylegan
 from gen_jax.nets.conv import enlarge, pool
 from gen_jax.nets.progan import Critic, Equal, Generator, minibatch_deviation, pixel_norm
 
@@ -133,6 +135,32 @@ def test_a_penalty_does_not_see_padding():
     outcomes.append(jax.jit(model.update)(state, micro, jax.random.key(3), 0))
   for a, b in zip(*map(jax.tree.leaves, outcomes), strict=True):
     np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("system", [progan, stylegan])
+def test_r1_weighs_a_smaller_picture_by_its_share_of_the_pixels(monkeypatch, system):
+  seen = []
+  monkeypatch.setattr(system, "Pair", lambda *given: seen.append(given) or growing.Pair(*given))
+  penalties = Penalties(r1=16.0, drift=0.5)
+  for grow in (True, False):
+    spec = Spec.of((32, 32, 3), 256)
+    system.build(spec, widths=(4, 3, 2, 2), loss="ns", penalties=penalties, grow=grow)
+  weights = [next(v for v in pair if isinstance(v, Penalties)) for pair in seen]
+  assert [w.r1 for w in weights] == [1, 4, 16, 16] and {w.drift for w in weights} == {0.5}
+
+
+def test_the_loss_is_the_one_that_is_asked_for():
+  how = SMALL | {"widths": (3, 3), "penalties": Penalties()}
+  models = {
+    loss: progan.build(Spec.of((8, 8, 3), 256), loss=loss, **how).model for loss in ("wgan", "ns")
+  }
+  state = models["ns"].init(jax.random.key(0), batch_of(8))
+  for name, model in models.items():
+    found = model.evaluate([state], batch_of(8), jax.random.split(jax.random.key(1), 4))
+    real, fake = found["critic_on_real"], found["critic_on_fake"]
+    for player in ("critic", "generator"):
+      expected = getattr(LOSSES[name], player)(real, fake)
+      np.testing.assert_allclose(found[f"{player}_loss"], expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
