@@ -39,10 +39,10 @@ VARIANTS = {
     SPRITES,
     dict(
       model=dict(
-        loss="ns", penalties=dict(wgan_gp=0.0, drift=0.0, r1=1.6), ema=0.998, critic_optimizer=FAST,
+        loss="ns", penalties=dict(wgan_gp=0.0, drift=0.0, r1=0.2), ema=0.998, critic_optimizer=FAST,
         generator_optimizer=FAST,
       ),
-      train=dict(steps=(4000, 8000, 11_000)),
+      train=dict(steps=(4000, 6000, 8000)),
     ),
   ),
   "fixed": merge(SPRITES, dict(model=dict(grow=False), train=dict(steps=6000))),

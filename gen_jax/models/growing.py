@@ -14,7 +14,6 @@ last resolution, and nothing fades.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -238,12 +237,6 @@ def check(spec: Spec, widths: tuple[int, ...]) -> int:
       " another data.resolution"
     )
   return levels
-
-
-def at_resolution(penalties: Penalties, size: int, last: int) -> Penalties:
-  """Penalties of a stage of `size` pixels, given those of the last stage: r1's weight grows with
-  the number of pixels (the rule of StyleGAN3's documentation)."""
-  return dataclasses.replace(penalties, r1=(size / last) ** 2 * penalties.r1)
 
 
 def check_groups(batch: int, group: int) -> None:

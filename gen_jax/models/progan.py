@@ -18,7 +18,7 @@ from gen_jax.learn.game import averaged
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.penalties import Penalties
-from gen_jax.models.growing import Pair, at_resolution, fade_of, model_of, program_of
+from gen_jax.models.growing import Pair, fade_of, model_of, program_of
 from gen_jax.nets.progan import Critic, Generator
 from gen_jax.schema import Count, Decay, Dtype, builder
 
@@ -60,8 +60,7 @@ def build(
     equalized: learning rate of both players' layers.
     pixel_norm: of the generator's latents and layers.
     loss: of both players.
-    penalties: on the critic, each with its weight; that of r1 is of the last resolution, and of a
-      smaller one (R / R_last)^2 times that.
+    penalties: on the critic, each with its weight.
     n_critic: turns of the critic for one of the generator.
     dtype: of the networks' computation.
     ema: decay of the average of the generator's weights.
@@ -70,7 +69,7 @@ def build(
   Raises:
     UserError: if the data are no square images of such a size.
   """
-  real, last = jnp.promote_types(dtype, jnp.float32), spec.shape[0]
+  real = jnp.promote_types(dtype, jnp.float32)
   how = {"equalized": equalized, "dtype": jnp.dtype(dtype)}
 
   def model_at(spec, level, fades):
@@ -93,8 +92,8 @@ def build(
 
     pair = Pair(
       spec, init, make, lambda state, keys: generate(state, prior(state, keys)),
-      Critic(level, widths[: level + 1], **how), LOSSES[loss],
-      at_resolution(penalties, spec.shape[0], last), group, fade if fades else None, real,
+      Critic(level, widths[: level + 1], **how), LOSSES[loss], penalties, group,
+      fade if fades else None, real,
     )  # fmt: skip
     return model_of(
       pair, n_critic=n_critic, ema=ema, critic_optimizer=critic_optimizer,

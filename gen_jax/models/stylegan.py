@@ -26,7 +26,7 @@ from gen_jax.learn.game import averaged
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.penalties import Penalties
-from gen_jax.models.growing import Pair, at_resolution, fade_of, model_of, program_of
+from gen_jax.models.growing import Pair, fade_of, model_of, program_of
 from gen_jax.nets.progan import Critic
 from gen_jax.nets.style import Mapping, Synthesis, noises
 from gen_jax.schema import Count, Decay, Dtype, Natural, Positive, Share, builder
@@ -183,7 +183,7 @@ def build(
   last = spec.shape[0]
 
   def model_at(spec, level, fades):
-    own = widths[: level + 1]
+    own, share = widths[: level + 1], (spec.shape[0] / last) ** 2
     net = Generator(
       Mapping(mapping, width, mapping_rate, **how),
       Synthesis(spec.shape[-1], level, own, **how), latent, level, real,
@@ -228,7 +228,7 @@ def build(
 
     pair = Pair(
       spec, lambda key: init(net, key, fades), make, draw, Critic(level, own, smooth=True, **how),
-      LOSSES[loss], at_resolution(penalties, spec.shape[0], last), group,
+      LOSSES[loss], dataclasses.replace(penalties, r1=share * penalties.r1), group,
       fade if fades else None, real,
     )  # fmt: skip
     model = model_of(

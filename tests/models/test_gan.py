@@ -10,7 +10,9 @@ import pytest
 
 from gen_jax.core import Spec, UserError, fold_each
 from gen_jax.learn.optimizer import Optimizer
+from gen_jax.learn.replicas import replicas
 from gen_jax.losses.penalties import PENALTIES, Penalties
+from gen_jax.metrics import mode_coverage
 from gen_jax.models import gan, players
 from gen_jax.run import loop, signals
 from tests.conformance.systems import build, one_device
@@ -662,6 +664,40 @@ def test_learning_on_the_duality_gap():
     _, metrics = jax.jit(model.update)(state, batch, jax.random.key(1), 0)
     found[steps] = float(metrics["critic_loss"] + metrics["generator_loss"])
   assert found[30] > found[1] + 0.05
+
+
+@pytest.mark.slow
+def test_on_the_duality_gap_three_seeds_find_three_gaussians_on_a_line():
+  """Modes at -1, 0 and 1, of deviation 0.1, and players of Grnarova et al. 2019's code."""
+  deep = dict(hidden=(100,) * 3, norm="none")
+  adam = Optimizer(learning_rate=1e-3, b1=0.9)
+  program = gan.build(
+    Spec.of((1,)), loss="mm", order="simultaneous", latent=10, init_std=0.0, ema=0.0,
+    generator=gan.GeneratorNet((), **deep), critic=gan.CriticNet((), maxout=0, **deep),
+    critic_optimizer=adam, generator_optimizer=adam,
+    duality=gan.Duality(10, Optimizer(learning_rate=1e-3)),
+  )  # fmt: skip
+  model, n = replicas(program.stages[0].model, 3), 100
+  centres = jnp.array([[-1.0], [0.0], [1.0]])
+
+  def draw(key):
+    mode, noise = jax.random.split(key)
+    x = centres[jax.random.randint(mode, (model.microbatches, n), 0, 3)]
+    return {"x": x + 0.1 * jax.random.normal(noise, x.shape), "mask": jnp.ones(x.shape[:2], bool)}
+
+  def update(state, step):
+    data, key = jax.random.split(jax.random.fold_in(jax.random.key(1), step))
+    return model.update(state, draw(data), key, step)
+
+  state = model.init(jax.random.key(0), jax.tree.map(lambda v: v[0], draw(jax.random.key(2))))
+  state, metrics = jax.jit(lambda s: jax.lax.scan(update, s, jnp.arange(2000)))(state)
+  gap = np.asarray(metrics["critic_loss"] + metrics["generator_loss"])
+  assert gap[-100:].mean() < 0.05 * gap[:100].max()
+  keys = jax.random.split(jax.random.key(3), 2500)
+  for seed in range(3):
+    own = jax.tree.map(lambda leaf, seed=seed: leaf[seed], state)
+    found = mode_coverage(np.asarray(program.model.sample([own], keys)), np.asarray(centres), 0.1)
+    assert found.modes_covered == 3 and found.reverse_kl < 0.02, found
 
 
 @pytest.mark.parametrize(

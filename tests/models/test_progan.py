@@ -10,7 +10,7 @@ import pytest
 from gen_jax.core import Spec, UserError
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.penalties import Penalties
-from gen_jax.models import growing, progan, stylegan
+from gen_jax.models import growing, progan
 from gen_jax.nets.conv import enlarge, pool
 from gen_jax.nets.progan import Critic, Equal, Generator, minibatch_deviation, pixel_norm
 
@@ -135,18 +135,6 @@ def test_a_penalty_does_not_see_padding():
     outcomes.append(jax.jit(model.update)(state, micro, jax.random.key(3), 0))
   for a, b in zip(*map(jax.tree.leaves, outcomes), strict=True):
     np.testing.assert_array_equal(a, b)
-
-
-@pytest.mark.parametrize("system", [progan, stylegan])
-def test_r1_weighs_a_smaller_picture_by_its_share_of_the_pixels(monkeypatch, system):
-  seen = []
-  monkeypatch.setattr(system, "Pair", lambda *given: seen.append(given) or growing.Pair(*given))
-  penalties = Penalties(r1=16.0, drift=0.5)
-  for grow in (True, False):
-    spec = Spec.of((32, 32, 3), 256)
-    system.build(spec, widths=(4, 3, 2, 2), loss="ns", penalties=penalties, grow=grow)
-  weights = [next(v for v in pair if isinstance(v, Penalties)) for pair in seen]
-  assert [w.r1 for w in weights] == [1, 4, 16, 16] and {w.drift for w in weights} == {0.5}
 
 
 def test_the_loss_is_the_one_that_is_asked_for():
