@@ -22,7 +22,7 @@ SPRITES = dict(
     latent=32, condition=64, kl=0.02, encoders=dict(widths=(32, 64, 128, 128)),
     optimizer=dict(learning_rate=1e-3, schedule="cosine", decay_steps=5000),
     generator=dict(hidden=(128,), first=(128, 64), second=(32, 64), blocks=2),
-    critic=dict(first=(64, 128), second=(32, 64, 128)), wrong="word",
+    critic=dict(first=(64, 128), second=(32, 64, 128)), wrong="word", whiten=True,
     penalties=dict(r1=0.1),
     critic_optimizer=PLAYER, generator_optimizer=PLAYER,
   ),

@@ -22,6 +22,7 @@ from gen_jax.learn.game import Player, averaged, game, minimise
 from gen_jax.learn.optimizer import Optimizer
 from gen_jax.losses.contrastive import info_nce, same_rows
 from gen_jax.models.common import field_of, require_captions, require_images, scaling
+from gen_jax.models.whitening import followed, no_moments
 from gen_jax.nets import gan
 from gen_jax.nets.stackgan import Sentence, unit_vectors
 from gen_jax.schema import Count
@@ -62,8 +63,12 @@ class Pairs(NamedTuple):
   model: Model
 
 
-def pairs_of(spec: Spec, net: Encoders, optimizer: Optimizer, dtype: str) -> Pairs:
+def pairs_of(
+  spec: Spec, net: Encoders, optimizer: Optimizer, dtype: str, moments: bool = False
+) -> Pairs:
   """The encoders of pictures and captions of spec.
+
+  moments: whether the state's mutable part keeps those of v, as `models.whitening` takes them.
 
   `evaluate` gives similarity [B], <u_i, v_i>, and similarity_of_next [B], <u_i, v_{i+1}>. Updates
   log matched, the share of pictures that are most like a caption of their own, and temperature.
@@ -110,7 +115,8 @@ def pairs_of(spec: Spec, net: Encoders, optimizer: Optimizer, dtype: str) -> Pai
     value = info_nce(u, v, scale, same, mask)
     likeness = u @ v.T if mask is None else jnp.where(mask, u @ v.T, -2)
     right = jnp.take_along_axis(same, likeness.argmax(1)[:, None], axis=1)[:, 0]
-    return value, (mutable["encoders"], {"matched": right.astype(real), "temperature": 1 / scale})
+    kept = followed(mutable["encoders"], v, mask) if moments else mutable["encoders"]
+    return value, (kept, {"matched": right.astype(real), "temperature": 1 / scale})
 
   def evaluate(state, batch, keys):
     del keys
@@ -122,11 +128,29 @@ def pairs_of(spec: Spec, net: Encoders, optimizer: Optimizer, dtype: str) -> Pai
     del keys
     return both(averaged(state, "encoders"), x, cond)
 
+  start = no_moments(net.embedding, real) if moments else {}
   model = game(
     {"encoders": Player(minimise("encoders", loss, optimizer.accumulate), optimizer.make())},
-    lambda key, batch: ({"encoders": fresh(key)}, {"encoders": {}}),
+    lambda key, batch: ({"encoders": fresh(key)}, {"encoders": start}),
     evaluate=evaluate,
     embed=embed,
     cond=("caption",),
   )
   return Pairs(fresh, image, text, model)
+
+
+def wrong_captions(
+  key: Array, captions: Array, mask: Array | None = None, word: bool = False
+) -> tuple[Array, Array]:
+  """Captions [B, T] of the examples before, and which [B] are wrong ones: not equal by accident,
+  and of no padding.
+
+  word: whether all but one word, drawn from those in which the two differ, are the example's own.
+  """
+  wrong = jnp.roll(captions, 1, axis=0)
+  if word:
+    among = jnp.where(wrong != captions, 0.0, -jnp.inf)
+    place = jax.random.categorical(key, among)[:, None]
+    wrong = jnp.where(jnp.arange(captions.shape[1]) == place, wrong, captions)
+  mismatched = (wrong != captions).any(-1)
+  return wrong, mismatched if mask is None else mismatched & jnp.roll(mask, 1)

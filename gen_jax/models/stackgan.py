@@ -1,6 +1,7 @@
 """StackGAN: pictures from captions, small ones first (Zhang et al. 2017, arXiv:1612.03242).
 
   text       t = sqrt(E) v(caption), of encoders learnt beforehand and frozen       (`models.pairs`)
+             or, with `whiten`, v with all its directions varying alike         (`models.whitening`)
   condition  c = mu(t) + sigma(t) eps,  eps ~ N(0, I)                                (section 3.2)
   stage I    s = G_1(z, c_1), at half the resolution                                      (eq. 3-4)
   stage II   y = G_2(s, c_2), G_1 frozen                                                  (eq. 5-6)
@@ -49,7 +50,8 @@ from gen_jax.losses.kl import standard_kl
 from gen_jax.losses.penalties import Penalties, penalise
 from gen_jax.models.common import field_of, require_images, require_multiples, scaling
 from gen_jax.models.painters import GeneratorNet, Painter, first_painter, second_painter
-from gen_jax.models.pairs import Encoders, Pairs, pairs_of
+from gen_jax.models.pairs import Encoders, Pairs, pairs_of, wrong_captions
+from gen_jax.models.whitening import no_whitening, white, whitening
 from gen_jax.nets import gan
 from gen_jax.nets.superres import enlarge
 from gen_jax.schema import Count, Decay, Dtype, NonNegative, builder
@@ -80,6 +82,7 @@ class Task(NamedTuple):
 
   scaled: x in grey levels -> in [-1, 1].
   text: (what is frozen, captions [B, T]) -> t [B, E].
+  kept: what is frozen besides the encoders, until the stage before says what it is.
   wrong: (key, captions [B, T], mask) -> wrong ones, and which are, as `wrong_captions` has them.
   kl: weight of the divergence.
   real: type of what is drawn.
@@ -89,6 +92,7 @@ class Task(NamedTuple):
   critic: gan.Critic
   scaled: Callable[[Array], Array]
   text: Callable[[PyTree, Array], Array]
+  kept: dict
   wrong: Callable[[Array, Array, Array | None], tuple[Array, Array]]
   penalties: Penalties
   kl: float
@@ -97,23 +101,6 @@ class Task(NamedTuple):
   def draw(self, key: Array, n: int) -> Array:
     """e [n, size]."""
     return jax.random.normal(key, (n, self.painter.size), self.real)
-
-
-def wrong_captions(
-  key: Array, captions: Array, mask: Array | None = None, word: bool = False
-) -> tuple[Array, Array]:
-  """Captions [B, T] of the examples before, and which [B] are wrong ones: not equal by accident,
-  and of no padding.
-
-  word: whether all but one word, drawn from those in which the two differ, are the example's own.
-  """
-  wrong = jnp.roll(captions, 1, axis=0)
-  if word:
-    among = jnp.where(wrong != captions, 0.0, -jnp.inf)
-    place = jax.random.categorical(key, among)[:, None]
-    wrong = jnp.where(jnp.arange(captions.shape[1]) == place, wrong, captions)
-  mismatched = (wrong != captions).any(-1)
-  return wrong, mismatched if mask is None else mismatched & jnp.roll(mask, 1)
 
 
 def critic_loss(task: Task, params, mutable, batch, key, step):
@@ -163,6 +150,7 @@ def build(
   generator: GeneratorNet = GeneratorNet(),
   critic: CriticNet = CriticNet(),
   wrong: Literal["caption", "word"] = "caption",
+  whiten: bool = False,
   penalties: Penalties = Penalties(r1=1.0),
   dtype: Dtype = "float32",
   ema: Decay = 0.999,
@@ -189,6 +177,8 @@ def build(
     wrong: whether the critic's wrong captions are those of other pictures, as in the source, or the
       picture's own but for one word of the other's, which is for captions in which each word
       counts: "a" for "the" would be called wrong.
+    whiten: the captions' vectors, by their moments at the end of the encoders' stage: so that what
+      one word says counts as much as what another does.
     penalties: on the critic, each with its weight.
     dtype: of the networks' computation.
     ema: decay of the average of a generator's parameters, which samples come from and stage II goes
@@ -201,9 +191,9 @@ def build(
     UserError: if the data are no square images with captions, or the networks do not fit them.
   """
   check(spec, encoders, generator, critic)
-  size, channels = spec.shape[0], spec.shape[-1]
-  half = spec._replace(x=spec.x._replace(shape=(size // 2, size // 2, channels)))
-  pairs = pairs_of(spec, encoders, optimizer, dtype)
+  size = spec.shape[0]
+  half = spec._replace(x=spec.x._replace(shape=(size // 2, size // 2, spec.shape[-1])))
+  pairs = pairs_of(spec, encoders, optimizer, dtype, moments=whiten)
   first = first_painter(half.shape, encoders.embedding, latent, condition, generator, dtype)
   second = second_painter(first, spec.shape, encoders.embedding, condition, generator, dtype)
   players = {"critic": critic_optimizer, "generator": generator_optimizer}
@@ -213,16 +203,20 @@ def build(
     net = gan.Critic(widths, hidden=critic.hidden, projection=True, dtype=jnp.dtype(dtype))
     scaled = scaling(own, real, centre)
     wrongs = partial(wrong_captions, word=wrong == "word")
-    task = Task(painter, net, scaled, text_of, wrongs, penalties, kl, real)
+    task = Task(painter, net, scaled, text_of, kept, wrongs, penalties, kl, real)
     return stage_model(own, task, pairs, players, ema, before, sample.stage)
 
   def text_of(known, captions):
-    return math.sqrt(encoders.embedding) * pairs.text(known["pairs"], captions)
+    v = pairs.text(known["pairs"], captions)
+    return white(v, known["white"]) if whiten else math.sqrt(encoders.embedding) * v
 
+  kept = {"white": no_whitening(encoders.embedding, real)} if whiten else {}
   low, high = stage_of(half, first, critic.first), stage_of(spec, second, critic.second, first)
 
   def after_encoders(previous, fresh):
-    return with_frozen(fresh, pairs=averaged(previous[ENCODERS], "encoders"))
+    before = previous[ENCODERS]
+    how = {"white": whitening(before["mutable"]["encoders"])} if whiten else {}
+    return with_frozen(fresh, pairs=averaged(before, "encoders"), **how)
 
   def after_first(previous, fresh):
     before = previous[FIRST]
@@ -257,12 +251,12 @@ def stage_model(
 
   def init(key, batch):
     g_key, c_key, p_key, b_key = jax.random.split(key, 4)
-    kept = {"pairs": pairs.init(p_key)}
+    known = {"pairs": pairs.init(p_key), **task.kept}
     if before is not None:
-      kept["first"] = before.init(b_key)
-    x, text = task.scaled(batch["x"][:1]), task.text(kept, batch["caption"][:1])
+      known["first"] = before.init(b_key)
+    x, text = task.scaled(batch["x"][:1]), task.text(known, batch["caption"][:1])
     params = {"generator": painter.init(g_key), "critic": critic.init(c_key, x, text)["params"]}
-    return params, {"generator": kept, "critic": {}}
+    return params, {"generator": known, "critic": {}}
 
   def prior(state, keys, cond=None):
     del state, cond

@@ -12,8 +12,9 @@ from gen_jax.data import shapes
 from gen_jax.losses.penalties import Penalties
 from gen_jax.models import stackgan
 from gen_jax.models.painters import GeneratorNet, first_painter
-from gen_jax.models.pairs import Encoders
-from gen_jax.models.stackgan import CriticNet, Sampler, wrong_captions
+from gen_jax.models.pairs import Encoders, wrong_captions
+from gen_jax.models.stackgan import CriticNet, Sampler
+from gen_jax.models.whitening import whitening
 from gen_jax.nets import gan
 from gen_jax.nets.stackgan import Augmentation, Refiner, Sentence
 from gen_jax.run.conditions import conditions, parse_given
@@ -74,7 +75,7 @@ def task():
   net = gan.Critic((4,), projection=True)
   made = stackgan.Task(
     painter, net, lambda x: x / 127.5 - 1, lambda table, captions: table[captions[:, 3]],
-    wrong_captions, Penalties(r1=1.0), 0.1, jnp.float32,
+    {}, wrong_captions, Penalties(r1=1.0), 0.1, jnp.float32,
   )  # fmt: skip
   x, table = jnp.zeros((1, 4, 4, 3)), jax.random.normal(jax.random.key(1), (30, 4))
   params = {
@@ -82,6 +83,28 @@ def task():
     "critic": net.init(jax.random.key(3), x, table[:1])["params"],
   }
   return made, params, {"generator": table, "critic": {}}
+
+
+def test_white_captions_are_those_of_the_moments_that_the_encoders_came_to():
+  program = stackgan.build(SPEC, **SMALL, whiten=True)
+  encoders, _, high = (stage.model for stage in program.stages)
+  state = quick(encoders.init)(jax.random.key(0), batch_of(8))
+  state, _ = quick(encoders.update)(state, batch_of(8, microbatches=1), jax.random.key(1), 0)
+  by = whitening(state["mutable"]["encoders"])
+  states = [state]
+  for stage, size in zip(program.stages[1:], (4, 8), strict=True):
+    fresh = quick(stage.model.init)(jax.random.key(2), batch_of(size))
+    np.testing.assert_array_equal(fresh["mutable"]["generator"]["white"]["matrix"], np.eye(4))
+    states.append(stage.carry(states, fresh))
+    jax.tree.map(np.testing.assert_array_equal, states[-1]["mutable"]["generator"]["white"], by)
+  # And they count: the same but for them draws something else.
+  plain = states[-1] | {"mutable": fresh["mutable"]}
+  plain["mutable"]["generator"] |= {
+    name: leaf for name, leaf in states[-1]["mutable"]["generator"].items() if name != "white"
+  }
+  keys = jax.random.split(jax.random.key(3), 4)
+  a, b = (high.evaluate(state, batch_of(8), keys) for state in (states[-1], plain))
+  assert (a["condition_kl"] != b["condition_kl"]).all()
 
 
 def test_what_makes_conditions_learns_from_the_generator_s_loss_alone(task):
