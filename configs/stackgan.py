@@ -1,10 +1,10 @@
 """StackGAN: coloured sprites from sentences, at 16x16 pixels and from there at 32x32.
 
 Source: Zhang et al. 2017 (arXiv:1612.03242), with encoders of captions and pictures that are learnt
-in a stage before (InfoNCE), and with R1 and layer normalisation where the source has batch
-normalisation. `train.steps` are those of the encoders, of stage I and of stage II.
+in a stage before (InfoNCE) and whitened captions, and with R1 and layer normalisation where the
+source has batch normalisation. `train.steps` are those of the encoders, of stage I and of stage II.
 
-  launch/run.sh --config configs/stackgan.py   48 minutes of one core
+  launch/run.sh --config configs/stackgan.py   56 minutes of one core
   --mode=sample --cond.caption="a small red square at the top left"
   --mode=evaluate --config.sample.stage=1    the same measures of stage I, enlarged
 
@@ -16,7 +16,7 @@ normalisation. `train.steps` are those of the encoders, of stage I and of stage 
 
 from gen_jax.config import experiment, merge, tiny, variant
 
-PLAYER = dict(learning_rate=5e-4, b1=0.0, b2=0.99, schedule="linear", decay_steps=5000)
+PLAYER = dict(learning_rate=5e-4, b1=0.0, b2=0.99, schedule="linear", decay_steps=14_000)
 SPRITES = dict(
   model=dict(
     latent=32, condition=64, kl=0.02, encoders=dict(widths=(32, 64, 128, 128)),
@@ -28,7 +28,7 @@ SPRITES = dict(
   ),
   data=dict(name="shapes", resolution=32, batch_size=64),
   train=dict(
-    steps=(5000, 5000, 5000), log_every=50, validate_every=500, sample_every=500,
+    steps=(5000, 14_000, 4000), log_every=50, validate_every=500, sample_every=500,
     checkpoint_every=500,
   ),
   evaluate=dict(samples=1000, classifier_steps=1000),
