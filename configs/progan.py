@@ -7,7 +7,7 @@ layers fade in over the first `model.fade` of them. The source's rate of 1e-3 an
 
   launch/run.sh --config configs/progan.py   2 hours of a core
   --config configs/progan.py:ns   66 minutes of one core
-      The non-saturating loss with R1, of a weight at which the critic sees corners.
+      The non-saturating loss with a weak R1.
   --config configs/progan.py:fixed   46 minutes of a shared core
       32x32 from the first step on.
   --config configs/progan.py:stacked   three digits as one colour image of 8x8, 1000 modes.

@@ -107,7 +107,7 @@ def pairs_of(
     return image(params, x), text(params, field_of(cond, "caption"))
 
   def loss(params, mutable, batch, key, step):
-    del key, step
+    del key
     own, mask = params["encoders"], batch.get("mask")
     u, v = both(own, batch["x"], batch)
     scale = jnp.minimum(jnp.exp(own["log_scale"]), LARGEST_SCALE)
@@ -115,7 +115,7 @@ def pairs_of(
     value = info_nce(u, v, scale, same, mask)
     likeness = u @ v.T if mask is None else jnp.where(mask, u @ v.T, -2)
     right = jnp.take_along_axis(same, likeness.argmax(1)[:, None], axis=1)[:, 0]
-    kept = followed(mutable["encoders"], v, mask) if moments else mutable["encoders"]
+    kept = followed(mutable["encoders"], v, mask, step) if moments else mutable["encoders"]
     return value, (kept, {"matched": right.astype(real), "temperature": 1 / scale})
 
   def evaluate(state, batch, keys):

@@ -51,7 +51,7 @@ from gen_jax.losses.penalties import Penalties, penalise
 from gen_jax.models.common import field_of, require_images, require_multiples, scaling
 from gen_jax.models.painters import GeneratorNet, Painter, first_painter, second_painter
 from gen_jax.models.pairs import Encoders, Pairs, pairs_of, wrong_captions
-from gen_jax.models.whitening import no_whitening, white, whitening
+from gen_jax.models.whitening import no_whitening, white, zca
 from gen_jax.nets import gan
 from gen_jax.nets.superres import enlarge
 from gen_jax.schema import Count, Decay, Dtype, NonNegative, builder
@@ -215,7 +215,7 @@ def build(
 
   def after_encoders(previous, fresh):
     before = previous[ENCODERS]
-    how = {"white": whitening(before["mutable"]["encoders"])} if whiten else {}
+    how = {"white": zca(before["mutable"]["encoders"])} if whiten else {}
     return with_frozen(fresh, pairs=averaged(before, "encoders"), **how)
 
   def after_first(previous, fresh):

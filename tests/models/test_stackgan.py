@@ -14,7 +14,7 @@ from gen_jax.models import stackgan
 from gen_jax.models.painters import GeneratorNet, first_painter
 from gen_jax.models.pairs import Encoders, wrong_captions
 from gen_jax.models.stackgan import CriticNet, Sampler
-from gen_jax.models.whitening import whitening
+from gen_jax.models.whitening import zca
 from gen_jax.nets import gan
 from gen_jax.nets.stackgan import Augmentation, Refiner, Sentence
 from gen_jax.run.conditions import conditions, parse_given
@@ -90,7 +90,7 @@ def test_white_captions_are_those_of_the_moments_that_the_encoders_came_to():
   encoders, _, high = (stage.model for stage in program.stages)
   state = quick(encoders.init)(jax.random.key(0), batch_of(8))
   state, _ = quick(encoders.update)(state, batch_of(8, microbatches=1), jax.random.key(1), 0)
-  by = whitening(state["mutable"]["encoders"])
+  by = zca(state["mutable"]["encoders"])
   states = [state]
   for stage, size in zip(program.stages[1:], (4, 8), strict=True):
     fresh = quick(stage.model.init)(jax.random.key(2), batch_of(size))
