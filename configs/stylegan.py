@@ -17,18 +17,18 @@ and styles mixed in 90% of the examples are of runs a hundred times as long: doc
 
 from gen_jax.config import experiment, merge, tiny, variant
 
-ADAM = dict(learning_rate=2e-3)
+ADAM = dict(learning_rate=4e-3)
 PAPER = dict(learning_rate=1e-3)
 
 SPRITES = dict(
   model=dict(
     latent=64, width=64, mapping=4, widths=(64, 64, 32, 16), mixing=0.0, fade=1000,
-    penalties=dict(r1=1.6),
-    ema=0.995, critic_optimizer=ADAM, generator_optimizer=ADAM,
+    penalties=dict(r1=0.2),
+    ema=0.998, critic_optimizer=ADAM, generator_optimizer=ADAM,
   ),
   data=dict(name="shapes", resolution=32, batch_size=32),
   train=dict(
-    steps=(4000, 4000, 4000), log_every=100, validate_every=500, sample_every=500,
+    steps=(4000, 5000, 7000), log_every=100, validate_every=500, sample_every=500,
     checkpoint_every=500,
   ),
   evaluate=dict(samples=1000, classifier_steps=1000),

@@ -65,6 +65,7 @@ def pytest_collection_modifyitems(items):
       item.add_marker(pytest.mark.slow)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
   """One worker takes a file, whose fixtures its tests share; or the laws of one system."""
   from xdist.scheduler import LoadScopeScheduling

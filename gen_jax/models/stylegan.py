@@ -165,8 +165,7 @@ def build(
     widths: channels at 4x4, 8x8, ..., RxR: L + 1 of them.
     mixing: share of the examples that are made of two styles in training.
     loss: of both players.
-    penalties: on the critic, each with its weight; that of r1 is of the last resolution, and of a
-      smaller one (R / R_last)^2 times that, by the rule of StyleGAN3's documentation.
+    penalties: on the critic, each with its weight, the same at every resolution.
     grow: from 8x8 on; else one stage of RxR, of the same networks.
     fade: steps over which a stage's new layers fade in.
     group: examples that the critic sees together; divides the batch.
@@ -180,10 +179,9 @@ def build(
     UserError: if the data are no square images of such a size.
   """
   real, how = jnp.promote_types(dtype, jnp.float32), {"dtype": jnp.dtype(dtype)}
-  last = spec.shape[0]
 
   def model_at(spec, level, fades):
-    own, share = widths[: level + 1], (spec.shape[0] / last) ** 2
+    own = widths[: level + 1]
     net = Generator(
       Mapping(mapping, width, mapping_rate, **how),
       Synthesis(spec.shape[-1], level, own, **how), latent, level, real,
@@ -228,8 +226,7 @@ def build(
 
     pair = Pair(
       spec, lambda key: init(net, key, fades), make, draw, Critic(level, own, smooth=True, **how),
-      LOSSES[loss], dataclasses.replace(penalties, r1=share * penalties.r1), group,
-      fade if fades else None, real,
+      LOSSES[loss], penalties, group, fade if fades else None, real,
     )  # fmt: skip
     model = model_of(
       pair, n_critic=n_critic, ema=ema, critic_optimizer=critic_optimizer,

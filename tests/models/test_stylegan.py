@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from gen_jax.core import Spec, UserError, fold_each
-from gen_jax.losses.penalties import Penalties
 from gen_jax.models import growing, stylegan
 
 SPEC = Spec.of((8, 8, 3), 256)
@@ -104,16 +103,6 @@ def test_one_stage_of_the_last_resolution_where_nothing_grows():
   assert "fade" not in shapes["mutable"]["generator"] and stage.data is None
   assert "image1" not in shapes["params"]["generator"]["synthesis"]
   assert jax.eval_shape(program.model.sample, [shapes], KEYS).shape == (4, 16, 16, 3)
-
-
-def test_r1_weighs_a_smaller_picture_by_its_share_of_the_pixels(monkeypatch):
-  seen = []
-  monkeypatch.setattr(stylegan, "Pair", lambda *given: seen.append(given) or growing.Pair(*given))
-  given = SMALL | {"widths": (4, 3, 2, 2), "penalties": Penalties(r1=16.0, drift=0.5)}
-  for grow in (True, False):
-    stylegan.build(Spec.of((32, 32, 3), 256), **given, grow=grow)
-  weights = [next(v for v in pair if isinstance(v, Penalties)) for pair in seen]
-  assert [w.r1 for w in weights] == [1, 4, 16, 16] and {w.drift for w in weights} == {0.5}
 
 
 def test_refusals():
