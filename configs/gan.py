@@ -29,6 +29,9 @@ by
   python -m gen_jax.main --config configs/gan.py --sweep seed=0,1,2
       --sweep variant=mm,ns,wgan,wgan_gp,ls,dragan,began
 
+  --config configs/gan.py:minibatch   11 minutes of one core
+  --config configs/gan.py:ns-stacked   5 minutes of one core
+
 Six find every class at 5% or more with each seed. `ls` nearly loses one class, the zeros, with seed
 2 (1.8%). `began` has dense players, batch normalisation in its autoencoder and a controller twenty
 times as fast as the source's; its samples are smooth, and its recall is the lowest of all. With

@@ -10,8 +10,9 @@ layers fade in over the first `model.fade` of them. The source's rate of 1e-3 an
       The non-saturating loss with a weak R1.
   --config configs/progan.py:fixed   46 minutes of a shared core
       32x32 from the first step on.
-  --config configs/progan.py:stacked   three digits as one colour image of 8x8, 1000 modes.
-      Without an ingredient: --config.model.group=1, .equalized=False, .pixel_norm=False
+  --config configs/progan.py:stacked   16 minutes of one core
+      Three digits as one colour image of 8x8, 1000 modes. Without an ingredient:
+      --config.model.group=1, .equalized=False, .pixel_norm=False
 
 `cifar10` wants a GPU and has not been trained.
 """

@@ -10,7 +10,7 @@ by finite scalar quantisation (Mentzer et al. 2023).
       frames are given
   --config configs/video.py:mnist                   Moving MNIST of tfds:mnist, 10 frames after 10,
       32x32 (in the source 64x64); of your own digits: --config.data.path=FILE.npz
-  --config configs/video.py:maze_blind              the maze without the actions, for comparison
+  --config configs/video.py:maze_blind              29 minutes: the maze without the actions
   --config configs/video.py --mode=sample --cond.action=right,right,up,up,grow,turn,stay
 """
 

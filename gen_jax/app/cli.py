@@ -183,7 +183,9 @@ def listing() -> str:
 
 # In a config's docstring: a command, and behind it how long it takes. [:a|b] is the default
 # variant, a and b; VARIANT stands for all but the tiny ones.
-COMMAND = re.compile(r"configs/(\w+)\.py(\[?)(?::([\w|-]+)\]?)? {2,}(\S.*)")
+COMMAND = re.compile(
+  r"configs/(\w+)\.py(\[?)(?::([\w|-]+)\]?)?(?: --config\.data\.path=\S+)? {2,}(\S.*)"
+)
 DURATION = re.compile(r"[^,;:]*\b(?:s|minutes?|hours?)\b[^,;:]*")
 
 

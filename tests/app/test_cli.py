@@ -134,14 +134,15 @@ def test_how_long_it_takes_is_what_the_docstring_says_behind_a_command():
   launch/run.sh --config configs/x.py[:d]   1 hour
   --config configs/x.py:e   eight Gaussians in the plane
   --config configs/x.py:f --config.seed=1   3 s
+  --config configs/x.py:g --config.data.path=DIR   4 minutes
   """
   each = types.ModuleType("x", text)
-  each.VARIANTS, each.get_config = dict.fromkeys("abcdef"), lambda name="a": None
-  two = ("2 minutes",)
-  assert cli.times(each) == {"a": ("1 hour",), "b": two, "c": two, "d": ("1 hour",)}
+  each.VARIANTS, each.get_config = dict.fromkeys("abcdefg"), lambda name="a": None
+  hour, two, four = ("1 hour",), ("2 minutes",), ("4 minutes",)
+  assert cli.times(each) == {"a": hour, "b": two, "c": two, "d": hour, "g": four}
   each.__doc__ = "It.\n\n  configs/x.py[:VARIANT]   half a minute of CPU time\n"
   each.VARIANTS["tiny_too"] = {}
-  assert cli.times(each) == dict.fromkeys("abcdef", ("half a minute of CPU time",))
+  assert cli.times(each) == dict.fromkeys("abcdefg", ("half a minute of CPU time",))
 
 
 def test_the_version_is_that_of_the_newest_entry_of_the_changelog():
